@@ -6,8 +6,8 @@
 //!              closed ◀── close recorded ◀── unused epochs retired
 //! ```
 //!
-//! The closing is durable before the looks begin. A close that gives up, or whose node dies, is
-//! resumed by [`Close::resume`], on any node.
+//! The closing is durable before the looks begin. After a close gives up, or its node ends,
+//! [`Close::resume`] resumes it, on any node.
 
 use std::time::Duration;
 
@@ -17,17 +17,18 @@ use votekit_core::instant::{UnixMillis, UnixMinutes};
 use crate::monotonic::Monotonic;
 use crate::quiescence::{Clocks, Command, EpochProgress, Event, Look, Looks, Obstacle, Process};
 
-/// What a close depends on.
+/// The parameters of a close.
 #[derive(Debug, Clone, Copy)]
 pub struct Rules {
     /// Whether other nodes may answer voters.
     pub has_other_nodes: bool,
     /// Length of the leases under which nodes answer voters.
     pub lease_length: Duration,
-    /// By how much the clocks of nodes may differ.
+    /// The maximum difference between the clocks of nodes.
     pub clock_margin: Duration,
-    /// How long the ledger may take to store the closing. Other nodes are given leases until then,
-    /// so the closing time depends on it: a ledger that was away for longer refuses the closing.
+    /// How long the ledger may take to store the closing. Other nodes can get leases until then, so
+    /// the closing time depends on this duration. The ledger refuses a closing that it would store
+    /// later.
     pub recording: Duration,
     /// How long a close waits for other nodes before it gives up.
     pub timeout: Duration,
@@ -35,7 +36,7 @@ pub struct Rules {
     pub poll_interval: Duration,
 }
 
-/// A close under way.
+/// A close in progress.
 #[derive(Debug, Clone)]
 pub struct Close {
     rules: Rules,
@@ -80,9 +81,9 @@ impl Close {
 
     /// The closing time, and the deadline for storing it.
     ///
-    /// No vote that a node answers may have this stamp or a later one. Nodes answer until the
-    /// leases run out that the ledger gave before it stored the closing, and their clocks may be
-    /// ahead of this one.
+    /// No vote that a node answers may have this stamp or a later stamp. Nodes answer until the
+    /// leases expire that the ledger granted before it stored the closing, and their clocks may be
+    /// ahead of the clock of this node.
     fn closing(&self, clocks: Clocks) -> (UnixMinutes, Option<UnixMillis>) {
         let rules = &self.rules;
         let not_after = clocks.ledger.map(|ledger| ledger + rules.recording);
@@ -148,9 +149,9 @@ impl Process for Close {
     }
 }
 
-/// Something staged that is not sealed, or an epoch without end.
+/// An epoch with a difference between staged and sealed batches, or without an end.
 fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
-    // Of an epoch that the ledger has not given out, or has lost, what was seen of it counts.
+    // An epoch that the ledger has not allocated, or has lost, counts if a batch of it was seen.
     let known = epochs.iter().filter(|epoch| epoch.is_given || epoch.staged_through.is_some());
     known.map(EpochProgress::check_sealed).find_map(Result::err).or_else(|| {
         let open = epochs.iter().find(|epoch| epoch.is_open)?;
@@ -159,7 +160,7 @@ fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
 }
 
 /// The epochs in which nothing was published: their node ended before its first batch, or the
-/// ledger has lost them. They are retired, so that the log accounts for every epoch.
+/// ledger has lost them. They are retired, so that the log records the end of every epoch.
 fn unused(epochs: &[EpochProgress]) -> Vec<(NodeId, Epoch)> {
     epochs
         .iter()

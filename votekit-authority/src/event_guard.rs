@@ -22,8 +22,8 @@
 //! | closed | every epoch given has ended, nothing unsealed | epochs, report, totals |
 //! | certified, annulled, purged | – | order of states, digest of the results |
 //!
-//! Two rules need no guard: an authority with another file `authorities` does not verify the
-//! signature of the proposal, and one without the evidence waits in the log's check.
+//! Two rules need no guard: for an authority with another file `authorities`, the signature of the
+//! proposal is not valid, and an authority without the evidence waits in the log's check.
 //!
 //! A guard that lacks a fact cannot decide yet: the authority waits, and signs no refusal.
 //!
@@ -45,11 +45,11 @@ pub use refusal::{EventRefusal, EventRule, MissingFact};
 
 use refusal::Fault;
 
-/// Checks one rule of one leaf. Leaves that the rule is not about pass.
+/// Checks one rule of one leaf. Returns `Ok` for leaves to which the rule does not apply.
 type Guard = fn(&Leaf, &Facts<'_>) -> Result<(), Fault>;
 
-/// The beginnings of leaves that follow from their inputs. No guard looks at them, and a block
-/// holds thousands.
+/// The first bytes of leaves that follow from their inputs. No guard checks such leaves, and a
+/// block contains thousands of them.
 const DERIVED: [&[u8]; 5] = [
     br#"{"leaf":"entry""#,
     br#"{"leaf":"replay""#,
@@ -58,8 +58,8 @@ const DERIVED: [&[u8]; 5] = [
     br#"{"leaf":"totals""#,
 ];
 
-/// Checks what a leader states freely in a block that the log's check accepts. `leaves` are the
-/// bytes of its leaves, each after its length.
+/// Checks the values that a leader chooses freely in a block that the log's check accepts. `leaves`
+/// are the bytes of its leaves, each after its length.
 ///
 /// # Errors
 /// [`EventRefusal::Refused`] with the first leaf that breaks a rule, else
@@ -69,7 +69,7 @@ pub fn check_block(leaves: &[u8], facts: &Facts<'_>) -> Result<(), EventRefusal>
     for (leaf, fault) in faults(leaves, facts) {
         match fault {
             Fault::Broken(rule) => return Err(EventRefusal::Refused { leaf, rule }),
-            // A later leaf may break a rule whatever this fact is.
+            // A later leaf may break a rule, whatever the value of this fact.
             Fault::Missing(what) => {
                 undecided.get_or_insert(what);
             }

@@ -11,19 +11,19 @@
 //! the term safe: each is a promise to accept nothing of an earlier leadership. With one authority
 //! the lease alone decides.
 //!
-//! A leader steps down when it cannot work, and when its blocks can find no quorum because too many
-//! authorities refuse them. A term below the promise is given back at once: a ledger that was put
-//! back gives old terms out again.
+//! A leader steps down when it cannot work, and when too many authorities refuse its blocks for a
+//! quorum to accept them. A lease granted in a term below the promise is released at once: a ledger
+//! that was restored from an older copy grants old terms again.
 //!
-//! Who follows watches the lease: when a quorum suspects its holder, each authority asks for it at
-//! once, and the first to ask ends that of the holder in the same step. A holder that is not
-//! elected within 10 s is suspected: it lies, or the votes for it do not reach the ledger, and
-//! nothing is decided in its term. A candidate that is honest gives up long before.
+//! Followers watch the lease. A follower suspects a holder that is not elected within 10 s: it
+//! lies, or the votes for it do not reach the ledger, and nothing is decided in its term. An honest
+//! candidate steps down long before that. When a quorum suspects the holder, each authority
+//! requests the lease at once, and the first request ends the holder's lease in the same step.
 //!
 //! An authority on which an election is halted can propose none of its blocks. It leaves the lead
-//! to the others: it steps down, gives a lease that it is granted back once, and keeps the next one
-//! only if none of the others has led meanwhile. So it leads again only while no other authority
-//! can.
+//! to the others: it steps down, releases the first lease that it is granted afterwards, and keeps
+//! a second lease only if no other authority has led meanwhile. So it leads again only while no
+//! other authority can.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -35,18 +35,19 @@ use crate::leader_lease::{self, LeaderLease, Role};
 use crate::monotonic::Monotonic;
 use crate::round::{Quorum, TERM_STEP_MAX};
 
-/// How long a candidate waits for the votes of a quorum before it lets another one try.
+/// How long a candidate waits for the votes of a quorum before it steps down in favour of another.
 pub const CANDIDACY_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long an authority does not ask for the lease after it stepped down.
+/// How long an authority does not request the lease after it stepped down.
 pub const STEP_DOWN_PAUSE: Duration = Duration::from_secs(3);
 
 /// How long another authority may hold the lease of a term without the votes of a quorum before it
-/// is suspected. Far longer than [`CANDIDACY_TIMEOUT`], so that no honest candidate is.
+/// is suspected. Far longer than [`CANDIDACY_TIMEOUT`], so that no honest candidate is suspected.
 pub const ELECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How soon a lease is passed over again that the ledger still shows: the request may have failed,
-/// and a ledger that was put back knows nothing of it.
+/// The interval between two requests that pass over the same lease, while the ledger still shows
+/// it: the first request may have failed, or its effect was lost when the ledger was restored from
+/// an older copy.
 const PASS_OVER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The election of leaders, as one authority sees it.
@@ -62,7 +63,7 @@ pub struct LeaderElection {
     at_least_max: Option<u64>,
     /// Whether an election that needs blocks is halted on this authority.
     is_hindered: bool,
-    /// Whether a lease was given back since another authority last led.
+    /// Whether this authority has released a lease to the others since another authority last led.
     has_yielded: bool,
     /// The lease of another authority that the ledger showed last.
     watched: Option<WatchedTerm>,
@@ -88,19 +89,19 @@ struct WatchedTerm {
     term: u64,
     /// `None` if the holder is not an authority: no vote for it counts.
     holder: Option<KeyName>,
-    /// Since when it is held, or was suspected last.
+    /// When the lease was first seen, or when its holder was last suspected.
     since: Monotonic,
     voters: BTreeSet<KeyName>,
     suspecting: BTreeSet<KeyName>,
     passed_over_at: Option<Monotonic>,
 }
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// An event of the lease.
     Lease(leader_lease::Event),
-    /// A verified vote was read, or the own one was stored.
+    /// A verified vote was read, or this authority's own vote was stored.
     Voted {
         /// The authority that votes.
         authority: KeyName,
@@ -114,15 +115,15 @@ pub enum Event {
         /// The term of the proposal.
         term: u64,
     },
-    /// The ledger shows that another one holds the lease of a term now. Every vote for it that the
-    /// ledger holds was passed in before.
+    /// The ledger shows that another authority holds the lease of a term now. The driver has
+    /// already passed in every vote for that leadership that is in the ledger.
     HeldBy {
         /// The term.
         term: u64,
         /// The holder; `None` if it is not an authority.
         holder: Option<KeyName>,
     },
-    /// A verified suspicion of the leader of a term was read, or the own one was stored.
+    /// A verified suspicion of the leader of a term was read, or this authority's own was stored.
     SuspectedBy {
         /// The authority that suspects.
         authority: KeyName,
@@ -131,19 +132,19 @@ pub enum Event {
     },
     /// This leader cannot do its work, or an operator asks it to step down.
     StepDown,
-    /// An election that needs blocks is halted on this authority: another one is to lead, if one
-    /// can. Repeated, it gives the others another chance.
+    /// An election that needs blocks is halted on this authority: another authority should lead, if
+    /// any can. Each further event of this kind makes this authority release the lease once more.
     Hindered,
 }
 
-/// What the driver does next.
+/// The next action of the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Ask the ledger for the lease, or for more of it.
     Request {
         /// Length of the lease, and the longest time to wait for the answer.
         length: Duration,
-        /// A new term is at least this one.
+        /// The minimum number of a new term.
         at_least: u64,
         /// The term whose lease ends in the same step: a quorum suspects its holder, or its holder
         /// is not an authority.
@@ -210,8 +211,8 @@ impl LeaderElection {
         Some(candidacy.term)
     }
 
-    /// The leaderships of which suspicions are to be passed in: that of the own lease, and that of
-    /// the lease of another authority that the ledger showed last.
+    /// The leaderships whose suspicions the driver must pass in: that of the own lease, and that of
+    /// the other authority whose lease the ledger showed last.
     #[must_use]
     pub fn suspectable(&self) -> Vec<TermLeader> {
         let own = self.candidacy.as_ref();
@@ -241,19 +242,19 @@ impl LeaderElection {
         self.paused_until.map_or(next, |until| until.max(next))
     }
 
-    /// Requires new terms to be at least this one.
+    /// Sets the minimum number of a new term.
     pub fn require_term(&mut self, term_min: u64) {
         self.lease.require_term(term_min);
     }
 
     /// Records the promise of this authority's last vote: it leads in no earlier term, nor in the
-    /// promised one of another leader.
+    /// promised term if the vote was for another leader.
     pub fn record_promise(&mut self, promise: &TermLeader) {
         let is_own = promise.leader == self.name;
         self.lease.require_term(if is_own { promise.term } else { promise.term + 1 });
     }
 
-    /// Takes up an event. Commands are to be executed in their order.
+    /// Processes an event. The caller executes the commands in their order.
     pub fn step(&mut self, event: Event, now: Monotonic) -> Vec<Command> {
         match event {
             Event::Lease(leader_lease::Event::Tick) => self.tick(now),
@@ -329,9 +330,10 @@ impl LeaderElection {
         translated
     }
 
-    /// Learns from an answer how far a request may go. A ledger that was put back may be more than
-    /// [`TERM_STEP_MAX`] terms behind the promise, and fails every request for such a term: then
-    /// its term is raised in steps, by terms that are given back.
+    /// Derives from an answer the highest term that the next request may require. A ledger that was
+    /// restored from an older copy may be more than [`TERM_STEP_MAX`] terms behind the promise and
+    /// fails every request for such a term. Its term is then raised in steps, by leases that are
+    /// released at once.
     fn note_answer(&mut self, event: &leader_lease::Event) {
         match event {
             leader_lease::Event::Failed => self.at_least_max = Some(TERM_STEP_MAX),
@@ -347,7 +349,8 @@ impl LeaderElection {
         self.is_hindered && !self.has_yielded && !self.is_alone()
     }
 
-    /// Gives a lease back, and leaves it to the others for as long as a lease lasts.
+    /// Releases a lease, and requests none for the length of a lease, so that the others can
+    /// acquire it.
     fn yield_lease(&mut self, now: Monotonic) -> Vec<Command> {
         self.has_yielded = true;
         let until = now + self.lease.length();
@@ -374,8 +377,8 @@ impl LeaderElection {
             return Vec::new();
         }
         candidacy.is_elected = true;
-        // The lease may have run out a moment ago. Announced all the same: a renewal in the same
-        // term announces nothing, and `term` knows when the lease ends.
+        // The lease may have expired a moment ago. The role is announced nevertheless: a renewal in
+        // the same term would not announce it, and `term` checks when the lease ends.
         vec![Command::Announce(self.lease.role().clone())]
     }
 
@@ -392,8 +395,8 @@ impl LeaderElection {
         self.step_down(now)
     }
 
-    /// Watches the lease of another one. It is suspected each time that it was held for
-    /// [`ELECTION_TIMEOUT`] without the votes of a quorum: a suspicion may have been lost.
+    /// Watches the lease of another authority. Suspects the holder after every [`ELECTION_TIMEOUT`]
+    /// without the votes of a quorum, again and again: a suspicion may have been lost.
     fn held_by(&mut self, term: u64, holder: Option<KeyName>, now: Monotonic) -> Vec<Command> {
         if self.is_alone() {
             return Vec::new();

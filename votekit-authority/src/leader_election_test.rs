@@ -110,7 +110,7 @@ fn votes_that_end_the_candidacy_late_are_announced() {
     let mut one = election(3, 2);
     granted(&mut one, 7, at(0));
     one.step(vote("a", "a", 7), at(1));
-    // The lease has just run out; the renewal comes after the vote.
+    // The lease has just expired; the renewal comes after the vote.
     let commands = one.step(vote("b", "a", 7), at(2001));
     assert!(matches!(commands[..], [Command::Announce(Role::Leader { term: 7, .. })]));
     assert_eq!(one.term(at(2001)), None);
@@ -254,7 +254,7 @@ fn an_elected_leader_is_not_suspected_of_having_no_votes() {
         assert!(one.step(vote(by, "b", 7), at(1)).is_empty());
     }
     assert_eq!(held_by(&mut one, 7, Some("b"), 60_000), []);
-    // Leading meanwhile ends the watch.
+    // This authority leads in between, which ends the watch.
     granted(&mut one, 8, at(60_001));
     assert_eq!(one.suspectable(), [TermLeader { term: 8, leader: name("a") }]);
     assert_eq!(held_by(&mut one, 7, Some("b"), 60_002), [], "votes are passed in again");
@@ -275,7 +275,7 @@ fn a_lease_that_a_quorum_suspects_is_passed_over_and_asked_for_at_once() {
     one.step(Event::Lease(answer), at(4));
     assert_eq!(suspected_by(&mut one, "c", 7, 4), []);
     assert_eq!(tick(&mut one, at(4)), [], "once for now");
-    // A ledger that still shows the lease may have been put back.
+    // A ledger that still shows the lease may have been restored from an older copy.
     assert_eq!(held_by(&mut one, 7, Some("b"), 1003), []);
     assert_eq!(passed_over(&tick(&mut one, at(1003))), Some(7));
     one.step(Event::Lease(leader_lease::Event::Granted { term: 8 }), at(1004));

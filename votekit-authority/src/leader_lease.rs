@@ -1,16 +1,18 @@
-//! The leader lease: one of the nodes that may seal leads, for as long as it renews its lease.
+//! The leader lease: of the nodes that may seal, the holder of the lease leads for as long as it
+//! renews the lease.
 //!
 //! ```text
 //! follower ──granted──▶ leader ──refused, overtaken, lease over──▶ follower
 //!     └──────────── resign ──────────┴─────────▶ resigned
 //! ```
 //!
-//! The lease saves work: without it several nodes would make blocks of which the ledger takes one.
-//! It does not protect the log; the term does: the ledger refuses a block of an earlier term.
+//! The lease saves work: without it several nodes would make blocks, and the ledger would accept
+//! only one of them. It does not protect the log; the term does: the ledger refuses a block of an
+//! earlier term.
 //!
-//! A node counts its lease from the moment it asked. The ledger counts from the moment it answered,
-//! which is later. So a node's lease ends before the ledger's, as far as both clocks run equally
-//! fast.
+//! A node counts its lease from the time of its request, and the ledger from the time of its
+//! answer, which is later. So the lease ends on the node before it ends in the ledger, if both
+//! clocks run at the same speed.
 
 use std::time::Duration;
 
@@ -22,14 +24,14 @@ pub struct LeaderLease {
     length: Duration,
     renew_interval: Duration,
     role: Role,
-    /// When the request was sent that has no answer yet.
+    /// When the unanswered request was sent.
     asked: Option<Monotonic>,
     next_request: Monotonic,
-    /// Grants of earlier terms are stale: the ledger has refused a block of them.
+    /// Grants of lower terms are released: the ledger would refuse their blocks.
     term_min: u64,
 }
 
-/// What a node knows of who leads.
+/// The role of a node, as far as it knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Role {
     /// Another node leads, or none.
@@ -44,18 +46,18 @@ pub enum Role {
         /// Before this time.
         until: Monotonic,
     },
-    /// This node stops and leads no more.
+    /// This node is stopping and does not lead again.
     Resigned,
 }
 
-/// What happened.
+/// An input of the state machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// Time has passed.
     Tick,
-    /// The ledger gave or renewed the lease.
+    /// The ledger granted or renewed the lease.
     Granted {
-        /// Terms begin at 1; each change of leader begins a higher one.
+        /// Terms begin at 1; each change of leader begins a higher term.
         term: u64,
     },
     /// Another node holds the lease.
@@ -63,9 +65,9 @@ pub enum Event {
         /// Its holder.
         leader: String,
     },
-    /// The request failed or its outcome is unknown. A lease that was held runs out by itself.
+    /// The request failed or its outcome is unknown. A lease that was held expires at its time.
     Failed,
-    /// The ledger refused a block, since another node has continued the log.
+    /// The ledger refused a block, because another node has continued the log.
     Overtaken {
         /// The present term, where the ledger reported it.
         term: Option<u64>,
@@ -74,18 +76,18 @@ pub enum Event {
     Resign,
 }
 
-/// What the driver does next.
+/// The next action of the driver.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Ask the ledger for the lease, or for more of it. Answered by [`Event::Granted`],
+    /// Request the lease, or its renewal, from the ledger. Answered by [`Event::Granted`],
     /// [`Event::Refused`] or [`Event::Failed`], exactly once.
     Request {
         /// Length of the lease, and the longest time to wait for the answer.
         length: Duration,
-        /// A new term is at least this one: blocks of earlier terms would be refused.
+        /// The minimum number of a new term: blocks of lower terms would be refused.
         at_least: u64,
     },
-    /// Release the lease in the ledger, so that another node need not wait until it runs out.
+    /// Release the lease in the ledger, so that another node need not wait until it expires.
     Release,
     /// The role changed: inform the tasks that depend on it.
     Announce(Role),
@@ -94,8 +96,8 @@ pub enum Command {
 impl LeaderLease {
     /// A lease that is not held.
     ///
-    /// `length` is how long a leader that failed delays the next one. `renew_interval` is several
-    /// times shorter, so that one lost request does not cost the lease.
+    /// A leader that failed delays the next leader by up to `length`. `renew_interval` is several
+    /// times shorter, so that the lease survives one lost request.
     #[must_use]
     pub const fn new(length: Duration, renew_interval: Duration) -> Self {
         Self {
@@ -144,17 +146,17 @@ impl LeaderLease {
         self.next_request
     }
 
-    /// Makes the next request due: the lease of another one has ended.
+    /// Makes the next request due now.
     pub fn hasten(&mut self, now: Monotonic) {
         self.next_request = self.next_request.min(now);
     }
 
-    /// Requires new terms to be at least this one.
+    /// Sets the minimum number of a new term.
     pub fn require_term(&mut self, term_min: u64) {
         self.term_min = self.term_min.max(term_min);
     }
 
-    /// Takes up an event. Commands are to be executed in their order.
+    /// Processes an event. The caller executes the commands in their order.
     pub fn step(&mut self, event: Event, now: Monotonic) -> Vec<Command> {
         match event {
             Event::Tick => self.request(now),
@@ -184,7 +186,7 @@ impl LeaderLease {
     }
 
     fn request(&mut self, now: Monotonic) -> Vec<Command> {
-        // One request at a time: of two answers the older one could come last.
+        // One request at a time: two answers could arrive in the wrong order.
         if self.role == Role::Resigned || self.asked.is_some() || now < self.next_request {
             return Vec::new();
         }
@@ -200,14 +202,14 @@ impl LeaderLease {
             return vec![Command::Release];
         }
         if term < self.term_min {
-            // A lease in a term in which the ledger takes no block: renewed, it would keep every
-            // node from leading.
+            // The ledger accepts no block in this term. If this node renewed the lease, no node
+            // could lead.
             return vec![Command::Release];
         }
         self.change(Role::Leader { term, until: asked + self.length })
     }
 
-    /// Changes the role. A lease that was only extended, and a resigned node, announce nothing.
+    /// Changes the role. Announces nothing if the lease was only extended, or after a resignation.
     fn change(&mut self, role: Role) -> Vec<Command> {
         if self.role == Role::Resigned {
             return Vec::new();

@@ -129,7 +129,7 @@ enum InFlight {
     ToNode(usize, Event),
 }
 
-/// What the network does with each message: how long it takes, and whether it is lost.
+/// The treatment of each message by the network: its delay, and whether it is lost.
 #[derive(Debug, Clone, Copy)]
 struct Fate {
     delay: u64,

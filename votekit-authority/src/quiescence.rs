@@ -1,15 +1,16 @@
 //! Quiescence: no vote that a node has answered is in flight any more.
 //!
 //! Before a poll is closed, and before the epochs of a node that is gone are ended, everything that
-//! was answered with 202 has to be in the log. The log alone cannot show that: a batch that never
-//! reached it has left no trace in it. The looks are taken in this order, and the order matters:
+//! was answered with 202 has to be in the log. The log alone cannot show that, because a batch that
+//! never reached the log leaves no trace in it. So the process reads four sources in turn. Each
+//! read is called a look, and the order matters:
 //!
-//! 1. **leases**: none lasts, so no node answers voters from now on;
-//! 2. **ballot box**: what was published before is staged;
-//! 3. **staging**: what is staged is sealed;
-//! 4. **epochs**: for each epoch, what was staged is what was sealed.
+//! 1. **leases**: all have expired, so no node answers voters from now on;
+//! 2. **ballot box**: all batches published before are staged;
+//! 3. **staging**: all staged batches are sealed;
+//! 4. **epochs**: for each epoch, the sealed batches are exactly the staged batches.
 //!
-//! In another order a batch could pass behind a look that was already taken.
+//! In any other order a batch could enter a stage after the look at that stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -21,72 +22,74 @@ use crate::monotonic::Monotonic;
 
 /// A process of several steps, driven to its end.
 pub trait Process {
-    /// Takes up the outcome of the last command, and returns the next command.
+    /// Processes the outcome of the last command, and returns the next command.
     ///
     /// # Panics
     /// When the event is not an outcome of the last command: an error of the driver.
     fn step(&mut self, event: Event, now: Monotonic) -> Command;
 }
 
-/// What the driver does next. Each command has one kind of event as its outcome; a command that
-/// fails ends the process, except the looks: they are reported as [`Event::Unavailable`].
+/// The next action of the driver. Each command has one kind of event as its outcome. A command that
+/// fails ends the process; only a failed look is reported, as [`Event::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Read the clocks: [`Event::Clocks`].
     ReadClocks,
     /// Record a closing: [`Event::Recorded`].
     RecordClosing {
-        /// Votes with this stamp, or a later one, do not count.
+        /// Votes with this stamp or a later stamp do not count.
         closes: UnixMinutes,
         /// The ledger refuses the record after this time by its own clock.
         not_after: Option<UnixMillis>,
     },
-    /// Have the own intake publish what it took, and end its epoch: [`Event::IntakeFinished`].
+    /// Make the intake of this node publish all votes that it has received, and end its epoch:
+    /// [`Event::IntakeFinished`].
     FinishIntake,
-    /// Give a node no lease in its present epochs any more: [`Event::Fenced`].
+    /// Stop granting a node leases in its present epochs: [`Event::Fenced`].
     Fence(NodeId),
-    /// Look which leases last by the ledger's clock: [`Event::Leases`].
+    /// Read the unexpired leases, by the ledger's clock: [`Event::Leases`].
     ReadLeases,
-    /// Wait until what was published before this command is staged: [`Event::Settled`].
+    /// Wait until all batches published before this command are staged: [`Event::Settled`].
     SettleBallotBox,
-    /// Seal what is staged: [`Event::Sealed`].
+    /// Seal the staged batches: [`Event::Sealed`].
     SealStaged,
     /// Compare the epochs of ledger and log: [`Event::Epochs`].
     ReadEpochs,
     /// Wait this long: [`Event::Waited`].
     Wait(Duration),
-    /// Record that epochs are ended at what is sealed of them: [`Event::Recorded`].
+    /// Record that epochs end with their last sealed batch: [`Event::Recorded`].
     RecordRetirements(Vec<(NodeId, Epoch)>),
     /// Record the close with report and totals: [`Event::Recorded`].
     RecordClose,
     /// Nothing: the process has reached its end.
     Done,
-    /// Nothing: it cannot end now. What was recorded so far stays; it can be started again.
+    /// Nothing: the process cannot reach its end now. All records so far stay in the log; the
+    /// process can be started again.
     GiveUp(Obstacle),
 }
 
-/// What happened.
+/// The outcome of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The clocks were read.
     Clocks(Clocks),
     /// The events are in the log.
     Recorded,
-    /// The own intake takes no vote any more, and everything that it took is published.
+    /// The intake of this node accepts no more votes, and has published all votes that it received.
     IntakeFinished,
-    /// The ledger gives the node no lease in its present epochs any more.
+    /// The ledger grants the node no more leases in its present epochs.
     Fenced,
-    /// The leases that last. Not those of an embedded ledger, whose only node is this one.
+    /// The unexpired leases. Empty for an embedded ledger, whose only node is this one.
     Leases(Vec<(NodeId, Epoch)>),
-    /// Everything that was published is staged.
+    /// All published batches are staged.
     Settled,
-    /// Everything that could be sealed is sealed.
+    /// All batches that could be sealed are sealed.
     Sealed,
-    /// The epochs that the ledger has given out or the log knows as open.
+    /// The epochs that the ledger has allocated or that are open in the log.
     Epochs(Vec<EpochProgress>),
     /// The time has passed.
     Waited,
-    /// A look failed: the ledger or the ballot box is away.
+    /// A look failed: the ledger or the ballot box is unavailable.
     Unavailable,
 }
 
@@ -103,18 +106,18 @@ pub struct Clocks {
     pub log_time: UnixMinutes,
 }
 
-/// How far an epoch has come.
+/// The progress of an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochProgress {
     /// Its node.
     pub node: NodeId,
     /// Its number.
     pub epoch: Epoch,
-    /// Whether the ledger has given it out. An epoch that only the log knows was not, nor one that
-    /// does not [count](counted_epochs).
+    /// Whether the ledger has allocated it. False for an epoch that only the log contains, and for
+    /// an epoch that does not [count](counted_epochs).
     pub is_given: bool,
-    /// Whether the poll is closing, and the ledger has lost this epoch or never had it, while later
-    /// ones of its node are known: see [`missing_epochs`].
+    /// Whether the poll is closing, and the ledger has lost this epoch or never had it, although
+    /// later epochs of its node are known: see [`missing_epochs`].
     pub is_missing: bool,
     /// Whether the log admits the node.
     pub is_admitted: bool,
@@ -128,7 +131,7 @@ pub struct EpochProgress {
     pub is_ended: bool,
 }
 
-/// What keeps a process from its end.
+/// The reason why a process cannot reach its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Obstacle {
     /// A node may still answer voters.
@@ -160,23 +163,24 @@ pub enum Obstacle {
     Unavailable,
 }
 
-/// How far above the last epoch of a node of which something signed is known the ledger may give
-/// out the next one: many times as far as runs that published nothing reach. There are 2³² epochs,
-/// and one row that another program wrote would use them up: no node begins an epoch further above,
-/// and none counts at the close.
+/// The maximum distance of an epoch from the last epoch of the same node that has a signed batch.
+/// Runs that publish nothing use up far fewer epochs. There are 2³² epochs, and a row written by
+/// another program could use them all up. So no node begins an epoch beyond this distance, and such
+/// epochs do not count at the close.
 pub const EPOCH_STEP_MAX: u32 = 1000;
 
 /// The epochs of a ledger, as far as they count.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CountedEpochs {
-    /// Those that a node may have begun.
+    /// The epochs that a node may have begun.
     pub counted: Vec<(NodeId, Epoch)>,
-    /// Those that no node has begun: another program has written their rows.
+    /// The epochs that no node has begun: another program has written their rows.
     pub passed_over: Vec<(NodeId, Epoch)>,
 }
 
-/// The epochs that the ledger has given out, by whether they count. `signed` are those of which a
-/// batch is known that their node has signed: nothing that is only in the ledger adds to them.
+/// Splits the epochs that the ledger has allocated by whether they count. `signed` are the epochs
+/// of which a batch signed by their node is known; a row in the ledger alone does not make an epoch
+/// `signed`.
 #[must_use]
 pub fn counted_epochs(
     given: impl IntoIterator<Item = (NodeId, Epoch)>,
@@ -195,9 +199,10 @@ pub fn counted_epochs(
     CountedEpochs { counted, passed_over }
 }
 
-/// The epochs that are missing before later ones of the same node that the ledger or the log knows.
-/// No node gets them any more, and the log has to account for each before it closes. A distance of
-/// more than [`EPOCH_STEP_MAX`] is not filled: each epoch takes a leaf.
+/// The gaps in the epochs of each node that the ledger or the log contains. No node is given these
+/// epochs any more, and the log must record the end of each before it closes. A gap that ends more
+/// than [`EPOCH_STEP_MAX`] after the known epoch before it is not filled, because each epoch takes
+/// a leaf.
 #[must_use]
 pub fn missing_epochs(known: impl IntoIterator<Item = (NodeId, Epoch)>) -> Vec<(NodeId, Epoch)> {
     let known: BTreeSet<(NodeId, Epoch)> = known.into_iter().collect();
@@ -222,7 +227,8 @@ impl EpochProgress {
         }
     }
 
-    /// Fails when something staged is not sealed. What came after the end of an epoch is void.
+    /// Fails if the staged and the sealed batches differ. Batches staged after the end of an epoch
+    /// are void and do not count.
     pub(crate) fn check_sealed(&self) -> Result<(), Obstacle> {
         let staged = self.staged_through.unwrap_or(Sequence(0));
         if staged == self.sealed_through || (self.is_ended && staged > self.sealed_through) {
@@ -249,7 +255,7 @@ pub(crate) struct Looks {
 pub(crate) enum Look {
     /// The next one.
     Next(Command),
-    /// All were taken, and no lease lasts: these are the epochs.
+    /// All looks were taken, and no lease is left: these are the epochs.
     Taken(Vec<EpochProgress>),
 }
 

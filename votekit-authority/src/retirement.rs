@@ -1,11 +1,11 @@
-//! The retirement of a node that is gone: its epochs are ended at what is sealed of them.
+//! The retirement of a permanently lost node: its epochs end with their last sealed batches.
 //!
 //! ```text
 //! epochs ─▶ fenced ─▶ looks until nothing of them is in flight ─▶ retirements recorded
 //! ```
 //!
-//! The node is given no lease in the epochs of this moment. If it comes back, it begins another
-//! epoch, in which its voters are answered.
+//! The node gets no more leases in its present epochs. If it returns, it begins another epoch, in
+//! which it answers voters.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use votekit_core::id::{Epoch, NodeId};
 use crate::monotonic::Monotonic;
 use crate::quiescence::{Command, EpochProgress, Event, Look, Looks, Process};
 
-/// A retirement under way.
+/// A retirement in progress.
 #[derive(Debug, Clone)]
 pub struct Retirement {
     node: NodeId,
@@ -35,7 +35,7 @@ enum Step {
 }
 
 impl Retirement {
-    /// Begins the retirement of a node. It gives up when a lease of the node still lasts after
+    /// Begins the retirement of a node. It gives up if a lease of the node has not expired after
     /// `timeout`.
     #[must_use]
     pub fn begin(

@@ -52,7 +52,7 @@ fn the_epochs_of_the_node_at_the_beginning_are_retired_and_no_others() {
         epoch(OTHER, 1, 5, 2, false),
     ];
     let mut retirement = fenced(epochs.clone());
-    // The node came back meanwhile, and answers in a new epoch.
+    // The node has returned in between, and answers in a new epoch.
     let later = [epochs, vec![epoch(GONE, 9, 2, 1, false)]].concat();
     let retired = vec![(GONE, Epoch(2)), (GONE, Epoch(3))];
     let command = looked(&mut retirement, later, at(10));

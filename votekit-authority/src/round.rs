@@ -4,12 +4,12 @@
 //! leader: propose ─▶ q authorities: make the block again, accept ─▶ q cosign ─▶ anyone: append
 //! ```
 //!
-//! The guards decide and change nothing. What they allow is first made durable in the authority's
-//! own memory, then recorded in [`RoundMemory`], and only then leaves the authority. The rules are
+//! The guards decide and change nothing. A statement that they allow is first made durable in the
+//! authority's own memory, then recorded in [`RoundMemory`], and only then published. The rules are
 //! those of Paxos, one instance for each height of each election: a vote for a leader is a promise
-//! to accept nothing of an earlier one and carries what was accepted ([`RoundMemory::vote`]); a new
-//! leader proposes again what a quorum may have accepted ([`choose`]); no one cosigns a block that
-//! a quorum has not accepted ([`RoundMemory::cosign`]).
+//! to accept nothing of an earlier leader, and reports the accepted blocks ([`RoundMemory::vote`]);
+//! a new leader proposes again any block that a quorum may have accepted ([`choose`]); no one
+//! cosigns a block that a quorum has not accepted ([`RoundMemory::cosign`]).
 
 mod choice;
 mod guards;

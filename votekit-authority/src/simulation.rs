@@ -1,15 +1,15 @@
-//! Several authorities, with crashes, partitions and a ledger that loses answers and is put back:
-//! one seed is one run, and repeats it exactly.
+//! Simulates several authorities, with crashes, partitions, and a ledger that loses answers and is
+//! restored from an older copy. A seed determines a run, and repeats it exactly.
 //!
 //! A run uses the guards of [`crate::round`], the machine of [`crate::leader_election`], and for
 //! each of 3 to 5 authorities a whole [`votekit_core::election_log::ElectionLog`] with 20 electors.
 //! One or two ingest nodes stage batches. The ledger is in memory. Every message has its own delay;
 //! some are lost or arrive much later; rows are read in any order, and some twice. Authorities
-//! crash between every two writes, durable or into the ledger, and keep only their memory; they are
-//! cut off; their clocks drift; leases end early. The ledger is put back to an earlier copy at most
-//! once, while some memory has all that was certified meanwhile. A leader may propose one false
-//! block. In some runs an authority does nothing but take the lease, and the others do not vote for
-//! it.
+//! crash between any two writes, durable or to the ledger, and keep only their memory; they are
+//! disconnected from the ledger; their clocks drift; leases end early. The ledger is restored from
+//! an older copy at most once, when the memory of some authority contains all blocks certified
+//! since that copy. A leader may propose one false block. In some runs an authority only acquires
+//! and renews the lease, and the others do not vote for it.
 //!
 //! ```text
 //! poll opens, votes, faults ──▶ faults end ──▶ closing, last batches, close ──▶ checks of the end
@@ -19,10 +19,10 @@
 //! Left out: signatures (statements are typed values), suspicions for other reasons than a holder
 //! of the lease that is not elected, retired epochs, more than one election, ingest leases and the
 //! clocks of voters, authorities that lie beyond a false block and an idle lease, and a memory that
-//! is lost or put back.
+//! is lost or restored from an older copy.
 //!
-//! A [`Mutation`] takes one guard from every authority: each must be noticed within a number of
-//! seeds, or the checks are too weak.
+//! A [`Mutation`] removes one guard from every authority. The checks must detect each mutation
+//! within a number of seeds; otherwise they are too weak.
 
 mod authority;
 mod checks;
@@ -47,13 +47,13 @@ pub use violation::{Rule, Violation};
 
 use world::World;
 
-/// What a run did, and what it showed.
+/// The result of a run, with counts of its events.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Run {
     /// The seed.
     pub seed: u64,
-    /// The guard that it lacked.
+    /// The guard that was removed.
     pub mutation: Option<Mutation>,
     /// Whether an authority held the lease without being elected.
     pub has_idle_holder: bool,
@@ -65,7 +65,7 @@ pub struct Run {
     pub steps: u64,
     /// The height of the ledger at the end.
     pub height: u64,
-    /// The terms that the ledger gave out.
+    /// The number of terms that the ledger began.
     pub terms: u64,
     /// Blocks that a leader of a later term proposed again.
     pub proposed_again: u64,
@@ -75,7 +75,7 @@ pub struct Run {
     pub crashes: u64,
     /// Partitions.
     pub cuts: u64,
-    /// Times that the ledger was put back.
+    /// How many times the ledger was restored from an older copy.
     pub put_backs: u64,
     /// False blocks proposed.
     pub false_blocks: u32,
@@ -91,8 +91,8 @@ pub fn run(seed: u64, mutation: Option<Mutation>) -> Run {
     run_world(seed, World::new(seed, mutation, false))
 }
 
-/// Runs one seed with an authority that takes the lease whenever it can and that no other votes
-/// for, with a mutation or without.
+/// Runs one seed with or without a mutation, and with an authority that acquires the lease whenever
+/// it can and that no other authority votes for.
 #[must_use]
 pub fn run_with_idle_holder(seed: u64, mutation: Option<Mutation>) -> Run {
     run_world(seed, World::new(seed, mutation, true))

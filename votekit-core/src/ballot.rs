@@ -2,7 +2,7 @@
 //!
 //! Choices are encrypted at ingest with HPKE (RFC 9180): base mode, DHKEM(X25519, HKDF-SHA256),
 //! HKDF-SHA256, ChaCha20Poly1305, one encapsulation per batch. The public key alone cannot decrypt
-//! a choice, not even one that was just sealed with it.
+//! a choice, not even a choice that was just sealed with it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub enum SealError {
 }
 
 /// The secret half of a ballot key. Prints as redacted. Clones share one allocation, which is
-/// zeroed when the last one is dropped.
+/// zeroed when the last clone is dropped.
 ///
 /// ```
 /// use votekit_core::ballot::{BallotSecretKey, ChoiceIndex, Sealing};

@@ -91,7 +91,7 @@ pub struct BatchHeader {
     pub law_id: ElectionId,
     /// Unique within the election.
     pub number: BatchNumber,
-    /// Every sequence of this epoch up to this one is known to be durable; 0 for none.
+    /// Every batch of this epoch up to this sequence is known to be durable; 0 for none.
     pub confirmed_through: Sequence,
     /// Whether this is the node's last batch of its epoch.
     pub last: bool,
@@ -356,7 +356,7 @@ impl Batch {
         })
     }
 
-    /// Decrypts the choices in the order of the envelopes; `None` for a spoiled one.
+    /// Decrypts the choices in the order of the envelopes; `None` for a spoiled vote.
     #[must_use]
     pub fn open(&self, key: &BallotSecretKey) -> Vec<Option<ChoiceIndex>> {
         let end = self.associated_end();

@@ -63,7 +63,7 @@ impl fmt::Display for BindingRule {
     }
 }
 
-/// The facts by which an election is judged before it opens.
+/// The facts by which the requirements of an election are checked before it opens.
 #[derive(Debug, Clone, Copy)]
 pub struct BindingFacts<'a> {
     /// The definition in effect.

@@ -34,18 +34,18 @@ hex_bytes! {
     Blinding, 32
 }
 
-/// What the blindings of a block depend on besides the ballot key: the log before the block, and
-/// the block's leaves before its commitments.
+/// The inputs of a block's blindings besides the ballot key: the log before the block, and the
+/// block's leaves before its commitments.
 ///
-/// Two blocks with other votes therefore never share a blinding, even if they are proposed for one
-/// height, or for two logs under one ballot key. With a shared blinding, the difference of two
-/// commitments would show the difference of their counts to anyone.
+/// Two blocks with different votes therefore never share a blinding, even if they are proposed for
+/// the same height, or for two logs under the same ballot key. With a shared blinding, the
+/// difference of two commitments would show the difference of their counts to anyone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockContext([u8; 32]);
 
 impl BlockContext {
-    /// Of the root of the log before the block, and the block's leaves before its commitments, as
-    /// stored: each with its length in two bytes.
+    /// Makes the context from the root of the log before the block, and the block's leaves before
+    /// its commitments, as stored: each preceded by its length in two bytes.
     #[must_use]
     pub fn new(root_before: &[u8; 32], leaves: &[u8]) -> Self {
         Self(Sha256::new().chain_update(root_before).chain_update(leaves).finalize().into())
@@ -67,7 +67,7 @@ impl Blinding {
         Self::from_bytes(Scalar::from_bytes_mod_order_wide(&uniform).to_bytes())
     }
 
-    /// The sum of two blindings. `None` if one is not a canonical scalar.
+    /// The sum of two blindings. `None` if one of them is not a canonical scalar.
     #[must_use]
     pub fn plus(&self, other: &Self) -> Option<Self> {
         Some(Self::from_bytes((self.scalar()? + other.scalar()?).to_bytes()))

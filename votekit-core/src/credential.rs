@@ -24,8 +24,8 @@ hex_bytes! {
 }
 
 hex_bytes! {
-    /// T: the key stored in shards and the registry. H itself without a pepper; SHA-256(H) with
-    /// one, so that a reader of the registry cannot vote for an abstainer.
+    /// T: the key stored in shards and the registry. H itself without a pepper; SHA-256(H) with a
+    /// pepper, so that a reader of the registry cannot vote in the name of an elector who abstains.
     RegistryKey, 32
 }
 
@@ -329,7 +329,7 @@ impl Pepper {
     /// Parses the text of a pepper file.
     ///
     /// # Errors
-    /// [`PepperError`] when the text is not the one line described above.
+    /// [`PepperError`] when the text is not the single line described above.
     pub fn from_file_text(text: &str) -> Result<Self, PepperError> {
         let line = text.strip_suffix('\n').unwrap_or(text);
         let line = line.strip_suffix('\r').unwrap_or(line);

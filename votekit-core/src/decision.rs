@@ -4,10 +4,10 @@
 //! all authorities that have the same log and the same batch make the same leaves. The registry of
 //! an engine only gives hints.
 //!
-//! The rules in order (`decide_envelope`): a request that the log has decided is a replay, or with
-//! another H a clash; a minute outside the window is `early` or `late`; a credential in no roll is
-//! `unknown`; a revoked one is `revoked`; one that has voted is a duplicate, and its attempt is
-//! counted; any other vote is accepted.
+//! The rules in order (`decide_envelope`): a request that the log has already decided is a replay,
+//! or, with another hash H, a clash; a minute outside the window is `early` or `late`; a credential
+//! in no roll is `unknown`; a revoked credential is `revoked`; a vote of a credential that has
+//! voted is a duplicate, and the attempt is counted; any other vote is accepted.
 
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub enum Decision {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum InvalidReason {
-    /// No roll of this election holds the credential.
+    /// The credential is on no roll of this election.
     Unknown,
     /// The credential was revoked.
     Revoked,
@@ -190,8 +190,9 @@ impl DecisionState {
         Self { law_id, electorate, requests, epochs }
     }
 
-    /// Decides every envelope of a batch, in order, after what is pending. Returns one outcome per
-    /// envelope. `first_leaf` is the index in the log of the first one's leaf.
+    /// Decides every envelope of a batch, in order, after the pending decisions. Returns one
+    /// outcome per envelope. `first_leaf` is the index in the log of the leaf of the first
+    /// envelope.
     ///
     /// # Errors
     /// [`OrderError`] when the batch is not the next of its epoch, or belongs to another election;
@@ -290,7 +291,7 @@ impl DecisionState {
         progress
     }
 
-    /// The progress of an epoch once what is pending is applied.
+    /// The progress of an epoch after the pending decisions.
     pub(crate) fn progress(
         &self,
         pending: &PendingDecisions,
@@ -349,7 +350,7 @@ impl PendingDecisions {
         self.electorate = Some(electorate);
     }
 
-    /// The electorate after a roll or a supplement, if one is pending.
+    /// The electorate after the pending roll or supplement, if there is one.
     pub(crate) fn electorate(&self) -> Option<&Electorate> {
         self.electorate.as_ref()
     }
@@ -420,7 +421,7 @@ pub(crate) fn decide_envelope(
                 electorate.find(&scheme.registry_key(&hash)) == Some(elector)
             }
             Subject::Invalid(first) => first == hash,
-            // Only after a purge, when nothing is decided any more.
+            // This occurs only after a purge, when no vote is decided any more.
             Subject::Unknown => true,
         };
         return if is_same {

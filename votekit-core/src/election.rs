@@ -171,7 +171,7 @@ pub struct Definition {
     /// Who may see results, and when.
     pub results: ResultsPolicy,
     /// Under `live`: totals are published again only once they include this many new accepted votes
-    /// while as many newer ones are held back.
+    /// while as many newer votes are held back.
     pub publish_every: u64,
     /// The first minute whose votes count, if planned.
     pub opens: Option<UnixMinutes>,
@@ -496,7 +496,7 @@ impl fmt::Display for State {
 pub struct Window {
     /// The effective opening time; `None` before the opening.
     pub opens: Option<UnixMinutes>,
-    /// The planned closing time, replaced by the effective one at the close.
+    /// The planned closing time, replaced by the effective closing time at the close.
     pub closes: Option<UnixMinutes>,
 }
 

@@ -1,11 +1,11 @@
 //! The electorate in memory: the sorted registry keys of one election, and a 32-bit word per
 //! elector.
 //!
-//! Keys stay sorted as in the shards; a small table over their leading bits finds one in a step or
-//! two. 36 bytes per elector.
+//! Keys stay sorted as in the shards; a small table over their leading bits finds a key in one or
+//! two steps. An elector takes 36 bytes.
 //!
-//! [`PendingAttempts`] holds the attempts of a block that is not durable yet, separately from an
-//! unchanged electorate.
+//! [`PendingAttempts`] stores the attempts of a block that is not durable yet, and leaves the
+//! electorate unchanged.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -196,7 +196,7 @@ impl Electorate {
         applied
     }
 
-    /// Records an attempt: marks the first as accepted, counts later ones.
+    /// Records an attempt: marks the first attempt as accepted, and counts later attempts.
     pub fn attempt(&mut self, key: &RegistryKey) -> CredentialStatus {
         self.find(key).map_or(CredentialStatus::Unknown, |elector| self.record_attempt(elector))
     }
@@ -364,10 +364,10 @@ impl PendingAttempts {
 }
 
 impl KeyList {
-    /// Takes ascending keys.
+    /// Makes a list from ascending keys.
     ///
     /// # Errors
-    /// [`ElectorateError::Order`] when they do not ascend, or one is repeated.
+    /// [`ElectorateError::Order`] when they do not ascend, or a key is repeated.
     pub fn new(keys: Vec<RegistryKey>) -> Result<Self, ElectorateError> {
         match keys.windows(2).position(|pair| pair[0] >= pair[1]) {
             Some(position) => Err(ElectorateError::Order { position: position + 1 }),

@@ -126,7 +126,7 @@ fn checked<T, E: Into<FieldRule>>(
 /// It must be secret: the log publishes request ids and credential hashes, and an id that anyone
 /// could compute from hash, choice and a guessable idempotency key would reveal the choice.
 ///
-/// Clones share one allocation, which is zeroed when the last one is dropped.
+/// Clones share one allocation, which is zeroed when the last clone is dropped.
 #[derive(Clone)]
 pub struct RequestKey(Arc<Zeroizing<[u8; 32]>>);
 

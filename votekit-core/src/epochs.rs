@@ -1,7 +1,8 @@
 //! Batch numbers: the progress of each epoch of each ingest node in the log.
 //!
-//! Sequences of one epoch follow one another from 1, minutes never decrease, and nothing follows
-//! the end. Epochs of a node count from 1; at the close none may be missing or open.
+//! Sequences of one epoch follow one another from 1, minutes never decrease, and no batch follows
+//! the end of an epoch. Epochs of a node count from 1; at the close no epoch may be missing or
+//! open.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ pub enum OrderError {
         /// The batch.
         number: BatchNumber,
     },
-    /// Batches before this one are missing.
+    /// Batches before this batch are missing.
     #[error("batch {number} came before batch {expected} of the same epoch", expected = expected.0)]
     Gap {
         /// The batch.
@@ -106,7 +107,8 @@ impl EpochProgress {
         Self { minute: self.minute.max(minute), ..self }
     }
 
-    /// The progress of an epoch that is retired: numbers above what the log holds are void.
+    /// The progress of an epoch that is retired: its batch numbers above the last in the log are
+    /// void.
     #[must_use]
     pub fn retired(self) -> Self {
         Self { ended: true, ..self }
@@ -162,15 +164,16 @@ impl Epochs {
         Ok(())
     }
 
-    /// Records the minute of an envelope of the last batch. Returns whether it is not before an
-    /// earlier one.
+    /// Records the minute of an envelope of the last batch. Returns whether it is not before the
+    /// minute of an earlier envelope.
     pub fn take_minute(&mut self, number: BatchNumber, minute: UnixMinutes) -> bool {
         let progress = self.progress(number.node, number.epoch);
         self.set(number.node, number.epoch, progress.after_minute(minute));
         minute >= progress.minute
     }
 
-    /// Ends an epoch that its node will not end: its numbers above what the log holds are void.
+    /// Ends an epoch that its node will not end: its batch numbers above the last in the log are
+    /// void.
     pub fn retire(&mut self, node: NodeId, epoch: Epoch) -> EpochProgress {
         let progress = self.progress(node, epoch).retired();
         self.set(node, epoch, progress);
@@ -199,7 +202,7 @@ impl Epochs {
         self.0.keys().flat_map(move |(node, epoch)| {
             let known = earlier.filter(|(earlier, _)| earlier == node).map_or(0, |(_, e)| e.0);
             earlier = Some((*node, *epoch));
-            // One per gap is enough: a log may claim an epoch of four billion.
+            // One epoch per gap is enough: a log may contain an epoch number of four billion.
             (known + 1 < epoch.0).then_some((*node, Epoch(known + 1)))
         })
     }

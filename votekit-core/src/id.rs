@@ -9,8 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// Why a text is not an identifier. Does not contain the text, which may be a secret pasted in the
-/// wrong place.
+/// Why a text is not an identifier. Does not contain the text, which may be a secret pasted by
+/// mistake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IdError {

@@ -100,7 +100,7 @@ pub struct RollFacts {
 
 impl RollFacts {
     /// The `sha256` of a supplement: SHA-256 of the digests of the additions file and the
-    /// revocations file, 64 bytes together; a missing file counts as an empty one.
+    /// revocations file, 64 bytes together; a missing file counts as an empty file.
     #[must_use]
     pub fn supplement_digest(add: Option<Digest>, revoke: Option<Digest>) -> Digest {
         let empty = Digest::of(b"");
@@ -159,8 +159,8 @@ impl Manifest {
     pub const FILE_NAME: &'static str = "manifest.json";
     /// The file name of the manifest's signatures.
     pub const NOTE_FILE_NAME: &'static str = "manifest.note";
-    /// The `tool` of the roll of an election of members: its keys are those of accounts, under a
-    /// members' key in the place of the pepper.
+    /// The `tool` of the roll of an election of members: its keys are derived from accounts, with a
+    /// members' key instead of the pepper.
     pub const MEMBERS_TOOL: &'static str = "votekit-members/1";
 
     /// Checks that counts, numbers and names agree.
@@ -230,8 +230,8 @@ impl Manifest {
     /// The hasher that this manifest requires.
     ///
     /// # Errors
-    /// When a required pepper is missing, an unneeded one is given, or the pepper is not the
-    /// manifest's.
+    /// When a required pepper is missing, an unneeded one is given, or the pepper does not match
+    /// the manifest.
     pub fn hasher(&self, pepper: Option<&Pepper>) -> Result<CredentialHasher, ManifestError> {
         match (&self.0.pepper, pepper) {
             (None, None) => Ok(CredentialHasher::plain()),

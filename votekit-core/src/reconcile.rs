@@ -79,7 +79,7 @@ impl Report {
     /// Checks the three sums of the close.
     ///
     /// # Errors
-    /// The first that does not hold.
+    /// The first sum that does not balance.
     ///
     /// ```
     /// use votekit_core::{reconcile::Report, tally::Counts};

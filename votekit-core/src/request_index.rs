@@ -2,8 +2,8 @@
 //!
 //! It consists of an append-only list and a hash table of positions in it. A snapshot stores the
 //! list: an item never changes, so the list can be copied in parts while votes are decided. The
-//! index takes 24 bytes per request, 33 more per invalid one, and 4 bytes per slot of the table,
-//! which is at most three quarters full.
+//! index takes 24 bytes per request, 33 more bytes per invalid request, and 4 bytes per slot of the
+//! table, which is at most three quarters full.
 
 use std::fmt;
 
@@ -26,9 +26,9 @@ const INVALID: u32 = 1 << 31;
 /// The subject of a decided request: whose vote it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subject {
-    /// An elector. The first attempt was accepted; later ones are duplicates.
+    /// An elector. The first attempt was accepted; later attempts are duplicates.
     Elector(Elector),
-    /// A credential whose vote was invalid, by its H.
+    /// A credential whose vote was invalid, identified by its H.
     Invalid(CredentialHash),
     /// An invalid vote whose envelope was purged.
     Unknown,
@@ -108,7 +108,7 @@ impl fmt::Debug for Decided {
 pub struct DecidedList {
     /// The requests.
     pub decided: Vec<Decided>,
-    /// H of each invalid one among them, in the same order; `None` where it was purged.
+    /// H of each invalid request among them, in the same order; `None` where it was purged.
     pub invalid: Vec<Option<CredentialHash>>,
 }
 

@@ -18,7 +18,7 @@
 //! never the value.
 //!
 //! Keys are ordered by their leading bits while a chunk is in the cache, and fully sorted when they
-//! are handed out: they move twice, and never all at once.
+//! are handed out: they are moved twice, and never all in one step.
 //!
 //! With the feature `parallel`, `parallel::hash_roll` goes from a reader to shards and manifest in
 //! one call, on several threads.

@@ -194,7 +194,7 @@ fn batch() -> Value {
         include_str!("../../fixtures/vectors/batch.hex"),
         "batch.hex is another batch"
     );
-    // The random bytes that HPKE draws from `FixedRng`.
+    // The random bytes that HPKE takes from `FixedRng`.
     let drawn = Sha256::new().chain_update([5; 32]).chain_update([0; 8]).finalize().into();
     let ephemeral = BallotSecretKey::from_seed(&drawn);
     let signed = signed_header(&header, envelopes.len());

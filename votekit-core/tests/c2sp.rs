@@ -322,7 +322,7 @@ fn sigsum_verifies_a_whole_proof_of_ours() {
     assert!(verify(&ascii.replace(&AT.0.to_string(), "1"), &text).is_err());
 }
 
-/// The same policy in Sigsum's form: hexadecimal keys in place of tlog-policy's verifier keys.
+/// The same policy in Sigsum's form: hexadecimal keys instead of tlog-policy's verifier keys.
 fn sigsum_policy(policy: &Policy) -> String {
     let mut text = String::from_utf8(policy.as_bytes().to_vec()).expect("ASCII");
     let logs = policy.logs().iter().map(|log| &log.key);

@@ -18,7 +18,7 @@ pub use votekit_core::email::{EmailAddress, EmailError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AccountId(pub [u8; 16]);
 
-/// What the holder of an account may do.
+/// The permissions of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AccountRole {
     /// Creates elections, changes their state, and invites other officials.
@@ -34,7 +34,7 @@ pub enum AccountRole {
 /// The state of an account.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AccountState {
-    /// Its holder has not followed the one-time link yet.
+    /// Its holder has not used the one-time link yet.
     Invited,
     /// Its holder may sign in.
     Active,
@@ -47,7 +47,7 @@ pub enum AccountState {
 pub struct Invitation {
     /// SHA-256 of the link's token: [`Invitation::digest_of`].
     pub token: Digest,
-    /// From then on the link is void.
+    /// The link is invalid from this time on.
     pub expires: UnixSeconds,
 }
 
@@ -70,7 +70,8 @@ pub struct Account {
     pub role: AccountRole,
     /// The state.
     pub state: AccountState,
-    /// The password, hashed with Argon2id (PHC string format); `None` until one is chosen.
+    /// The password, hashed with Argon2id (PHC string format); `None` until its holder chooses a
+    /// password.
     pub password: Option<String>,
     /// The secret of the second factor (RFC 6238, SHA-1, 6 digits, 30 s), if it is set up.
     pub totp: Option<Zeroizing<Vec<u8>>>,
@@ -78,7 +79,7 @@ pub struct Account {
     pub totp_step: u64,
     /// SHA-256 of each recovery code that is not used up.
     pub recovery_codes: Vec<Digest>,
-    /// The one-time link, while one is valid.
+    /// The outstanding one-time link, if there is one; it may have expired.
     pub invitation: Option<Invitation>,
     /// When the account was made.
     pub created: UnixSeconds,
@@ -112,7 +113,7 @@ impl fmt::Debug for Account {
     }
 }
 
-/// What a session is for.
+/// How a session is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SessionKind {
     /// The pages, by cookie. Its token stays the same.
@@ -128,18 +129,18 @@ pub struct NewSession {
     pub token: Digest,
     /// The account.
     pub account: AccountId,
-    /// What it is for.
+    /// How it is used.
     pub kind: SessionKind,
-    /// From then on it is void, whatever its use.
+    /// The session is invalid from this time on, even if it is used.
     pub expires: UnixSeconds,
-    /// From then on it is void, unless it is used before.
+    /// The session is invalid from this time on, unless it is used before.
     pub idle_until: UnixSeconds,
 }
 
 /// The outcome of presenting a refresh token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Rotation {
-    /// It was the current one, and is replaced.
+    /// It was the current token of its session, and is replaced.
     Rotated(AccountId),
     /// It had been used before: the session is ended, with every token of it.
     Reused(AccountId),
@@ -154,7 +155,7 @@ pub struct TokenKey {
     pub id: String,
     /// The Ed25519 public key.
     pub public: [u8; 32],
-    /// From then on no token of it is valid.
+    /// No token signed with this key is valid from this time on.
     pub expires: UnixSeconds,
 }
 
@@ -162,16 +163,17 @@ pub struct TokenKey {
 #[async_trait]
 pub trait Accounts: Send + Sync + 'static {
     /// Adds accounts, all of them or none. Refused as
-    /// [`Conflict::AccountExists`](crate::Conflict::AccountExists) if one has the id or the e-mail
-    /// address. The same call again, as after an unknown outcome, succeeds.
+    /// [`Conflict::AccountExists`](crate::Conflict::AccountExists) if a stored account has the id
+    /// or the e-mail address of one of them. Repeating the call, as after an unknown outcome,
+    /// succeeds.
     async fn add(&self, accounts: &[Account]) -> Result<(), EngineError>;
 
     /// Replaces the account of this id, if its version is still `account.version`, and raises the
     /// version by one. Otherwise [`Conflict::AccountChanged`](crate::Conflict::AccountChanged), and
     /// [`Conflict::AccountExists`](crate::Conflict::AccountExists) if another account has the
-    /// e-mail address. The same call again is refused, even if the first one succeeded: of two
-    /// callers who use up one code only one may succeed. After an unknown outcome, read the
-    /// account.
+    /// e-mail address. Repeating the call is refused, even if the first call succeeded: when two
+    /// callers use the same one-time code, only one of them may succeed. After an unknown outcome,
+    /// read the account.
     async fn update(&self, account: &Account) -> Result<(), EngineError>;
 
     /// An account by its id.
@@ -186,11 +188,11 @@ pub trait Accounts: Send + Sync + 'static {
     /// Accounts in the order of their e-mail addresses, after `after`: at most `limit`.
     async fn accounts(&self, after: &str, limit: usize) -> Result<Vec<Account>, EngineError>;
 
-    /// Begins a session. The same call again changes nothing.
+    /// Begins a session. Repeating the call changes nothing.
     async fn begin_session(&self, session: &NewSession) -> Result<(), EngineError>;
 
-    /// The account of a session of the pages that is valid now; it stays so until `idle_until` at
-    /// least, unless it expires.
+    /// The account of a session of the pages that is valid now. The use extends the session: it
+    /// stays valid until `idle_until` at least, but never past its expiry.
     async fn use_session(
         &self,
         token: &Digest,
@@ -198,10 +200,10 @@ pub trait Accounts: Send + Sync + 'static {
         idle_until: UnixSeconds,
     ) -> Result<Option<AccountId>, EngineError>;
 
-    /// Replaces a refresh token by the next one of its session, which then stays valid until
-    /// `idle_until` at least, unless it expires. A token that was replaced before ends the session,
-    /// except in the same call again: with the same `next`, while that is the current token, the
-    /// answer is the same.
+    /// Replaces the refresh token of a session by `next`. The session then stays valid until
+    /// `idle_until` at least, but never past its expiry. A token that was replaced before ends the
+    /// session. Repeating a call is the exception: with the same `next`, while that is the current
+    /// token, the result is the same.
     async fn rotate(
         &self,
         token: &Digest,
@@ -210,8 +212,8 @@ pub trait Accounts: Send + Sync + 'static {
         idle_until: UnixSeconds,
     ) -> Result<Rotation, EngineError>;
 
-    /// The account of the refresh session that has this token, the current one or one that was
-    /// replaced, if the session is valid now. Changes nothing.
+    /// The account of the refresh session to which this token belongs, current or replaced, if the
+    /// session is valid now. Changes nothing.
     async fn refresh_session(
         &self,
         token: &Digest,

@@ -8,7 +8,8 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId};
 
 use crate::{EngineError, Hint};
 
-/// What identifies a batch: a number may be signed for two of them.
+/// The identity of a batch: its number alone is not enough, because a node may sign two batches
+/// with the same number.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BatchName {
     /// The election.
@@ -52,7 +53,7 @@ pub struct ValidatedBatch {
     pub is_staged: bool,
 }
 
-/// A delivery of one of the two steps.
+/// A delivery in one of the two steps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeliveryTag {
     /// Of a [`Delivery`].
@@ -72,8 +73,8 @@ pub trait BallotBox: Send + Sync + 'static {
     /// Makes a batch durable. Publishing the same batch again is safe.
     async fn publish(&self, batch: &Arc<Batch>) -> Result<(), EngineError>;
 
-    /// Waits for the next delivery; an engine that reconnects by itself waits through an outage,
-    /// too. Cancel safe: dropping the future loses no delivery.
+    /// Waits for the next delivery. An engine that reconnects automatically also waits during an
+    /// outage. Cancel safe: dropping the future loses no delivery.
     async fn receive(&self) -> Result<Delivery, EngineError>;
 
     /// Passes a delivery on with its hints, and acknowledges it once the forwarded batch is
@@ -95,10 +96,10 @@ pub trait BallotBox: Send + Sync + 'static {
     /// this step is discarded.
     async fn reject(&self, validated: &ValidatedBatch, reason: &str) -> Result<(), EngineError>;
 
-    /// Keeps a delivery that this process cannot process now, such as of an election that is halted
-    /// here: it stays unacknowledged, and further ones are delivered as if it were not there.
-    /// Returns `false` if the batch is to be delivered again, here or to another process: then this
-    /// delivery is to be forgotten. Safe to repeat.
+    /// Keeps a delivery that this process cannot process now, for example because its election is
+    /// halted here. The delivery stays unacknowledged, and does not reduce the number of further
+    /// deliveries. Returns `false` if the batch will be delivered again, here or to another
+    /// process; the caller must then discard this delivery. Safe to repeat.
     fn hold(&self, tag: DeliveryTag) -> bool;
 
     /// Acknowledges a delivery of a batch that the ledger has staged already, whichever process did
@@ -106,9 +107,10 @@ pub trait BallotBox: Send + Sync + 'static {
     async fn acknowledge_staged(&self, tag: DeliveryTag) -> Result<(), EngineError>;
 
     /// Waits until every batch of an election whose publication was confirmed before this call is
-    /// staged, refused or rejected. Other tasks must receive, forward, collect and acknowledge
-    /// meanwhile; batches of other elections need not move. Returns [`EngineError::Unavailable`],
-    /// saying so, if a batch of the election was dead-lettered undecided.
+    /// staged, refused or rejected. Meanwhile other tasks must receive, forward, collect and
+    /// acknowledge; batches of other elections need not be processed. Returns
+    /// [`EngineError::Unavailable`], with this reason, if a batch of the election was dead-lettered
+    /// before it was decided.
     async fn settle(&self, law_id: &ElectionId) -> Result<(), EngineError>;
 
     /// Checks cheaply that the engine answers, for health checks.

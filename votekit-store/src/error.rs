@@ -19,7 +19,7 @@ pub enum EngineError {
     OutcomeUnknown {
         /// The engine.
         engine: &'static str,
-        /// What is known about the outcome.
+        /// The details, as far as the outcome is known.
         reason: String,
     },
     /// The stored data contradicts itself. Nothing was repaired, and no damaged data is served.
@@ -27,7 +27,7 @@ pub enum EngineError {
     Corrupt {
         /// The engine.
         engine: &'static str,
-        /// What was found, and where.
+        /// The damage that was found, and its location.
         reason: String,
     },
     /// A write to disk failed, and no unconfirmed write can be trusted any more: the process must
@@ -55,7 +55,7 @@ pub enum EngineError {
     Misconfigured {
         /// The engine.
         engine: &'static str,
-        /// What is wrong, and where. Contains no password.
+        /// The fault, and its location. Contains no password.
         reason: String,
         /// How to fix it.
         hint: String,
@@ -66,7 +66,7 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The conflict, if the write was refused for one.
+    /// The conflict, if the write was refused because of a conflict.
     #[must_use]
     pub fn conflict(&self) -> Option<&Conflict> {
         match self {
@@ -120,8 +120,8 @@ pub enum Conflict {
         law_id: ElectionId,
     },
     /// The block moves the position up to which staging is sealed to a batch that is not staged
-    /// there: the ledger was put back to an older copy, in which positions begin anew. Nothing was
-    /// written. Read the staged batches again, after the position of the head.
+    /// there: the ledger was restored from an older copy and gives the lost positions again.
+    /// Nothing was written. Read the staged batches again, after the position of the head.
     #[error("block of {law_id}: position {position} is not staged as sealed")]
     NotStaged {
         /// The election.

@@ -1,5 +1,5 @@
-//! Tasks of engines: the whole process depends on them, and no node owns them. Without this
-//! supervision, a panic of one of them would go unnoticed.
+//! Supervises tasks of engines on which the whole process depends and which no node owns. Without
+//! this supervision, a panic in such a task would go unnoticed.
 
 use std::sync::LazyLock;
 

@@ -19,7 +19,7 @@ use votekit_core::id::ElectionId;
 use crate::retry::is_passing;
 use crate::{EngineError, Head};
 
-/// What a call does to an engine.
+/// The effect of a call on an engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Call {
     /// It changes nothing.
@@ -28,16 +28,16 @@ pub enum Call {
     Write,
 }
 
-/// What happens to a call.
+/// The fault that is injected into a call.
 #[derive(Debug)]
 pub enum Fault {
-    /// It is made.
+    /// The call is made.
     None,
-    /// It is made after a delay.
+    /// The call is made after a delay.
     Delay(Duration),
-    /// It is not made, and fails with this error.
+    /// The call is not made, and fails with this error.
     FailBefore(EngineError),
-    /// It is made, and then fails with this error if it succeeded.
+    /// The call is made, and then fails with this error if it succeeded.
     FailAfter(EngineError),
 }
 
@@ -51,8 +51,8 @@ pub trait FaultPlan: Send + Sync + 'static {
         false
     }
 
-    /// Maximum of attempts for one call, at least 1. Further ones follow while its outcome is not
-    /// definite, as a caller would make them.
+    /// The maximum number of attempts for one call, at least 1. As a caller would do, further
+    /// attempts are made while the outcome is not definite.
     fn attempts_max(&self) -> u32 {
         1
     }

@@ -42,8 +42,8 @@ pub struct StagedPlace {
     pub number: BatchNumber,
     /// The digest of its batch.
     pub digest: Digest,
-    /// Whether the batch is there. If not, a purge has destroyed it, or another program has removed
-    /// its bytes or moved its row: what a reader knows of the log shows which.
+    /// Whether the bytes of the batch are stored. If not, a purge has destroyed them, or another
+    /// program has removed them or moved the row. The reader decides by the log which it was.
     pub has_batch: bool,
 }
 
@@ -57,7 +57,7 @@ pub struct Head {
     /// The root of the log.
     pub root: TreeHash,
     /// The highest term in which a block was appended: the ledger refuses blocks of lower terms. A
-    /// leaf states the term in which its block was first made, which may be an earlier one.
+    /// leaf states the term in which its block was first made, which may be lower.
     pub fence: u64,
     /// The signed checkpoint at this size: the bytes of a signed note.
     pub checkpoint: Vec<u8>,
@@ -105,7 +105,7 @@ pub struct Lease {
 pub enum Leadership {
     /// The caller leads.
     Leading {
-        /// The term, from 1. Each change of leader starts a higher one.
+        /// The term, from 1. Each change of leader starts a higher term.
         term: u64,
     },
     /// Another holder leads.
@@ -163,7 +163,7 @@ pub struct BlockCommit {
     pub head: Head,
     /// The digest of the batch at `head.sealed_through`. A block that moves this position is
     /// refused as [`Conflict::NotStaged`](crate::Conflict::NotStaged) unless that batch of the
-    /// election is staged there; of a block that does not move it, this means nothing.
+    /// election is staged there. Ignored if the block does not move the position.
     pub sealed_batch: Option<Digest>,
     /// The deadline, on [`Leases::clock`]: after it, the block is refused as
     /// [`Conflict::Late`](crate::Conflict::Late). A block that is already stored is never late.
@@ -171,7 +171,7 @@ pub struct BlockCommit {
 }
 
 impl Head {
-    /// The head that a log is [taken back to](LogRepair::discard_above).
+    /// The head that is stored when a log is [truncated](LogRepair::discard_above) to it.
     pub(crate) fn taken_back(&self) -> Self {
         let (fence, sealed_through, takes_votes) = (0, StagingId(0), false);
         Self { fence, sealed_through, takes_votes, ..self.clone() }
@@ -211,9 +211,9 @@ pub trait Staging: Send + Sync + 'static {
     /// [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). No position appears below one that
     /// a reader has already seen.
     ///
-    /// If the stored row has lost its bytes, they are put back, and the row moves to a new
-    /// position: readers have passed the old one. The ledger does not ask why they are missing; a
-    /// caller that knows of a purge stages no late copy.
+    /// If the stored row has lost its bytes, this call stores them again and moves the row to a new
+    /// position, because readers may have passed the old position. The ledger does not check why
+    /// the bytes are missing; a caller that knows of a purge must not stage a late copy.
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError>;
 
     /// Batches of an election after a position in staging, in order: those not yet sealed, or, from
@@ -226,9 +226,9 @@ pub trait Staging: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<Staged>, EngineError>;
 
-    /// The digest of the batch of an election at a position in staging, also of a sealed or purged
-    /// one; `None` when the election has none there. A reader whose last batch is no longer where
-    /// it was reads a ledger that was put back to an older copy.
+    /// The digest of the batch of an election at a position in staging, also if the batch is sealed
+    /// or purged; `None` when the election has no batch there. If the last batch that a reader has
+    /// read is no longer at its position, the ledger was restored from an older copy.
     async fn batch_at(
         &self,
         law_id: &ElectionId,
@@ -270,8 +270,8 @@ pub trait Staging: Send + Sync + 'static {
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError>;
 }
 
-/// What changed in a ledger: two counts, so that a reader of the logs is not woken by each row of a
-/// round, of which a block has several.
+/// Counters of the changes in a ledger: two, so that the rows of a round, several for each block,
+/// do not wake the readers of the logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Changes {
     /// Rises when a head moves, when a term begins, when a leader lease is released or passed over,
@@ -369,8 +369,8 @@ pub trait Leases: Send + Sync + 'static {
     /// The time on the ledger's clock, which leases use. Not comparable with other clocks.
     async fn clock(&self) -> Result<UnixMillis, EngineError>;
 
-    /// Grants no leases from now on, or grants them again, whatever the head says; a block that is
-    /// appended decides anew. Changes nothing without a log.
+    /// Stops granting leases, or grants them again, whatever the stored head says. The head of the
+    /// next block overrides this. Changes nothing without a log.
     async fn set_takes_votes(
         &self,
         law_id: &ElectionId,
@@ -388,8 +388,8 @@ pub trait LeaderFence: Send + Sync + 'static {
     /// another holder is unexpired. A further call extends the lease. Once a new term has begun,
     /// commits of lower terms are a [`Conflict::Term`](crate::Conflict::Term).
     ///
-    /// The term is at least `at_least`: a holder whose term is lower begins a new one. More than
-    /// [`TERM_STEP_MAX`] above the present term is
+    /// The term is at least `at_least`: a holder whose term is lower begins a new term. A value
+    /// more than [`TERM_STEP_MAX`] above the present term is refused as
     /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     async fn acquire_leadership(
         &self,
@@ -400,8 +400,8 @@ pub trait LeaderFence: Send + Sync + 'static {
 
     /// As [`LeaderFence::acquire_leadership`], and if the present term is `term`, its lease ends in
     /// the same step, before another holder can begin the next term. The earlier holder cannot
-    /// extend it any more, only begin a new term like any other. The caller has verified that a
-    /// quorum suspects the leader of the term.
+    /// extend that lease any more; like any other holder, it can begin a new term. The caller has
+    /// verified that a quorum suspects the leader of the term.
     async fn pass_over(
         &self,
         term: u64,
@@ -414,22 +414,23 @@ pub trait LeaderFence: Send + Sync + 'static {
     async fn release_leadership(&self, holder: &str) -> Result<(), EngineError>;
 }
 
-/// Stores what several authorities state in the rounds that certify a block, and appends blocks
-/// that they certified.
+/// Stores the statements of several authorities in the rounds that certify a block, and appends
+/// certified blocks.
 ///
 /// The key of a row is its kind, authority, election, height and term, and the digest of what it
-/// states: a row of other bytes is another row. So one that no authority signed keeps the true one
-/// out in no case, and a second statement of an authority about the same is kept as evidence.
+/// states: rows with different bytes are different rows. So a forged row never prevents the signed
+/// row from being stored, and a second statement of an authority about the same subject is kept as
+/// evidence.
 #[async_trait]
 pub trait Rounds: Send + Sync + 'static {
-    /// Stores a row, unless it is stored. Looks for that first: repeating a call resolves an
-    /// unknown outcome, also after the term has passed. A damaged row under its key, whose bytes
-    /// are not those of its digest, is replaced, at a later position.
+    /// Stores a row, unless it is already stored. Looks for the stored row before any other check:
+    /// repeating a call resolves an unknown outcome, also after the term has ended. A damaged row
+    /// under the same key, whose bytes do not match its digest, is replaced, at a later position.
     ///
     /// An accept is stored only in the present term. A proposal with a `holder` is stored only
     /// while that holder has the leader lease of the proposal's term; without a `holder`, it is a
-    /// copy of an earlier proposal, whose term must have begun. For a row of another kind, `holder`
-    /// means nothing; one of a term more than [`TERM_STEP_MAX`] above the present one is
+    /// copy of an earlier proposal, whose term must have begun. For rows of other kinds, `holder`
+    /// is ignored, and a term more than [`TERM_STEP_MAX`] above the present term is refused as
     /// [`Conflict::Malformed`](crate::Conflict::Malformed).
     async fn put_row(&self, row: &NewRow, holder: Option<&str>) -> Result<RowOutcome, EngineError>;
 
@@ -437,13 +438,14 @@ pub trait Rounds: Send + Sync + 'static {
     /// when they are large. Rows at positions that were never given are not among them.
     async fn rows_after(&self, after: RowId, limit: usize) -> Result<RowsRead, EngineError>;
 
-    /// The newest rows: the last ones in order that were given a position, at most `limit`, and
-    /// fewer when they are large. A reader that has many rows to read finds the last ones here.
+    /// The rows with the highest positions, in order: at most `limit`, and fewer when they are
+    /// large. A reader that is far behind can read these before it reads the rest.
     async fn newest_rows(&self, limit: usize) -> Result<RowsRead, EngineError>;
 
-    /// Appends a certified block as [`LogStore::commit`] does, but whatever the term: size and
-    /// height alone decide. The head's fence becomes the highest of the block's, the stored one and
-    /// the present term, and at most [`TERM_STEP_MAX`] above the latter two.
+    /// Appends a certified block as [`LogStore::commit`] does, but in any term: only size and
+    /// height are checked. The head's fence becomes the highest of the block's fence, the stored
+    /// fence and the present term, but at most [`TERM_STEP_MAX`] above the higher of the latter
+    /// two.
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Removes the proposals, accepts and cosignatures of an election up to and including a height.
@@ -454,8 +456,8 @@ pub trait Rounds: Send + Sync + 'static {
     ) -> Result<(), EngineError>;
 
     /// Removes rows up to and including a position that no round needs any more, at most `limit`,
-    /// the oldest first: votes of a term that is over, but for the last one of each authority;
-    /// suspicions of a term that is over; refusals; proposals, accepts and cosignatures of blocks
+    /// the oldest first: votes of a term that has ended, except the last vote of each authority;
+    /// suspicions of a term that has ended; refusals; proposals, accepts and cosignatures of blocks
     /// that are in the log. Returns how many this call removed.
     async fn remove_old_rows(&self, through: RowId, limit: usize) -> Result<u64, EngineError>;
 }
@@ -478,8 +480,9 @@ impl LogRow {
     }
 }
 
-/// Takes a log back to an earlier head, for an operator: when the head and what is stored above are
-/// not what the authorities certified. Works on the rows of a damaged election too.
+/// Truncates a log to an earlier head, on an operator's request, when the head and the rows above
+/// that earlier head are not what the authorities certified. Works on the rows of a damaged
+/// election too.
 #[async_trait]
 pub trait LogRepair: Send + Sync + 'static {
     /// As [`LogStore::blocks`], whatever is damaged elsewhere.
@@ -502,8 +505,8 @@ pub trait LogRepair: Send + Sync + 'static {
     /// Removes the rows above a height and makes it the head, in one step, if these rows still have
     /// the [digest](LogRow::digest_of) `seen`; otherwise changes nothing. Returns whether it did.
     ///
-    /// Of `head`, the height, the size, the root and the checkpoint are taken; the caller has
-    /// verified them. The stored head grants no leases and lets every staged batch be read again.
+    /// Stores the height, the size, the root and the checkpoint of `head`; the caller has verified
+    /// them. The stored head grants no leases and lets every staged batch be read again.
     async fn discard_above(
         &self,
         law_id: &ElectionId,
@@ -525,7 +528,7 @@ pub trait Witnessed: Send + Sync + 'static {
     ) -> Result<(), EngineError>;
 
     /// The lines of these witnesses over the log of this size and root, in ascending order of the
-    /// names' bytes: at most one of each, whatever else another program stores.
+    /// names' bytes: at most one line of each witness, whatever another program stores.
     async fn witness_lines(
         &self,
         law_id: &ElectionId,
@@ -535,8 +538,9 @@ pub trait Witnessed: Send + Sync + 'static {
     ) -> Result<Vec<WitnessLine>, EngineError>;
 
     /// The lines of these witnesses over trees of at most this size, in ascending order of the
-    /// names' bytes: of each the last ones ([`WitnessLine::KEPT_PER_WITNESS`]), those over the
-    /// largest trees first. Another program may have stored some over trees that never existed.
+    /// names' bytes: of each witness at most [`WitnessLine::KEPT_PER_WITNESS`] lines, those over
+    /// the largest trees first. Another program may have stored lines over trees that never
+    /// existed.
     async fn latest_witness_lines(
         &self,
         law_id: &ElectionId,
@@ -564,8 +568,8 @@ pub trait Documents: Send + Sync + 'static {
     /// The remarks on an election's requests, in the order in which they were stored.
     async fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError>;
 
-    /// Stores the keys of an election as encrypted to a recipient's public key, in place of an
-    /// earlier copy.
+    /// Stores the keys of an election, encrypted to a recipient's public key. Replaces an earlier
+    /// copy.
     async fn put_sealed_key(
         &self,
         law_id: &ElectionId,
@@ -581,12 +585,12 @@ pub trait Documents: Send + Sync + 'static {
     ) -> Result<Option<Vec<u8>>, EngineError>;
 
     /// The recipients of the sealed keys of every election, in no order: in one query, for a node
-    /// that compares the keys with its copies. A key may be left out; ask for it by
-    /// [`Documents::sealed_key`] before it is taken for lost.
+    /// that compares the keys with its copies. The list may be incomplete; query
+    /// [`Documents::sealed_key`] before treating a key as lost.
     async fn sealed_key_recipients(&self) -> Result<Vec<(ElectionId, [u8; 32])>, EngineError>;
 
-    /// Stores what a node states of itself under its name of 1 to 255 bytes, in place of an earlier
-    /// record.
+    /// Stores the record that a node makes about itself, under its name of 1 to 255 bytes. Replaces
+    /// an earlier record.
     async fn put_node_record(&self, name: &str, bytes: &[u8]) -> Result<(), EngineError>;
 
     /// The records of all nodes by name, in ascending order of the names' bytes.

@@ -21,8 +21,8 @@ pub struct Mark {
 
 /// The request that first used a credential, shortened to a tag of 32 bits.
 ///
-/// Two requests of one credential share a tag with a probability of about one in four thousand
-/// million: the second then gets the hint `Accepted`, and the log decides otherwise.
+/// Two requests of the same credential share a tag with a probability of about 2⁻³². The second
+/// request then gets the hint `Accepted`, although the log decides that it is a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstUse(pub(crate) u32);
 

@@ -26,7 +26,7 @@ impl Backoff {
         Self::up_to(LAST)
     }
 
-    /// As [`Backoff::new`], with another maximum of a pause: for calls that others wait for, and
+    /// As [`Backoff::new`], with another maximum pause: for calls that other calls wait for, and
     /// that cost little while the engine is unavailable.
     #[must_use]
     pub fn up_to(max: Duration) -> Self {
@@ -54,8 +54,9 @@ pub fn is_passing(error: &EngineError) -> bool {
 
 /// Retries until the outcome is definite. Only for calls that are safe to repeat.
 ///
-/// While an engine is unavailable, each operation logs its first retry, then fewer and fewer of
-/// them with the number of all since the last line, and once that the engine answers again.
+/// While an engine is unavailable, each operation logs its first retry. Later lines follow at
+/// growing intervals, with the number of retries since the last line. One more line reports that
+/// the engine answers again.
 ///
 /// # Errors
 /// The first error that is not transient ([`is_passing`]).
@@ -180,7 +181,7 @@ impl Outages {
     /// Counts a retry. If a line is due, returns the number of retries since the last one.
     fn retried(&mut self, operation: &'static str, now: Instant) -> Option<u64> {
         let outage = self.0.entry(operation).or_default();
-        // Another call was answered meanwhile, and this one was not.
+        // Another call was answered in between, and this call was not.
         outage.begin(now);
         outage.retries += 1;
         outage.count += 1;
@@ -188,7 +189,8 @@ impl Outages {
         if outage.last_line.is_some_and(|at| since_line(at) < outage.line_pause) {
             return None;
         }
-        // The pause outlasts an outage: an engine that answers now and then floods no log.
+        // The pause is kept after an outage, so that an engine that answers only intermittently
+        // does not flood the log.
         let next = if outage.is_reported { outage.line_pause * 2 } else { LINE_PAUSE_FIRST };
         outage.line_pause = next.clamp(LINE_PAUSE_FIRST, LINE_PAUSE_LAST);
         (outage.last_line, outage.is_reported) = (Some(now), true);
@@ -205,7 +207,7 @@ impl Outages {
         std::mem::take(&mut outage.is_reported).then_some(ended)
     }
 
-    /// A call waits no more. Without any, it is not known when the engine answers again.
+    /// A call no longer waits. Without a waiting call, the end of the outage cannot be observed.
     fn left(&mut self, operation: &'static str) {
         if let Some(outage) = self.0.get_mut(operation) {
             outage.waiting = outage.waiting.saturating_sub(1);

@@ -1,18 +1,19 @@
-//! The rows of rounds: what several authorities write into one ledger for one another to read.
+//! The rows of rounds: statements that the authorities write into the shared ledger for each other.
 //!
-//! The ledger does not verify what a row states: its reader does, by the signature in the row.
+//! The ledger does not verify rows. Their readers verify the signature in each row.
 
 use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 use votekit_core::id::{Digest, ElectionId};
 
-/// The position of a row. Positions ascend in the order in which rows become visible: a reader that
-/// has read all rows up to one finds no lower one later. None is given twice.
+/// The position of a row. Positions ascend in the order in which rows become visible: after a
+/// reader has read all rows up to a position, no row appears at a lower position. No position is
+/// given twice.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub u64);
 
-/// What a row states.
+/// The kind of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum RowKind {
@@ -35,7 +36,7 @@ pub enum RowKind {
 pub struct NewRow {
     /// What it states.
     pub kind: RowKind,
-    /// The name of the authority that states it; of a proposal, the leader.
+    /// The name of the authority that makes the statement; of a proposal, the leader.
     pub authority: String,
     /// The election; `None` for a vote and a suspicion.
     pub law_id: Option<ElectionId>,
@@ -79,19 +80,19 @@ pub enum RowOutcome {
     /// The same row was stored before, durably.
     Present,
     /// Not stored: an accept that is not of the present term, a proposal by a holder that does not
-    /// have the lease of its term, or one of a term that has not begun.
+    /// have the lease of its term, or a proposal of a term that has not begun.
     Late {
         /// The present term.
         term: u64,
     },
 }
 
-/// A row that is not what this program stored.
+/// A row that differs from what this program stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DamagedRow {
     /// Its position.
     pub id: RowId,
-    /// What was found.
+    /// The fault that was found.
     pub reason: String,
 }
 
@@ -100,16 +101,16 @@ pub struct DamagedRow {
 pub struct RowsRead {
     /// The rows, in ascending order of their positions.
     pub rows: Vec<RoundRow>,
-    /// The rows between them that cannot be used, in the same order. A reader passes over them: a
-    /// row that another program wrote or changed keeps no later one from being read.
+    /// The rows between them that cannot be used, in the same order. A reader skips them, so that a
+    /// row which another program wrote or changed does not block later rows.
     pub damaged: Vec<DamagedRow>,
-    /// The last position given so far, also when its row has been removed since; 0 before the
-    /// first. When `rows` and `damaged` are empty, nothing up to here is left to read. Lower than a
-    /// position read before only if the ledger was put back to an earlier state.
+    /// The last position given so far, also when its row has been removed since; 0 before the first
+    /// row. When `rows` and `damaged` are empty, no unread row is left up to this position. It is
+    /// lower than a position read before only if the ledger was restored from an older copy.
     pub last: RowId,
-    /// The [digest](RoundRow::digest) of the row at the position after which was read, while that
-    /// row is there. Another one than the reader knows means that the ledger was put back and gives
-    /// the same positions again, to other rows.
+    /// The [digest](RoundRow::digest) of the row at the position after which this call read; `None`
+    /// when no row is there. A digest that differs from the digest that the reader knows means that
+    /// the ledger was restored from an older copy and has given the same position to another row.
     pub after: Option<Digest>,
 }
 
@@ -165,11 +166,12 @@ impl NewRow {
     /// The maximum length of an authority's name, in bytes.
     pub const AUTHORITY_BYTES_MAX: usize = 255;
 
-    /// The maximum length of a note or line: that of a note. A longer one is damage, and not read.
+    /// The maximum length of the bytes of a row: that of a signed note. Longer bytes are reported
+    /// as damage and not read.
     pub const BYTES_MAX: usize = 1 << 20;
 
-    /// The maximum length of the leaves of a block: several times those of the batches that wait
-    /// in a seal queue. More is damage, and not read.
+    /// The maximum length of the leaves of a block: several times those of the batches that wait in
+    /// a seal queue. Longer leaves are reported as damage and not read.
     pub const LEAVES_BYTES_MAX: usize = 256 << 20;
 
     /// The rule that the row breaks, if any. Every ledger then refuses it as

@@ -22,10 +22,10 @@ pub struct WitnessLine {
 }
 
 impl WitnessLine {
-    /// How many lines are kept of each witness when one is stored: that one and those over the
-    /// next smaller trees. A poll of weeks has tens of thousands of heads that were cosigned, and
-    /// of each the next one says more. Lines over larger trees stay and do not count: another
-    /// program may have invented them.
+    /// The number of lines of a witness that are kept when a line is stored: that line and those
+    /// over the next smaller trees. A poll of several weeks has tens of thousands of cosigned
+    /// heads, and a later head covers all earlier heads. Lines over larger trees are kept and do
+    /// not count: another program may have invented them.
     pub const KEPT_PER_WITNESS: usize = 64;
 
     /// The maximum length of a line, in bytes.

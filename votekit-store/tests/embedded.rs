@@ -156,7 +156,7 @@ async fn damage_to_the_rows_of_an_election_is_found_at_the_opening_and_is_of_it_
         is_named(ledger.stage(&batch(4, 0..1), &Vec::new()).await.expect_err(sql));
         let node = NodeKey::from_seed(&[1; 32]).node_id();
         is_named(ledger.allocate_epoch(&law(), node).await.expect_err(sql));
-        // Another election is written and read as ever, and is the only one with a delivery.
+        // Another election is written and read as usual, and is the only election with a delivery.
         let other: ElectionId = "L2".parse().expect("a law id");
         let (voted, mut tree) = (batch_of(other.clone(), 1, 0..1), TreeBuilder::new());
         engine.ballot_box.publish(&voted).await.expect("published");
@@ -256,7 +256,7 @@ async fn a_shared_ledger_begins_a_new_term_at_each_start() {
     for _ in 0..3 {
         let ledger = open_shared(folder.path()).ledger;
         assert!(ledger.is_shared());
-        // Until the next term begins, the last one is the present one, as before the restart.
+        // Until the next term begins, the last term is the present term, as before the restart.
         let ahead = ledger.put_row(&accept(last + 1), None).await.expect("answered");
         assert_eq!(ahead, RowOutcome::Late { term: last });
         let led = ledger.acquire_leadership("first", LONG, 0).await.expect("granted");
@@ -384,7 +384,7 @@ async fn a_changed_row_of_a_round_is_reported_as_damage_and_passed_over() {
     assert_eq!((read.rows.len(), read.damaged.len()), (2, 0));
 }
 
-/// Copies the files of a ledger, in place of those in the target.
+/// Copies the files of a ledger, and replaces those in the target.
 fn copy_ledger(from: &Path, to: &Path) {
     for name in ["ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"] {
         let _ = std::fs::remove_file(to.join(name));

@@ -20,7 +20,7 @@ pub enum ReadError {
         path: PathBuf,
         /// The line, from 1.
         line: usize,
-        /// What is wrong, without a credential.
+        /// The fault, without a credential.
         problem: String,
     },
 }

@@ -37,20 +37,21 @@ pub(crate) struct Sending {
     pub(crate) left: bool,
 }
 
-/// What the voter knows after one sending. The order matters: the greatest value wins.
+/// The outcome of one sending, as the voter knows it. The order of the variants matters: the
+/// greatest value takes precedence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Fate {
     /// It was not sent, or the node reported that nothing was stored.
     NotStored,
-    /// No answer, or one that leaves it open whether the vote is stored.
+    /// No answer, or an answer that does not show whether the vote is stored.
     Unknown,
     /// The node reported that it is stored.
     Durable,
 }
 
 impl Vote {
-    /// What the voter knows in the end: the best outcome of its sendings. A vote without any
-    /// outcome may have been sent.
+    /// The final outcome, as the voter knows it: the greatest outcome of its sendings. A vote
+    /// without any outcome may have been sent.
     pub(crate) fn fate(&self) -> Fate {
         self.sendings.iter().map(|sending| sending.fate).max().unwrap_or(Fate::Unknown)
     }

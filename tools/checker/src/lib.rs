@@ -1,4 +1,4 @@
-//! Compares what the node answered to voters with what it published.
+//! Compares the answers of the node to voters with its published bundle.
 //!
 //! A load client records every vote before it sends it, and every answer. After faults (kills,
 //! power cuts, full disks) the election is closed and its bundle published. This crate reads both
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! It depends on no other crate of the project: it has its own parsing, hashing and verification.
-//! It trusts no file: one that cannot be parsed is an error, one that disagrees is a violation.
+//! It trusts no file: a file that cannot be parsed is an error, and a contradiction between files
+//! is a violation.
 
 mod error;
 mod journal;

@@ -10,23 +10,23 @@ use sha2::{Digest as _, Sha256};
 
 use crate::merkle::Hash;
 
-/// The algorithm bytes of keys: of a log, and of a cosigner.
+/// The algorithm bytes of the keys of logs and of cosigners.
 const LOG: u8 = 1;
 const COSIGNER: u8 = 4;
 
-/// What a policy demands of a checkpoint.
+/// A policy: which signatures a checkpoint needs.
 #[derive(Debug)]
 pub(crate) struct Policy {
     logs: Vec<Key>,
     /// Each with its name in the policy.
     cosigners: Vec<(String, Key)>,
-    /// Each defined after its members.
+    /// Every group is defined after its members.
     groups: Vec<Group>,
     /// The cosigner or the group that must have cosigned; `None` when none must.
     quorum: Option<String>,
 }
 
-/// A group holds when as many of its members hold.
+/// A group is satisfied when at least `threshold` of its members have signed or are satisfied.
 #[derive(Debug)]
 struct Group {
     name: String,
@@ -50,7 +50,8 @@ pub(crate) struct Checkpoint {
     pub(crate) root: Hash,
     /// Whether the quorum of the policy has cosigned it.
     pub(crate) has_quorum: bool,
-    /// Whether the authorities among them have. Outside witnesses cosign later, and not each head.
+    /// Whether the authorities in the policy have cosigned it. Outside witnesses cosign later, and
+    /// not every head.
     pub(crate) has_authorities: bool,
 }
 
@@ -83,7 +84,7 @@ impl Policy {
     /// Parses a checkpoint and verifies that one of the logs signed it.
     ///
     /// # Errors
-    /// Describes what is wrong with it.
+    /// A description of the fault.
     pub(crate) fn checkpoint(&self, note: &str) -> Result<Checkpoint, &'static str> {
         let (text, signatures) = note.split_once("\n\n").ok_or("it has no signature")?;
         let text = format!("{text}\n");
@@ -110,7 +111,7 @@ impl Policy {
         Ok(Checkpoint { size, root, has_quorum, has_authorities })
     }
 
-    /// The cosigners that signed, and the groups that hold.
+    /// The cosigners that signed, and the groups that are satisfied.
     fn holding(&self, text: &str, signatures: &str) -> BTreeSet<&str> {
         let signed = self.cosigners.iter().filter(|(_, key)| key.cosigned(text, signatures));
         let mut holding: BTreeSet<&str> = signed.map(|(name, _)| name.as_str()).collect();

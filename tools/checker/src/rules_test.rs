@@ -26,7 +26,7 @@ fn what_agrees_has_no_violation_and_is_counted() {
 #[test]
 fn a_lost_vote_is_found() {
     let mut sample = Sample::good();
-    // Another request takes its place, so that all the accounts still agree.
+    // Another request replaces it, so that all the accounts still agree.
     sample.leaves[2] = entry(999, "accepted", Some(5));
     let report = finds(&sample, &[Rule::Lost, Rule::NotCounted]);
     assert!(report.violations[0].to_string().contains(&request(101)), "{report}");
@@ -39,7 +39,7 @@ fn a_request_that_is_decided_twice_is_found() {
     sample.leaves.insert(6, entry(101, "duplicate", Some(2)));
     sample.results["duplicate"] = 2.into();
     sample.results["replayed"] = 0.into();
-    // Takes the place of the replay leaf.
+    // Replaces the replay leaf.
     sample.leaves.remove(9);
     sample.leaves[9]["report"] =
         json!({"received": 7, "accepted": 4, "duplicate": 2, "invalid": 1, "replayed": 0});

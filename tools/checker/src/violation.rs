@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// The rule that was broken. Each variant states what must hold.
+/// The rule that was broken. Each variant states the condition that must be true.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
@@ -64,7 +64,7 @@ pub struct Violation {
     pub path: PathBuf,
     /// The line, from 1.
     pub line: usize,
-    /// What was found. Names electors by row only.
+    /// The description of the violation. It names electors by row only.
     pub what: String,
 }
 

@@ -147,9 +147,9 @@ impl FaultDisk {
         }
     }
 
-    /// Cuts the power after the program was killed: rewrites the files to a state the disk could
-    /// hold. The seed decides which unsynced changes survive. The result is durable, and the
-    /// journal is empty.
+    /// Cuts the power after the program was killed: rewrites the files to a state that the disk
+    /// could contain. The seed decides which unsynced changes survive. The result is durable, and
+    /// the journal is empty.
     ///
     /// # Errors
     /// [`DiskError`]. The state of the files is then undefined.

@@ -28,7 +28,7 @@ pub enum DiskError {
     Journal {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The broken rule.
         rule: String,
     },
     /// The files differ from what the journal says was written: they were changed without the
@@ -37,7 +37,7 @@ pub enum DiskError {
     Unseen {
         /// The file.
         path: PathBuf,
-        /// What differs.
+        /// The difference.
         rule: String,
     },
     /// The preloaded library could not be built.

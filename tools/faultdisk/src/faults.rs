@@ -30,8 +30,8 @@ pub struct Faults {
     /// any sync when it is empty, folders included. The changes it covered are permanently lost,
     /// and later syncs succeed.
     pub failing_sync: Option<u64>,
-    /// Whether a failed sync undoes its changes at once, as on Btrfs. Otherwise they can be read
-    /// until the power cut, as on ext4 and XFS.
+    /// Whether a failed sync undoes its changes immediately, as on Btrfs. Otherwise they can be
+    /// read until the power cut, as on ext4 and XFS.
     pub failing_sync_takes_back: bool,
     /// Extra microseconds each sync of a file takes: a slow disk, and a wider window for a power
     /// cut.

@@ -1,4 +1,5 @@
-//! A disk that loses power and fails on order, under a program that does not know about it.
+//! Simulates a disk that loses power or fails when a test orders it. The program on it is
+//! unchanged.
 //!
 //! ```text
 //! harness ── FaultDisk::apply ─▶ Command ─▶ program over libfaultdisk_preload.so
@@ -10,8 +11,8 @@
 //! ```
 //!
 //! A killed process loses nothing: the kernel still has its writes. So the journal records what a
-//! disk would have lost, and [`FaultDisk::cut_power`] rewrites the files to a state the disk could
-//! hold. The possible states are chosen widely:
+//! disk would have lost, and [`FaultDisk::cut_power`] rewrites the files to a state that the disk
+//! could contain. It allows a wide range of states:
 //!
 //! - Of the writes to a file since its last successful sync any may survive, in part or not at all,
 //!   in any order.
@@ -19,8 +20,8 @@
 //! - A created, renamed or removed name may be as before until its folder is synced. Syncing the
 //!   file is not enough.
 //!
-//! What a sync made durable always survives. A failed sync guarantees nothing, ever: the changes it
-//! covered are lost, though they can be read until the power cut, and the next sync succeeds.
+//! Changes that a sync made durable always survive. A failed sync guarantees nothing: its changes
+//! are lost, although they can be read until the power cut and the next sync succeeds.
 //!
 //! Not recorded, and refused with a message where the library can detect it: shared writable
 //! mappings (except SQLite's `-shm` file, which is recreated after every crash), direct I/O,

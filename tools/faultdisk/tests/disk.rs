@@ -297,7 +297,7 @@ fn a_failed_sync_takes_back_what_a_descriptor_that_appends_has_changed() {
         Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
     bench.disk.set_faults(&faults).expect("ordered");
     assert_eq!(program.answer("sync a"), "error 5");
-    // Written at its place: a write through the descriptor itself would append.
+    // Written at the given offset: a write through the descriptor itself would append.
     assert_eq!(program.answer("read a"), "aaaaaaaaaa");
 }
 

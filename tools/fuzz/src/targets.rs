@@ -19,7 +19,7 @@ use votekit_core::manifest::Manifest;
 use votekit_core::roll::read_roll;
 use votekit_core::shard::{Changes, ShardFormat, ShardHead};
 
-/// Returns whether the bytes were accepted. Panics if a property does not hold.
+/// Returns whether the bytes were accepted. Panics if a property is violated.
 pub(crate) type Target = fn(&[u8]) -> bool;
 
 /// Every target by name.
@@ -220,7 +220,7 @@ fn shard(format: ShardFormat, data: &[u8]) -> bool {
 }
 
 /// A statement or a proposal is read from its canonical text only, and names authorities of the
-/// set. The signatures are those of the seeds: what is accepted is one of them.
+/// set. The seeds contain the only valid signatures: accepted bytes must be one of the seeds.
 fn statement(data: &[u8]) -> bool {
     let set = include_bytes!("../../../fixtures/vectors/authorities/authorities");
     let set = AuthoritySet::parse(set).expect("the golden authorities");

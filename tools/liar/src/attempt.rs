@@ -15,14 +15,14 @@ use crate::lie::Lie;
 use crate::proposal::{self, Forged};
 use crate::round::{Answers, Leader};
 
-/// How often a liar looks whether the log and the staging allow its lie.
+/// The interval at which a liar checks whether the log and the staging allow its lie.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long it waits for the votes of all others before it goes on with those that it has.
+/// How long it waits for the votes of all others before it continues with those that it has.
 const VOTES_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long the head of the log must stay as it is before a false block follows it: what a quorum
-/// had accepted under the leader before is appended meanwhile.
+/// How long the head of the log must stay unchanged before the false block is proposed. In that
+/// time, blocks that a quorum accepted under the previous leader are appended.
 const SETTLED: Duration = Duration::from_millis(1_500);
 
 /// One lie, and how long it may take.
@@ -31,7 +31,7 @@ pub struct Attempt<'a> {
     pub folder: &'a Folder,
     /// The election.
     pub law_id: &'a ElectionId,
-    /// What it does.
+    /// The lie.
     pub lie: Lie,
     /// How long to wait for a block that allows the lie.
     pub wait: Duration,
@@ -41,11 +41,11 @@ pub struct Attempt<'a> {
     pub aftermath: Duration,
 }
 
-/// What became of a lie.
+/// The outcome of a lie.
 pub struct Outcome {
     /// Whether a false block is certified.
     pub is_believed: bool,
-    /// What was proposed and how the others answered, as `votekit-liar` prints it.
+    /// The proposals and the answers of the others, as `votekit-liar` prints them.
     pub description: Value,
 }
 
@@ -88,7 +88,8 @@ impl Attempt<'_> {
             certified += usize::from(is_certified);
             proposals.push(block.describe(&outcome, is_certified));
         }
-        // Of two true blocks of one height one may be certified: the lie is that there are two.
+        // In this lie both blocks are valid, and one of them may be certified: the lie is that
+        // there are two.
         let allowed = usize::from(self.lie == Lie::SecondRoot);
         let is_believed = certified > allowed;
         let description = answers.describe(self.lie.name(), proposals, is_believed);

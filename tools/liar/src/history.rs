@@ -1,6 +1,6 @@
-//! What the ledger holds of one election: the log, read back with every check, and the batches.
+//! The history of one election in the ledger: the log, read with every check, and the batches.
 //!
-//! It reads everything anew each time: the logs of tests are small.
+//! It reads everything again each time, because the logs of tests are small.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use votekit_store::{Ledger, StagingId};
 
 use crate::folder::Folder;
 
-/// The most blocks or batches that are read at once.
+/// The maximum number of blocks or batches in one read.
 const PAGE: usize = 1000;
 
 /// An election as this authority knows it.
@@ -24,7 +24,7 @@ pub(crate) struct History {
     pub(crate) ballot_key: BallotSecretKey,
     /// Every batch of the ledger.
     pub(crate) batches: Batches,
-    /// The verified ones that may not be in the log yet, in the order of staging.
+    /// The verified batches that may not be in the log yet, in the order of staging.
     pub(crate) unsealed: Vec<VerifiedBatch>,
 }
 

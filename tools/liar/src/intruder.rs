@@ -20,7 +20,7 @@ use votekit_store::Ledger;
 use crate::attempt::{Outcome, now};
 use crate::folder::Folder;
 
-/// Blocks read at once.
+/// The maximum number of blocks in one read.
 const PAGE: usize = 1000;
 
 /// Stages a batch with one vote under a key that no log admits. It is believed if a block that

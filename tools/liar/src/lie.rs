@@ -12,29 +12,29 @@ use votekit_core::log::leaf::Leaf;
 
 use crate::history::Batches;
 
-/// How far a back-dated block lies in the past.
+/// How many minutes a back-dated block is moved into the past.
 pub(crate) const BACK_DATED_MINUTES: u64 = 10;
 
-/// One false thing.
+/// A false statement that this tool makes as an authority.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Lie {
-    /// Accept a vote of a credential that no roll holds.
+    /// Accept a vote of a credential that is on no roll.
     AcceptUnregistered,
     /// Record an accepted vote as a duplicate.
     DuplicateForAccepted,
-    /// Commit to other counts than those of the block's votes.
+    /// Commit to counts that differ from those of the block's votes.
     WrongCount,
-    /// Leave out a batch that another one of its epoch follows in the block.
+    /// Leave out a batch although a later batch of the same epoch is in the block.
     DropBatch,
-    /// State another digest of a batch than its node signed.
+    /// State a digest of a batch that differs from the digest that its node signed.
     AlterBatch,
     /// Record a batch twice in one block.
     DoubleBatch,
-    /// Record a first request as a copy of an earlier one.
+    /// Record a first request as a copy of an earlier request.
     ReplayTold,
     /// Sign two blocks of one height.
     SecondRoot,
-    /// Propose under an earlier term, in which another authority led.
+    /// Propose in an earlier term, in which another authority led.
     StaleTerm,
     /// Close the poll at the minute of the last vote in the log, which voids votes that were
     /// answered.
@@ -43,14 +43,14 @@ pub enum Lie {
     BackDated,
     /// Admit an ingest node under the own key of an authority.
     RogueNode,
-    /// Stage a batch of a node that is not admitted. This one needs no leadership.
+    /// Stage a batch of a node that is not admitted. This lie needs no leadership.
     RogueBatch,
 }
 
-/// Why a block does not allow a lie: a later one may.
+/// Why a lie does not apply to a block; it may apply to a later block.
 pub(crate) type Unfit = &'static str;
 
-/// The place in its block of the leaf that is false.
+/// The index in the block of the false leaf.
 type Edited = Result<usize, Unfit>;
 
 impl Lie {
@@ -60,9 +60,9 @@ impl Lie {
         value.get_name().to_owned()
     }
 
-    /// Edits the leaves of a block of votes. The lies about events, terms and roots change none:
-    /// they are in how the block is made and proposed. Returns the place of the leaf that is false;
-    /// of a proposal that is false as a whole, the last one.
+    /// Edits the leaves of a block of votes. The lies about events, terms and roots edit no leaf:
+    /// they change how the block is made and proposed. Returns the index of the false leaf; if the
+    /// proposal is false as a whole, the index of the last leaf.
     ///
     /// # Errors
     /// [`Unfit`] when the block has nothing to edit.
@@ -84,8 +84,8 @@ impl Lie {
     }
 }
 
-/// Accepts an unknown credential of the block, or, if there is none, puts an invented hash into the
-/// place of an accepted one.
+/// Accepts a vote of the block whose credential is unknown, or, if there is none, replaces the hash
+/// of an accepted vote with an invented hash.
 fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Edited {
     let is_unknown = |leaf: &Leaf| {
         let reason = match leaf {
@@ -118,8 +118,8 @@ fn edit_accepted(leaves: &mut [Leaf], edit: impl FnOnce(CredentialHash) -> Decis
     Err("no vote of the block is accepted")
 }
 
-/// Exchanges the commitments of the first two choices: each is a valid one, of another count or
-/// another blinding.
+/// Exchanges the commitments of the first two choices: each is a valid commitment, but to another
+/// count or with another blinding.
 fn swap_counts(leaves: &mut [Leaf]) -> Edited {
     for (place, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Counts(counts) = leaf
@@ -132,8 +132,8 @@ fn swap_counts(leaves: &mut [Leaf]) -> Edited {
     Err("the block commits to no counts")
 }
 
-/// Drops the first batch that another one of its epoch follows: without that one the block would
-/// be a valid one, and the batch merely late. The false leaf is the one that follows.
+/// Drops the first batch that a later batch of the same epoch follows. If none followed, the block
+/// would be valid and the dropped batch merely late. The false leaf is that of the later batch.
 fn drop_batch(leaves: &mut Vec<Leaf>) -> Edited {
     let ranges = batch_ranges(leaves);
     for (index, first) in ranges.iter().enumerate() {
@@ -193,7 +193,7 @@ fn back_date(leaves: &mut [Leaf]) -> Edited {
 
 const NO_BATCH: Unfit = "the block has no batch";
 
-/// The places of a batch leaf and its entries, for each batch.
+/// The range of indices of a batch leaf and its entries.
 #[derive(Clone, Copy)]
 struct BatchRange {
     start: usize,
@@ -212,7 +212,7 @@ fn batch_ranges(leaves: &[Leaf]) -> Vec<BatchRange> {
     starts.map(range).collect()
 }
 
-/// The envelope that the entry at a place is about.
+/// The envelope that the entry at an index decides.
 fn envelope_of(leaves: &[Leaf], place: usize, batches: &Batches) -> Option<SealedEnvelope> {
     let ranges = batch_ranges(leaves);
     let range = ranges.iter().find(|range| (range.start + 1..range.end).contains(&place))?;
@@ -271,7 +271,7 @@ mod tests {
             let place = lie.edit(&mut leaves, &batches).expect("the block allows it");
             assert_ne!(leaves, honest, "{lie:?}");
             let differs = leaves.iter().zip(&honest).position(|(ours, theirs)| ours != theirs);
-            // Behind a dropped batch the next one of its epoch has the wrong number.
+            // After a batch is dropped, the next batch of its epoch has the wrong number.
             let first = if is_dropping { 0 } else { place };
             assert_eq!(differs, Some(first), "{lie:?}");
             assert!(!is_dropping || matches!(leaves[place], Leaf::Batch(_)));

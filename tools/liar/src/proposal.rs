@@ -1,4 +1,4 @@
-//! Makes false blocks from honest ones, signs their proposals, and puts them into the ledger.
+//! Makes false blocks from honest ones, signs their proposals, and stores them in the ledger.
 
 use anyhow::{Context as _, Result, ensure};
 use serde_json::{Value, json};
@@ -82,7 +82,7 @@ pub(crate) fn forge(
     Ok(Ok(forged))
 }
 
-/// The leaves of a false block, and the place of the false one.
+/// The leaves of a false block, and the index of the false leaf.
 struct Edited {
     leaves: Vec<Leaf>,
     place: usize,

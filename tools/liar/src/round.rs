@@ -24,7 +24,7 @@ const ACQUIRE_INTERVAL: Duration = Duration::from_millis(10);
 /// How often rows are read.
 const READ_INTERVAL: Duration = Duration::from_millis(100);
 
-/// The most rows read at once.
+/// The maximum number of rows in one read.
 const PAGE: usize = 1000;
 
 /// The number of this process in its holder's name. The authority's node counts its starts from 1:
@@ -66,23 +66,23 @@ impl Leader {
         &self.holder
     }
 
-    /// Gives the lease back, so that the others can go on.
+    /// Releases the lease, so that the others can continue.
     pub async fn release(self) {
         self.renewing.abort();
-        // What is not released runs out.
+        // If the release fails, the lease expires.
         let _ = self.ledger.release_leadership(&self.holder).await;
     }
 }
 
-/// Renews the lease as long as its term lasts. Once the others have passed over this leader it does
-/// not lead again: they need the lease.
+/// Renews the lease as long as its term lasts. Once the others have passed over this leader, it
+/// does not lead again, because they need the lease.
 async fn renew(ledger: Arc<dyn Ledger>, holder: String, term: u64) {
     loop {
         tokio::time::sleep(RENEW_INTERVAL).await;
         match ledger.acquire_leadership(&holder, LEASE_LENGTH, 0).await {
             Ok(Leadership::Leading { term: now }) if now == term => {}
             Ok(Leadership::Leading { .. }) => {
-                // What is not released runs out.
+                // If the release fails, the lease expires.
                 let _ = ledger.release_leadership(&holder).await;
                 return;
             }
@@ -141,7 +141,8 @@ impl<'a> Answers<'a> {
         votes.filter(|(_, of)| *of == leader).map(|(by, _)| by).collect()
     }
 
-    /// The last earlier term in which every other authority voted for one of the others.
+    /// The last earlier term in which every other authority voted, and all of them for another
+    /// authority.
     pub(crate) fn term_of_another(&self) -> Option<u64> {
         let TermLeader { term, leader } = self.leadership;
         let others = self.others();

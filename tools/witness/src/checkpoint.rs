@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::merkle::Hash;
 
-/// What a checkpoint says of its log.
+/// The content of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Checkpoint<'a> {
     pub(crate) origin: &'a str,
@@ -14,7 +14,7 @@ pub(crate) struct Checkpoint<'a> {
 }
 
 impl<'a> Checkpoint<'a> {
-    /// Parses the text of a note; `None` for one that is not a checkpoint.
+    /// Parses the text of a note; `None` if it is not a checkpoint.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let mut lines = text.strip_suffix('\n')?.split('\n');
         let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);

@@ -1,4 +1,4 @@
-//! What the witness answers: the rules of tlog-witness in their order.
+//! The answers of the witness: the rules of tlog-witness in their order.
 
 use std::collections::BTreeMap;
 use std::io;

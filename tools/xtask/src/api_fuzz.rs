@@ -1,10 +1,10 @@
 //! `cargo xtask api-fuzz`: Schemathesis makes requests from the OpenAPI document of a real node,
-//! and requests that the document forbids. No answer may be a server error, or one that the
+//! and requests that the document forbids. No answer may be a server error, or an answer that the
 //! document does not list. `cargo xtask test` runs it too.
 //!
 //! ```text
 //! runs ─┬─ site           a node with an open election, its callers and its document
-//!       └─ schemathesis   the program, in a Python environment of its own, and its report
+//!       └─ schemathesis   the program, in its own Python environment, and its report
 //! ```
 
 mod schemathesis;
@@ -110,7 +110,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The program under test: built in the configuration of all other checks, unless one is given.
+/// The program under test. Unless a path is given, it is built in the configuration of all other
+/// checks.
 fn program(arguments: &Arguments) -> Result<PathBuf> {
     if let Some(votekit) = &arguments.votekit {
         return std::path::absolute(votekit).context("--votekit");
@@ -169,7 +170,7 @@ fn filters<'a>(option: &str, values: impl IntoIterator<Item = &'a str>) -> Vec<S
     values.into_iter().flat_map(|value| [option.to_owned(), value.to_owned()]).collect()
 }
 
-/// What all runs have in common.
+/// The parameters shared by all runs.
 struct Fuzz<'a> {
     arguments: &'a Arguments,
     schemathesis: Schemathesis,

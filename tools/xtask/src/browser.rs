@@ -27,7 +27,7 @@ const PROGRAMS: [(&str, &str); 2] = [("chromium", "chromium"), ("chromedriver", 
 const AXE_VARIABLE: &str = "VOTEKIT_TEST_AXE";
 const VIEWS_VARIABLE: &str = "VOTEKIT_TEST_VIEWS";
 
-/// What the tests need besides the node.
+/// The tools that the tests need besides the node.
 pub(crate) struct BrowserTools {
     axe: PathBuf,
 }

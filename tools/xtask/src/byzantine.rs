@@ -12,7 +12,8 @@
 //!          └─ ending     the close, the bundle of every authority, the check (from chaos)
 //! ```
 //!
-//! What needs no lie is shared with chaos: the ledger put back, rows inserted and changed by hand.
+//! The cases that need no lie are shared with chaos: the ledger is restored from an older copy, and
+//! rows are inserted and changed by hand.
 
 mod case;
 mod expected;
@@ -36,7 +37,7 @@ use crate::chaos::tally::print_report;
 use crate::project;
 use crate::services::Rig;
 
-/// Number of authorities: two are a quorum, so one that lies alone can never have one.
+/// Number of authorities: two are a quorum, so a single liar never has a quorum.
 const AUTHORITIES: u64 = 3;
 
 /// How long voters may send votes, in seconds: several times as long as a run takes.
@@ -146,7 +147,7 @@ fn play(
     Ok(())
 }
 
-/// Plays a case. One that fails does not hold up the others, as long as all nodes work again.
+/// Plays a case. If a case fails, the next cases still run, as long as all nodes work again.
 fn play_case(cluster: &mut Cluster, case: &Case, number: usize) -> Result<Row> {
     match case.play(cluster, number) {
         Ok(row) => Ok(row),

@@ -132,7 +132,8 @@ impl Arguments {
         Self { authorities: Some(3), faults: 6, ..Self::short_on_services() }
     }
 
-    /// The short run as part of all checks: one episode with kills only, and one with power cuts.
+    /// The short run as part of all checks: one episode with kills only, and one episode with power
+    /// cuts.
     pub(crate) fn short() -> Self {
         Self {
             engine: Engine::Embedded,
@@ -240,7 +241,7 @@ pub(crate) fn programs_with_liar(
     Ok((votekit, liar))
 }
 
-/// The program under test: built, unless one is given.
+/// The program under test. Unless a path is given, it is built.
 fn program(given: Option<&Path>, profile: Profile) -> Result<PathBuf> {
     if let Some(votekit) = given {
         let found = std::path::absolute(votekit)?;

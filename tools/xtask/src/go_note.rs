@@ -37,7 +37,7 @@ const GOLDEN: [(&str, &str); 5] = [
 const DEMO: [&str; 6] = ["demo", "--authorities", "4", "--electors", "20", "--json"];
 const DEMO_LINES_MIN: usize = 4;
 
-/// An outside witness that has not signed. Its key is a golden one that is not in the policy.
+/// An outside witness that has not signed. Its key is a golden key that is not in the policy.
 const OUTSIDE_WITNESS: &str = "\
 witness outside other.example/witness+f20714c1+BJPbny7g9+OelC+1lEEZC/ILnEPPzIoFGhUkmc85K3o3 \
 https://witness.example/
@@ -280,7 +280,7 @@ fn add_stranger(checkpoint: &str, line: &str) -> Result<String> {
 mod tests {
     use super::*;
 
-    /// The characters that differ, by their place. Both texts have one length.
+    /// The indices of the characters that differ. Both texts have the same length.
     fn changes(old: &str, new: &str) -> Vec<usize> {
         assert_eq!(old.len(), new.len());
         let pairs = old.bytes().zip(new.bytes()).enumerate();

@@ -119,7 +119,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What needs no build of the tests: tools, format, the rules of the project, clippy.
+/// The checks that need no build of the tests: tools, format, the rules of the project, clippy.
 fn texts(report: &mut Report) {
     report.check("tools", tools::check);
     report.check("format", || {

@@ -67,7 +67,7 @@ fn known_leader(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
 fn leader_of_term(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Block(block) = leaf else { return Ok(()) };
     let is_leader = block.leader == facts.proposal.leadership.leader.as_str();
-    // One that is not an authority at all breaks the rule before.
+    // A leader that is not an authority at all violates the previous rule.
     if is_new(block, facts) && !is_leader && is_known(&block.leader, facts) {
         return Err(EventRule::LeaderOther { leader: block.leader.clone() }.into());
     }

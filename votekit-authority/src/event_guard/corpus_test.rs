@@ -18,7 +18,7 @@ use super::sample::{
 };
 use super::{EventRefusal, MissingFact, check_block, faults, guards};
 
-/// A block about to be made, and the facts of the authority that judges it.
+/// A block about to be made, and the facts of the authority that checks it.
 struct Block {
     world: World,
     maker: BlockMaker,

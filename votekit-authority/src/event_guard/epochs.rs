@@ -31,8 +31,8 @@ fn retired(leaf: &Leaf) -> Option<(NodeId, Epoch, Sequence)> {
     }
 }
 
-/// An epoch, if the ledger has given it out or the log has it open; while the poll is closing, also
-/// one that is missing before later ones: it is not given out any more.
+/// An epoch, if the ledger has allocated it or it is open in the log. While the poll is closing,
+/// also a missing epoch before later epochs of the same node: it is not allocated any more.
 fn known<'a>(
     facts: &Facts<'a>,
     node: NodeId,
@@ -79,7 +79,7 @@ fn retired_lease(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     }
 }
 
-/// What is published and not staged could still arrive above the end.
+/// A batch that is published and not staged yet could still arrive after the recorded end.
 fn retired_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some((node, epoch, through)) = retired(leaf) else { return Ok(()) };
     let LeaseFacts { is_settled, .. } = facts.leases.ok_or(MissingFact::Leases)?;

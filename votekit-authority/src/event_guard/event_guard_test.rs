@@ -240,7 +240,7 @@ fn a_poll_opens_now_or_as_planned() {
         world.planned.opens = planned.map(minute);
         assert_eq!(fault_of(&world, &[opening(opens, &[])]), fault, "{planned:?} {opens}");
     }
-    // The plan of an amendment holds for an opening in the same block.
+    // The planned times of an amendment apply to an opening in the same block.
     let later = Definition { opens: Some(minute(160)), ..definition() };
     let amended = Leaf::Election(ElectionEvent::Amended { at: minute(100), definition: later });
     assert_eq!(fault_of(&world, &[amended.clone(), opening(160, &[])]), None);
@@ -383,7 +383,7 @@ fn an_epoch_is_retired_above_everything_staged_seen_or_confirmed() {
         };
         assert_eq!(fault_of_retirement(change), fault, "seen through {observed}");
     }
-    // What was seen of other epochs and other nodes does not matter.
+    // Batches seen of other epochs and other nodes do not matter.
     let others = |world: &mut World| {
         world.observed.push((node_key().node_id(), Epoch(2), Sequence(9)));
         world.observed.push((NodeId::from_bytes([9; 8]), Epoch(1), Sequence(9)));

@@ -31,7 +31,7 @@ fn drafted(leaf: &Leaf) -> Option<&Definition> {
     }
 }
 
-/// The first block names the law only in its draft: the log has no other yet.
+/// The first block names the law only in its draft, because the log is still empty.
 fn draft_law(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     match drafted(leaf) {
         Some(definition) if definition.law_id != *facts.law_id => {
@@ -48,7 +48,7 @@ fn new_election(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Under a key that an authority does not hold it could check no block of votes.
+/// An authority without the secret ballot key could not check blocks with votes.
 fn ballot_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Election(
         ElectionEvent::Draft { definition, .. } | ElectionEvent::Amended { definition, .. },
@@ -83,7 +83,7 @@ fn signed_manifest(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     }
 }
 
-/// The log takes the scheme from the leaf: under another one no credential would be found.
+/// The log reads the hash scheme from the leaf: with a wrong scheme, no credential would be found.
 fn roll_scheme(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     match roll(leaf, facts)? {
         Some((event, roll)) if event.scheme != roll.scheme => {
@@ -103,7 +103,7 @@ fn roll_parent(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     }
 }
 
-/// A batch and a statement must never verify under one key.
+/// A batch and a statement must never verify under the same key.
 fn node_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Node(NodeEvent::Admitted { node, key }) = leaf else { return Ok(()) };
     let is_own = facts.authorities.members().iter().any(|member| {
@@ -127,8 +127,8 @@ fn node_record(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     Err(MissingFact::NodeRecord { node: *node }.into())
 }
 
-/// Votes before the opening are invalid: a poll that opens later than officials believe loses
-/// them.
+/// Votes before the opening are invalid: if a poll opened later than officials expect, these votes
+/// would be lost.
 fn opening(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Election(ElectionEvent::Open { opens, .. }) = leaf else { return Ok(()) };
     if facts.planned.opens.is_some_and(|planned| *opens <= planned) {
@@ -162,7 +162,8 @@ fn unplanned_closing(leaf: &Leaf, facts: &Facts<'_>) -> Option<UnixMinutes> {
     }
 }
 
-/// Votes from the closing on are late: one in the past would void votes that were answered.
+/// Votes from the closing time on are late: a closing time in the past would void votes that were
+/// already answered.
 fn closing_past(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some(closes) = unplanned_closing(leaf, facts) else { return Ok(()) };
     if closes.start().millis() < earliest(facts)? {
@@ -171,7 +172,7 @@ fn closing_past(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Clocks differ by up to a minute; stamps of answered votes show how far the poll has come.
+/// Clocks differ by up to a minute; stamps of answered votes show the progress of the poll.
 fn closing_stamp(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some(closes) = unplanned_closing(leaf, facts) else { return Ok(()) };
     match facts.latest_stamp {

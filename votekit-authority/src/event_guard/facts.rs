@@ -1,5 +1,5 @@
-//! What an authority knows when it judges a block: facts of its clock, its keys, its memory and
-//! the ledger. The driver reads them; the guards only compare.
+//! The facts that the event guards compare with a block: from the authority's clock, its keys, its
+//! memory and the ledger. The driver collects them; the guards only compare.
 
 use votekit_core::authority::{AuthoritySet, TermLeader};
 use votekit_core::ballot::BallotPublicKey;
@@ -12,8 +12,8 @@ use votekit_core::instant::{UnixMillis, UnixMinutes, UnixSeconds};
 
 use crate::quiescence::EpochProgress;
 
-/// What an authority knows about a proposed block and its election. `None` stands for a fact that
-/// is not known yet.
+/// The facts that an authority knows about a proposed block and its election. `None` stands for a
+/// fact that is not known yet.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
     /// The election of the proposal.
@@ -29,13 +29,14 @@ pub struct Facts<'a> {
     /// The state of the election before the block, by the own log; `None` when this authority
     /// knows no such election.
     pub state: Option<State>,
-    /// Whether the poll is open after the block, by the block as this authority made it.
+    /// Whether the poll is open after the block, according to this authority's own copy of the
+    /// block.
     pub is_open_after: bool,
     /// The planned times of the definition in effect.
     pub planned: Window,
     /// The public half of the own ballot key for this election.
     pub ballot_key: Option<BallotPublicKey>,
-    /// The manifests that this authority has, whole.
+    /// The manifests that this authority has, with all their shards.
     pub rolls: &'a [RollFacts],
     /// The keys of the nodes that operators admitted and did not retire, according to records
     /// signed by authorities.
@@ -44,7 +45,7 @@ pub struct Facts<'a> {
     /// election.
     pub unmet: Option<&'a [BindingRule]>,
     /// The latest minute of an envelope that this authority has seen staged, except in batches that
-    /// wait because their stamp is ahead of the clock.
+    /// are held back because their stamp is ahead of the clock.
     pub latest_stamp: Option<UnixMinutes>,
     /// Leases and epochs of the ledger.
     pub leases: Option<LeaseFacts<'a>>,
@@ -53,7 +54,7 @@ pub struct Facts<'a> {
     pub observed: &'a [(NodeId, Epoch, Sequence)],
 }
 
-/// What a signed proposal states of its block.
+/// The statements of a signed proposal about its block.
 #[derive(Debug, Clone, Copy)]
 pub struct ProposalFacts<'a> {
     /// The term of the proposal and its leader, whose signature was verified.

@@ -50,13 +50,13 @@ pub enum EventRule {
         /// The term of the proposal.
         proposed: u64,
     },
-    /// A block is made by an authority.
+    /// The maker of a block is an authority.
     #[error("'{leader}' is not an authority of this installation")]
     LeaderUnknown {
         /// The leader that the block names.
         leader: String,
     },
-    /// A block of the proposal's term is made by the proposal's leader.
+    /// The maker of a block of the proposal's term is the proposal's leader.
     #[error("'{leader}' does not lead in this term")]
     LeaderOther {
         /// The leader that the block names.
@@ -97,12 +97,12 @@ pub enum EventRule {
     /// Nodes answer voters while the poll is open, and at no other time.
     #[error("after the block nodes get leases: proposed {proposed}, by the block {own}")]
     TakesVotes {
-        /// What the proposal states.
+        /// The value in the proposal.
         proposed: bool,
         /// Whether the poll is open after the block.
         own: bool,
     },
-    /// A draft is of the election that is proposed.
+    /// A draft belongs to the election of the proposal.
     #[error("the draft is of {law_id}, another election than the proposal's")]
     DraftLaw {
         /// The law of the draft.
@@ -126,7 +126,7 @@ pub enum EventRule {
         /// The manifest.
         manifest: Digest,
     },
-    /// A supplement follows the manifest that it was made for; a roll follows none.
+    /// A supplement names the manifest that it supplements as its parent; a roll has no parent.
     #[error("the leaf states another parent than manifest {manifest}")]
     RollParent {
         /// The manifest.
@@ -158,7 +158,8 @@ pub enum EventRule {
         /// The closing.
         closes: UnixMinutes,
     },
-    /// A poll is not closed before votes that were answered, except at its planned closing.
+    /// The closing time is not before the stamp of an answered vote, unless it is the planned
+    /// closing time.
     #[error("the poll would close at {closes}, and a vote stamped {stamp} is staged")]
     ClosingStamp {
         /// The closing.
@@ -166,7 +167,7 @@ pub enum EventRule {
         /// The latest stamp seen.
         stamp: UnixMinutes,
     },
-    /// Only an epoch that the ledger has given out, or the log knows, is retired.
+    /// Only an epoch that the ledger has allocated, or that is in the log, is retired.
     #[error("epoch {epoch} of node {node} was never given out", epoch = epoch.0)]
     RetiredNotGiven {
         /// The node.
@@ -182,7 +183,7 @@ pub enum EventRule {
         /// The epoch.
         epoch: Epoch,
     },
-    /// No lease lasts of an epoch that is retired.
+    /// An epoch that is retired has no unexpired lease.
     #[error("a lease of epoch {epoch} of node {node} lasts", epoch = epoch.0)]
     RetiredLease {
         /// The node.
@@ -190,7 +191,7 @@ pub enum EventRule {
         /// The epoch.
         epoch: Epoch,
     },
-    /// Everything staged of an epoch is sealed when it is retired.
+    /// All staged batches of an epoch are sealed when it is retired.
     #[error(
         "epoch {epoch} of node {node} is staged through {staged} and would end at {through}",
         epoch = epoch.0, staged = staged.0, through = through.0
@@ -221,7 +222,7 @@ pub enum EventRule {
         /// The end that the leaf states.
         through: Sequence,
     },
-    /// An epoch does not end below what its node has confirmed.
+    /// An epoch does not end below the number that its node has confirmed.
     #[error(
         "epoch {epoch} of node {node} is confirmed through {confirmed} and would end at {through}",
         epoch = epoch.0, confirmed = confirmed.0, through = through.0
@@ -244,7 +245,7 @@ pub enum EventRule {
         /// The epoch.
         epoch: Epoch,
     },
-    /// At the close everything staged is sealed, and everything sealed is staged.
+    /// At the close, all staged batches are sealed, and all sealed batches are staged.
     #[error(
         "epoch {epoch} of node {node} is staged through {staged} and sealed through {sealed}",
         epoch = epoch.0, staged = staged.0, sealed = sealed.0
@@ -313,8 +314,9 @@ impl EventRule {
         }
     }
 
-    /// Whether another clock could judge otherwise. An authority that has read a proposal late, or
-    /// whose clock is in doubt, may wait instead of signing a refusal of an honest leader's block.
+    /// Whether the check could succeed by another clock. An authority that has read a proposal
+    /// late, or whose clock is in doubt, may wait instead of signing a refusal of an honest
+    /// leader's block.
     #[must_use]
     pub const fn depends_on_clock(&self) -> bool {
         matches!(
@@ -329,7 +331,7 @@ impl EventRule {
     }
 }
 
-/// A fact without which a block cannot be judged.
+/// A fact without which a block cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum MissingFact {
@@ -363,7 +365,7 @@ pub enum MissingFact {
     /// The leases and epochs of the ledger could not be read.
     #[error("the leases and epochs of the ledger are unknown")]
     Leases,
-    /// The ballot box may hold batches that are not staged.
+    /// The ballot box may contain batches that are not staged.
     #[error("the ballot box is not settled")]
     BallotBox,
 }
@@ -385,7 +387,7 @@ impl MissingFact {
     }
 }
 
-/// The verdict of one guard that does not let a leaf pass.
+/// The reason why a guard does not accept a leaf.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fault {
     /// The leaf breaks a rule.

@@ -1,5 +1,5 @@
-//! An authority that judges the blocks of a small election: its facts, and its log. All facts are
-//! in order until a test changes them.
+//! An authority that checks the blocks of a small election: its facts, and its log. All facts
+//! satisfy the rules until a test changes them.
 
 use std::sync::Arc;
 

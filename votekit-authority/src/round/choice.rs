@@ -1,4 +1,4 @@
-//! What a new leader does with one election: it proposes again what may have been agreed.
+//! Chooses what a new leader proposes in one election: again, any block that may have been agreed.
 
 use std::collections::BTreeMap;
 
@@ -8,31 +8,33 @@ use votekit_core::log::note::KeyName;
 
 use super::{Quorum, RoundView};
 
-/// What a new leader may propose at the next height.
+/// The block that a new leader may propose at the next height.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Choice {
-    /// No quorum can have accepted a block: any block.
+    /// Any block: no quorum can have accepted one at this height.
     Free,
     /// This block and no other: a quorum may have accepted it.
     Again(AcceptedBlock),
-    /// Nothing yet: the ledger lacks a certified block, which any authority that has it appends.
+    /// Nothing yet: the ledger lacks a certified block, which any authority that has the block
+    /// appends.
     Behind {
         /// The highest certified block that a vote reports.
         certified: LogPoint,
     },
-    /// Nothing: the available votes do not exclude that a quorum accepted a block that this leader
-    /// cannot propose, or one of two blocks. The leader steps down.
+    /// Nothing: from the available votes, a quorum may have accepted a block that this leader
+    /// cannot propose, or either of two blocks. The leader steps down.
     StepDown,
 }
 
 /// Chooses for one election, from the votes of this leadership, the head of the log in the ledger,
-/// and the statements seen about the next height. `excluded` are blocks in the votes of which this
-/// authority has other bytes, or none. A guard of its own is not a reason to exclude a block.
+/// and the statements seen about the next height. `excluded` are blocks in the votes whose bytes
+/// this authority does not have, or whose own bytes differ. A block is not excluded because a guard
+/// of this authority forbids it.
 ///
-/// The candidate is the block accepted in the highest term. A block is passed over only when a
-/// quorum of votes is available none of which reports it: any two quorums share an honest authority
-/// while at most `2q − n − 1` lie, so no quorum can have accepted it. The same holds for a
-/// certified block that the ledger lacks, so that one vote with an invented height delays nothing.
+/// The candidate is the block accepted in the highest term. The leader skips a block only when a
+/// quorum of votes does not report it. Any two quorums share an honest authority while at most `2q
+/// − n − 1` lie, so no quorum can have accepted that block. The same rule applies to a certified
+/// block that the ledger lacks, so that one vote with an invented height delays nothing.
 #[must_use]
 pub fn choose(
     quorum: Quorum,
@@ -46,7 +48,7 @@ pub fn choose(
         return Choice::StepDown;
     }
     let next = head.height + 1;
-    // What a quorum has visibly accepted stands, whatever the votes report.
+    // A block whose accepts by a quorum are visible takes precedence over all reports in votes.
     if seen.height() == next
         && let Some(accepted) = seen.accepted_by_quorum(quorum)
     {
@@ -68,7 +70,7 @@ pub fn choose(
     candidate(quorum, &reports, excluded)
 }
 
-/// The candidate among what the votes report of the next height.
+/// Selects the candidate among the blocks that the votes report at the next height.
 fn candidate(quorum: Quorum, reports: &[Option<AcceptedBlock>], excluded: &[LogPoint]) -> Choice {
     let without = |point: &LogPoint| {
         reports.iter().filter(|report| report.is_none_or(|block| block.point != *point)).count()
@@ -80,22 +82,22 @@ fn candidate(quorum: Quorum, reports: &[Option<AcceptedBlock>], excluded: &[LogP
     }
     let mut blocks: Vec<AcceptedBlock> = reports.iter().flatten().copied().collect();
     blocks.retain(|block| !is_excluded(block));
-    // A later block that a quorum does not report yields to an earlier one that a quorum may have
-    // accepted: only a leader that lies can have proposed it.
+    // A block that a quorum may have accepted takes precedence over a block of a later term that a
+    // quorum does not report: only a lying leader can have proposed the later block.
     let is_bound = |block: &AcceptedBlock| without(&block.point) < quorum.quorum;
     let has_bound = blocks.iter().any(is_bound);
     if has_bound {
         blocks.retain(is_bound);
     }
     let Some(highest) = blocks.iter().copied().max() else { return Choice::Free };
-    // Two blocks of one term have a leader that lies. Only further votes can decide which of them
-    // a quorum may have accepted.
+    // Two blocks in one term prove that its leader lied. Only further votes can show which of the
+    // two a quorum may have accepted.
     let is_ambiguous =
         blocks.iter().any(|block| block.term == highest.term && block.point != highest.point);
     if has_bound && is_ambiguous { Choice::StepDown } else { Choice::Again(highest) }
 }
 
-/// What a vote reports of an election; of one that it does not name, that its log is empty.
+/// The report of a vote on an election. For an election that the vote does not name: an empty log.
 fn of_election(vote: &Vote, law_id: &ElectionId) -> ElectionVote {
     let election = vote.elections.iter().find(|election| election.law_id == *law_id);
     election.cloned().unwrap_or_else(|| ElectionVote {

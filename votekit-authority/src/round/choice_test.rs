@@ -6,7 +6,7 @@ use votekit_core::log::merkle::TreeHash;
 
 use super::*;
 
-/// What a vote reports of the next height: the term of its accept, and the block.
+/// The report of a vote on the next height: the term of its accept, and the block.
 type Report = Option<(u64, u8)>;
 
 fn name(place: usize) -> KeyName {

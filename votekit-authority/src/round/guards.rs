@@ -1,5 +1,5 @@
-//! The guards: what an authority may state. None of them may be weakened; the model of this crate
-//! shows for each what breaks without it.
+//! The guards: the conditions under which an authority may make a statement. No guard may be
+//! weakened; the model of this crate shows for each guard which invariant is violated without it.
 
 use votekit_core::authority::{
     AcceptedBlock, BlockProposal, ElectionVote, LogPoint, TermLeader, Vote,
@@ -8,12 +8,13 @@ use votekit_core::id::ElectionId;
 
 use super::{Quorum, RoundMemory, RoundView};
 
-/// How far above the highest term that it has seen an authority promises. Without a bound one
-/// answer of a lying ledger would use up all terms: no promise goes back.
+/// The maximum distance of a promised term from the highest term that an authority has seen.
+/// Without a bound, one answer of a lying ledger could use up all terms, because a promise is never
+/// withdrawn.
 pub const TERM_STEP_MAX: u64 = 1000;
 
-/// The highest term of an authority's first promise: it has seen none, and the ledger may be in
-/// use for long. It leaves more terms than any installation uses.
+/// The highest term of an authority's first promise: the authority has seen no term, and the ledger
+/// may have been in use for a long time. More terms remain above it than any installation uses.
 pub const FIRST_TERM_MAX: u64 = 1 << 32;
 
 /// Why an authority does not vote for a leadership.
@@ -54,7 +55,7 @@ pub enum NotAccepted {
         /// The term of the proposal.
         term: u64,
     },
-    /// The block does not follow the last certified one.
+    /// The block does not follow the last certified block.
     #[error("the proposal is of height {height}, the next height is {next}")]
     NotNext {
         /// The height of the proposal.
@@ -91,7 +92,7 @@ pub enum NotAccepted {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotCosigned {
-    /// The block does not follow the last certified one.
+    /// The block does not follow the last certified block.
     #[error("the block is of height {height}, the next height is {next}")]
     NotNext {
         /// The height of the block.
@@ -113,8 +114,7 @@ pub enum NotCosigned {
         /// The height.
         height: u64,
     },
-    /// A quorum has accepted another block at this height, which only authorities that lie bring
-    /// about.
+    /// A quorum has accepted another block at this height. Only lying authorities can cause this.
     #[error("a quorum has accepted another block of height {height}")]
     OtherAcceptedByQuorum {
         /// The height.
@@ -151,7 +151,8 @@ impl NotCosigned {
 }
 
 impl RoundMemory {
-    /// The vote for a leadership, if it is above the promise. It must be durable before it leaves.
+    /// The vote for a leadership, if it is above the promise. It must be durable before it is
+    /// published.
     ///
     /// # Errors
     /// [`NoVote`].
@@ -159,9 +160,9 @@ impl RoundMemory {
         self.vote_within(seen, is_configured, 0)
     }
 
-    /// As [`RoundMemory::vote`], by an authority that was away for many terms: `signed` is a term
-    /// that [`Quorum::blocking`] authorities have signed, one of which does not lie. It bounds the
-    /// promise as an own one does.
+    /// As [`RoundMemory::vote`], for an authority that was absent for many terms. `signed` is a
+    /// term that [`Quorum::blocking`] authorities have signed, at least one of which is honest. It
+    /// bounds the term of the vote as the authority's own promise does.
     ///
     /// # Errors
     /// [`NoVote`].
@@ -195,7 +196,7 @@ impl RoundMemory {
     }
 
     /// The accept of a proposed block, of which this authority has made `own`. It must be durable,
-    /// with the batches of the block, before it leaves.
+    /// with the batches of the block, before it is published.
     ///
     /// # Errors
     /// [`NotAccepted`].
@@ -231,7 +232,7 @@ impl RoundMemory {
     }
 
     /// Whether this authority may cosign a block that it has made itself. The cosignature must be
-    /// durable before it leaves.
+    /// durable before it is published.
     ///
     /// # Errors
     /// [`NotCosigned`].

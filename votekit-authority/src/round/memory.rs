@@ -1,27 +1,27 @@
-//! What one authority must remember over every restart.
+//! The state of one authority that must survive every restart.
 
 use std::collections::BTreeMap;
 
 use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
 use votekit_core::id::ElectionId;
 
-/// What an authority has promised, accepted and cosigned.
+/// The promise of an authority, and its state in each election.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct RoundMemory {
-    /// The leadership of its last vote: it accepts blocks of no other.
+    /// The leadership of its last vote: the authority accepts blocks of no other leadership.
     pub promise: Option<TermLeader>,
-    /// One entry an election.
+    /// One entry for each election.
     pub elections: BTreeMap<ElectionId, ElectionMemory>,
 }
 
-/// What an authority has certified, accepted and cosigned in one election.
+/// The certified, accepted and cosigned blocks of an authority in one election.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ElectionMemory {
     /// The last block that it knows to be certified.
     pub certified: LogPoint,
-    /// The block that it accepted above that one, if any: the last one accepted.
+    /// The block that it accepted last above `certified`, if any.
     pub accepted: Option<AcceptedBlock>,
-    /// The block that it cosigned above that one, if any.
+    /// The block that it cosigned above `certified`, if any.
     pub cosigned: Option<LogPoint>,
 }
 
@@ -47,7 +47,8 @@ impl RoundMemory {
         self.elections.entry(law_id.clone()).or_default().cosigned = Some(point);
     }
 
-    /// Records that a block is certified. What was accepted or cosigned up to it is settled.
+    /// Records that a block is certified. Drops an accepted or cosigned block at or below its
+    /// height.
     pub fn record_certified(&mut self, law_id: &ElectionId, point: LogPoint) {
         let election = self.elections.entry(law_id.clone()).or_default();
         if point.height <= election.certified.height {
@@ -59,7 +60,7 @@ impl RoundMemory {
         election.cosigned = election.cosigned.filter(|cosigned| cosigned.height > point.height);
     }
 
-    /// What is remembered of an election; of an unknown one, nothing.
+    /// The state of an election; empty for an unknown election.
     #[must_use]
     pub fn election(&self, law_id: &ElectionId) -> ElectionMemory {
         self.elections.get(law_id).cloned().unwrap_or_default()

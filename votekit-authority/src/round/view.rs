@@ -1,4 +1,4 @@
-//! What an authority has read of the statements of all about one height.
+//! The statements of all authorities about one height, as far as an authority has read them.
 
 use std::collections::BTreeMap;
 
@@ -15,22 +15,22 @@ pub struct Quorum {
 }
 
 impl Quorum {
-    /// How many authorities must be against something so that no quorum can be for it.
+    /// The number of authorities whose refusal makes a quorum impossible.
     #[must_use]
     pub const fn blocking(self) -> usize {
         self.authorities - self.quorum + 1
     }
 }
 
-/// Accepts of one authority at one height that are kept, those of the last terms. An authority
-/// accepts once a term, and one that lies can sign any number.
+/// The number of accepts of one authority at one height that are kept, those of the last terms. An
+/// honest authority accepts once in a term; a lying authority can sign any number.
 const ACCEPTS_MAX: usize = 1024;
 
 /// The verified statements about one height of one election.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RoundView {
     height: u64,
-    /// By term and authority: one accept each, the first that was read.
+    /// For each term and authority, the first accept that was read.
     accepts: BTreeMap<(u64, KeyName), LogPoint>,
 }
 
@@ -53,7 +53,7 @@ impl RoundView {
         self.accepts.contains_key(&(term, authority.clone()))
     }
 
-    /// Adds a verified accept. One about another height is ignored.
+    /// Adds a verified accept. Ignores an accept at another height.
     pub fn add_accept(&mut self, authority: KeyName, accept: &Accept) {
         if accept.point.height == self.height {
             let key = (accept.leadership.term, authority.clone());
@@ -80,13 +80,13 @@ impl RoundView {
         self.accepted(quorum).next_back()
     }
 
-    /// Whether a quorum has accepted, in any term, a block other than this one.
+    /// Whether a quorum has accepted, in any term, a block other than the block at `point`.
     #[must_use]
     pub fn other_accepted_by_quorum(&self, quorum: Quorum, point: &LogPoint) -> bool {
         self.accepted(quorum).any(|accepted| accepted.point != *point)
     }
 
-    /// How many authorities have accepted a block, in the term in which most did.
+    /// The highest number of authorities that have accepted a block in one term.
     #[must_use]
     pub fn count_accepts(&self, point: &LogPoint) -> usize {
         let counts = self.counts().into_iter().filter(|(accepted, _)| accepted.point == *point);

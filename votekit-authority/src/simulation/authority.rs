@@ -1,8 +1,8 @@
 //! One authority: its durable memory, and the process that runs with it.
 //!
-//! A process does one small thing at a step: a durable write, a write into the ledger, or one
-//! decision. So it can crash between every two of them. It waits for one call to the ledger at a
-//! time, and for one request for the lease beside it.
+//! In one step, a process makes a durable write, a write to the ledger, or one decision, so it can
+//! crash between any two of these. At most one call to the ledger is in flight, and besides it one
+//! request for the lease.
 
 mod follow;
 mod lead;
@@ -39,8 +39,9 @@ use crate::monotonic::Monotonic;
 /// How long a process waits for an answer, in milliseconds.
 const CALL_TIMEOUT: u64 = 100;
 
-/// How long a round may stand still before its rows are read, and its statements sent, once more:
-/// only so does a ledger show that it was put back, if new rows have taken the ids of lost ones.
+/// How long a round may make no progress before its rows are read, and its statements sent, once
+/// more, in milliseconds. Without this, an authority would not notice that the ledger was restored
+/// from an older copy if new rows have reused the ids of lost rows.
 const STALL: u64 = 1000;
 
 /// An authority.
@@ -61,43 +62,44 @@ struct Process {
     memory: Memory,
     log: ElectionLog,
     election: LeaderElection,
-    /// What is decided and not done yet.
+    /// The steps that are decided and not executed yet.
     steps: VecDeque<Step>,
     call: Option<PendingCall>,
     lease_call: Option<(CallId, u64)>,
-    /// The leadership that was seen last.
+    /// The leadership that the ledger showed last.
     leadership: Option<TermLeader>,
-    /// The head of the ledger; `None` while it may have moved by an own call.
+    /// The head of the ledger; `None` while a call of this process may have moved it.
     head: Option<LogPoint>,
-    /// The blocks of the ledger above the certified ones.
+    /// The blocks read from the ledger above the last certified block.
     blocks: BTreeMap<u64, Arc<CertifiedBlock>>,
     staged: BTreeMap<BatchNumber, Arc<Batch>>,
     readings: Readings,
     rows_read: u64,
-    /// Own rows that the ledger has answered.
+    /// The own rows whose storing the ledger has answered.
     sent: BTreeSet<RowKey>,
-    /// The next blocks that this process has made itself, by the digest of their leaves.
+    /// The candidates for the next block that this process has recomputed, by the digest of their
+    /// leaves.
     made: BTreeMap<Digest, (LogPoint, Effect)>,
-    /// Own proposals, by term and height: one each.
+    /// Own proposals: one for each term and height.
     proposed: BTreeMap<(u64, u64), Arc<ProposedBlock>>,
     next_look: u64,
     looks: Vec<LookPart>,
     /// When the log was last continued, by the own clock.
     continued_at: u64,
-    /// Since when it leads and cannot propose.
+    /// When it began to lead without being able to propose.
     stuck_since: Option<u64>,
-    /// Since when a block can be appended.
+    /// When a block became ready to be appended.
     appendable_since: Option<u64>,
 }
 
-/// One small thing that a process does.
+/// A step of a process.
 #[derive(Debug)]
 enum Step {
-    /// Writes into the durable memory, and then into that of the process.
+    /// Writes to the durable memory, and then to that of the process.
     Durable(Write),
-    /// A mutation: only into that of the process.
+    /// A mutation: writes only to the memory of the process.
     Volatile(Write),
-    /// A mutation: into the durable memory, after the process has acted on it.
+    /// A mutation: writes to the durable memory only after the process has acted on it.
     Belated(Write),
     /// Sends a row.
     Put { row: Arc<Row>, as_leader: bool },
@@ -116,7 +118,7 @@ struct PendingCall {
 enum Purpose {
     Look,
     Put(RowKey),
-    /// Something that may change the head.
+    /// A call that may change the head.
     Change,
 }
 
@@ -142,7 +144,7 @@ enum Making {
     Waiting,
 }
 
-/// The inputs of a block that an authority holds.
+/// The inputs from which an authority recomputes a block.
 struct Inputs<'a> {
     election: &'a Election,
     memory: &'a Memory,
@@ -179,7 +181,7 @@ impl Process {
         let lease = LeaderLease::new(scenario.lease_length, scenario.lease_length / 5);
         let mut leader_election = LeaderElection::new(lease, name.clone(), scenario.quorum);
         if let Some(promise) = &durable.round.promise {
-            // An earlier process may have proposed in its own term: this one begins another.
+            // An earlier process may have proposed in its own term, so this process begins another.
             leader_election.require_term(promise.term + 1);
         }
         Self {
@@ -206,11 +208,11 @@ impl Process {
         }
     }
 
-    /// Makes a block again, from its own log and its own batches, and keeps it.
+    /// Recomputes a block from the own log and the own batches, and keeps the result.
     fn make(&mut self, leaves: &Leaves, election: &Election) -> Making {
         let mut inputs = Inputs { election, memory: &self.memory, staged: &self.staged };
-        // Also for a block made before: since then a ledger that was put back may have lost
-        // batches that are not in the memory yet.
+        // Checked also for a block made before: the ledger may have been restored from an older
+        // copy since, and may have lost batches that are not in the memory yet.
         if batches_of_block(&leaves.bytes).any(|number| !inputs.holds(&number)) {
             return Making::Waiting;
         }
@@ -228,14 +230,15 @@ impl Process {
         }
     }
 
-    /// Forgets what is known of the ledger: it may have been put back.
+    /// Discards the read position and the set of sent rows: the ledger may have been restored from
+    /// an older copy.
     fn read_again(&mut self) {
         self.rows_read = 0;
         self.sent.clear();
     }
 }
 
-/// The log that the certified blocks of a memory make.
+/// Rebuilds the log from the certified blocks of a memory.
 fn restored_log(memory: &Memory, election: &Election) -> ElectionLog {
     let (mut log, base) = election.base();
     let staged = BTreeMap::new();
@@ -424,7 +427,7 @@ impl Authority {
         }
     }
 
-    /// Takes up an answer. One that comes after its timeout, or after a restart, is ignored.
+    /// Processes an answer. Ignores an answer that arrives after its timeout or after a restart.
     pub(super) fn answered(&mut self, id: CallId, answer: Answer, env: &mut Environment) {
         let Some(process) = &mut self.process else { return };
         if process.lease_call.is_some_and(|(asked, _)| asked == id) {
@@ -503,7 +506,7 @@ impl Authority {
         let look = if process.looks.is_empty() && !is_first && env.random.happens(2, 3) {
             LookAt { rows_after: rows, blocks_above: blocks, leadership: true, staged: true }
         } else {
-            // What is read at different times need not fit together.
+            // The parts are read at different times, so they may contradict each other.
             if process.looks.is_empty() {
                 process.looks.extend(LookPart::ALL);
                 env.random.shuffle(&mut process.looks);

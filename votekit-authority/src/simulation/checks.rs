@@ -13,7 +13,7 @@ use super::reference::Reference;
 use super::row::{CertifiedBlock, Row, RowBody};
 use super::violation::{Rule, Violation};
 
-/// What has left the authorities so far.
+/// Everything that the authorities have published so far.
 #[derive(Debug)]
 pub(super) struct Checks {
     /// The first rule that was broken.
@@ -164,7 +164,8 @@ impl Checks {
             self.fail(Rule::AppendedWithoutQuorum, detail);
         }
         self.certify(point);
-        // A block that is appended again, after the ledger was put back, was read before.
+        // A block that is appended again, after the ledger was restored from an older copy, was
+        // read before.
         if point.height == self.read + 1 {
             self.read = point.height;
             if let Err(violation) = self.reference.read(&block.leaves, election) {

@@ -142,8 +142,8 @@ impl Election {
         self.planned.keys()
     }
 
-    /// The evidence of a batch. What decryption would return is known: the leader decrypts each
-    /// batch, and all others would find a difference.
+    /// The evidence of a batch. The choices are planned, so nothing is decrypted. In a real round,
+    /// the leader decrypts each batch, and all others would detect a difference.
     pub(super) fn evidence(&self, number: &BatchNumber) -> Option<Evidence> {
         let PlannedBatch { batch, votes } = self.planned.get(number)?;
         let choices = votes.iter().map(|vote| Some(vote.choice)).collect();

@@ -1,4 +1,5 @@
-//! What every part of a run shares: time, chance, messages, checks, and the record of events.
+//! The environment shared by all parts of a run: time, random numbers, messages, checks, and the
+//! record of events.
 
 use std::collections::VecDeque;
 use std::fmt;

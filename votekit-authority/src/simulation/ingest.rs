@@ -1,7 +1,7 @@
-//! An ingest node: stages its batches in order, each until it sees it staged.
+//! An ingest node: stages its batches in order, and repeats each until it is staged.
 //!
-//! It stands for node and ballot box together: what a ledger that was put back has lost, and what
-//! no authority had yet, it stages again.
+//! It models node and ballot box together. It also stages again every batch that is missing after
+//! the ledger was restored from an older copy.
 
 use std::sync::Arc;
 

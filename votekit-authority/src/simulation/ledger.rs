@@ -12,28 +12,28 @@ use votekit_core::log::note::KeyName;
 use super::random::Random;
 use super::row::{CertifiedBlock, Row, RowBody, RowKey};
 
-/// By how many terms a request for the lease may be ahead of the present term.
+/// The maximum distance of the term in a lease request from the present term.
 const TERM_STEP_MAX: u64 = 1000;
 
 /// A call to the ledger.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The leader lease; a new term is at least this one. The lease of the term `passes_over` ends
-    /// in the same step.
+    /// Acquires the leader lease; `at_least` is the minimum number of a new term. The lease of the
+    /// term `passes_over` ends in the same step.
     Acquire { at_least: u64, passes_over: Option<u64> },
-    /// The end of the own lease.
+    /// Releases the caller's lease.
     Release,
-    /// A row. A proposal of the present term is written as its leader.
+    /// Stores a row. A proposal of the present term is stored with `as_leader`.
     Put { row: Arc<Row>, as_leader: bool },
     /// Reads.
     Look(LookAt),
-    /// A batch to stage.
+    /// Stages a batch.
     Stage(Arc<Batch>),
-    /// A certified block.
+    /// Appends a certified block.
     Append(Arc<CertifiedBlock>),
 }
 
-/// What one look reads. Looks at several parts see them at one time.
+/// The parts of the ledger that a look reads, all at the same time.
 #[derive(Debug, Default)]
 pub(super) struct LookAt {
     pub(super) rows_after: Option<u64>,
@@ -54,7 +54,7 @@ pub(super) enum Answer {
     },
     Put(RowOutcome),
     Seen(Box<Seen>),
-    /// Done, or it was done before, or there is nothing to do.
+    /// The call was executed, had been executed before, or had nothing to do.
     Done,
     /// The block does not follow the head.
     NotNext,
@@ -71,7 +71,7 @@ pub(super) enum RowOutcome {
     Late,
 }
 
-/// What a look has read.
+/// The result of a look.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) rows: Option<SeenRows>,
@@ -97,7 +97,7 @@ pub(super) struct CallContext<'a> {
     pub(super) random: &'a mut Random,
 }
 
-/// The ledger. A clone is a copy that it can be put back to.
+/// The ledger. A clone is a copy from which it can be restored.
 #[derive(Debug, Clone)]
 pub(super) struct Ledger {
     term: u64,
@@ -136,14 +136,14 @@ impl Ledger {
         self.staged.contains_key(number)
     }
 
-    /// Ends the lease early. Returns whether one lasted.
+    /// Ends the lease early. Returns whether there was an unexpired lease.
     pub(super) fn expire_lease(&mut self, now: u64) -> bool {
         let lasted = now < self.lease_until;
         self.lease_until = self.lease_until.min(now);
         lasted
     }
 
-    /// Carries out a call.
+    /// Executes a call.
     pub(super) fn answer(&mut self, request: &Request, context: &mut CallContext<'_>) -> Answer {
         match request {
             Request::Acquire { at_least, passes_over } => {
@@ -184,7 +184,8 @@ impl Ledger {
         {
             return Answer::Following { leader: leader.clone(), term: self.term };
         }
-        // No other leader came between: the term stays, unless the holder requires a later one.
+        // If the caller is still the last leader, the term stays, unless the caller requires a
+        // later term.
         if !is_own || at_least > self.term {
             self.term = at_least.min(self.term + TERM_STEP_MAX).max(self.term + 1);
         }
@@ -235,7 +236,7 @@ impl Ledger {
         }
     }
 
-    /// The rows after an id, with some earlier ones once more, in any order.
+    /// The rows after an id, in any order, with some earlier rows repeated.
     fn rows_after(&self, after: u64, random: &mut Random) -> SeenRows {
         let last = self.rows.len() as u64;
         let known = usize::try_from(after.min(last)).expect("at most the number of rows");

@@ -1,4 +1,4 @@
-//! What an authority keeps over every restart.
+//! The state of an authority that survives every restart.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ pub(super) struct Memory {
     pub(super) vote: Option<Arc<Statement>>,
     /// The last suspicion, as it was stated.
     pub(super) suspicion: Option<Arc<Statement>>,
-    /// The block accepted above the certified ones, and the accept as it was stated.
+    /// The block accepted above the certified blocks, and the statement of the accept.
     pub(super) accepted: Option<(Arc<ProposedBlock>, Arc<Statement>)>,
     /// Refusals above the certified blocks, by height and term.
     pub(super) refusals: BTreeMap<(u64, u64), Arc<Statement>>,
@@ -75,7 +75,7 @@ impl Memory {
         }
     }
 
-    /// What the guards know of the election.
+    /// The part of the memory that the guards read about an election.
     pub(super) fn election(&self, law_id: &ElectionId) -> ElectionMemory {
         self.round.election(law_id)
     }

@@ -17,7 +17,7 @@ pub(super) enum Caller {
     Ingest(usize),
 }
 
-/// What arrives.
+/// A message that arrives.
 #[derive(Debug)]
 pub(super) enum Arrival {
     /// A request, at the ledger. Its answer is sent with [`Network::reply`].
@@ -77,7 +77,7 @@ impl Network {
         }
     }
 
-    /// Takes one of the messages that are due, in any order.
+    /// Takes one of the messages that are due, chosen at random.
     pub(super) fn arrival(&mut self, now: u64, random: &mut Random) -> Option<Arrival> {
         let due: Vec<usize> =
             (0..self.messages.len()).filter(|place| self.messages[*place].0 <= now).collect();

@@ -1,4 +1,4 @@
-//! What an authority has read of the rows of all.
+//! The rows of all authorities, as far as an authority has read them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

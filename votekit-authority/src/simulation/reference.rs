@@ -28,7 +28,7 @@ pub(super) enum Phase {
     Closed,
 }
 
-/// What follows from the certified blocks.
+/// The state that follows from the certified blocks.
 #[derive(Debug)]
 pub(super) struct Reference {
     pub(super) phase: Phase,

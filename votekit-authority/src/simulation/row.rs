@@ -1,6 +1,7 @@
-//! What authorities write into the ledger: rows of statements and proposals, and certified blocks.
+//! The data that authorities write to the ledger: rows of statements and proposals, and certified
+//! blocks.
 //!
-//! Statements are typed and not signed here: what a signature protects is not simulated.
+//! Statements are typed values without signatures: forged statements are not simulated.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

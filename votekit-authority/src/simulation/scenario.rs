@@ -1,4 +1,5 @@
-//! What a seed decides before a run begins: how many authorities, which faults, and how often.
+//! The parameters that a seed determines before a run begins: how many authorities, which faults,
+//! and how often.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +14,7 @@ use crate::round::Quorum;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Mutation {
-    /// Cosigns a block that it has accepted, without the accepts of a quorum.
+    /// Cosigns a block that it has accepted, without waiting for the accepts of a quorum.
     CosignWithoutAccepts,
     /// The same, even if it has cosigned another block of that height.
     TwoRoots,
@@ -25,18 +26,18 @@ pub enum Mutation {
     VoteForgotten,
     /// Accepts blocks of any term.
     AcceptUnpromised,
-    /// As leader proposes a new block, whatever the votes carry.
+    /// As leader, proposes a new block, whatever blocks the votes report.
     LeaderFree,
-    /// As leader applies its block when it proposes it.
+    /// As leader, applies its block as soon as it proposes it.
     ApplyEarly,
-    /// Takes blocks as proposed, without making them itself.
+    /// Accepts blocks as proposed, without recomputing them.
     DecideByReplay,
-    /// Never suspects a holder of the lease that is not elected. Such a one is there.
+    /// Never suspects a holder of the lease that is not elected. The run contains such a holder.
     NeverSuspect,
 }
 
 impl Mutation {
-    /// All of them.
+    /// All mutations.
     pub const ALL: [Self; 10] = [
         Self::CosignWithoutAccepts,
         Self::TwoRoots,
@@ -105,48 +106,48 @@ pub(super) struct Scenario {
     pub(super) quorum: Quorum,
     /// The authorities, `a1` and so on.
     pub(super) names: Vec<KeyName>,
-    /// The authority that does nothing but take and renew the lease, if there is one. The others
-    /// have refused its blocks, and do not vote for it.
+    /// The authority that only acquires and renews the lease, if there is one. The others have
+    /// refused its blocks, and do not vote for it.
     pub(super) idle_holder: Option<usize>,
     /// The number of ingest nodes, 1 or 2.
     pub(super) ingest_nodes: usize,
     /// Whether the ledger refuses accepts of earlier terms. Among honest authorities the log is
     /// safe without it.
     pub(super) is_fenced: bool,
-    /// Whether authorities refuse a block once they see that a quorum has accepted another one.
+    /// Whether authorities refuse a block once they see that a quorum has accepted another block.
     /// Among honest authorities this never happens.
     pub(super) has_accept_guard: bool,
     pub(super) faults: Faults,
     pub(super) lease_length: Duration,
-    /// The longest time of a message that is not late, in milliseconds.
+    /// The maximum delay of a message that is not late, in milliseconds.
     pub(super) latency: u64,
 }
 
 /// Which faults happen, and how often.
 #[derive(Debug)]
 pub(super) struct Faults {
-    /// Whether the ledger is put back to an earlier copy once.
+    /// Whether the ledger is restored from an older copy once.
     pub(super) put_back: bool,
     /// Whether a leader proposes a block with a false decision once.
     pub(super) false_block: bool,
-    /// Lost messages, of 40.
+    /// Lost messages, out of 40.
     pub(super) loss: u64,
-    /// Requests that arrive up to [`Faults::LATE_MAX`] later, of 100.
+    /// Requests that arrive up to [`Faults::LATE_MAX`] later, out of 100.
     pub(super) late: u64,
-    /// Crashes, of 600 steps.
+    /// Crashes, in 600 steps.
     pub(super) crash: u64,
-    /// Partitions of an authority from the ledger, of 600 steps.
+    /// Partitions of an authority from the ledger, in 600 steps.
     pub(super) cut: u64,
-    /// Leases that end early, of 600 steps.
+    /// Leases that end early, in 600 steps.
     pub(super) expire: u64,
 }
 
 impl Faults {
-    /// By how much a request can be late, in milliseconds: longer than any lease.
+    /// The maximum extra delay of a late request, in milliseconds: longer than any lease.
     pub(super) const LATE_MAX: u64 = 2500;
 }
 
-/// The lengths of leases, in milliseconds. The short ones are shorter than some rounds.
+/// The lengths of leases, in milliseconds. The shortest are shorter than some rounds.
 const LEASE_LENGTHS: [u64; 4] = [2000, 1000, 600, 400];
 
 impl Scenario {
@@ -156,8 +157,8 @@ impl Scenario {
         random: &mut Random,
     ) -> Self {
         let (authorities, quorum) = [(3, 2), (4, 3), (5, 3), (5, 4)][random.index(4)];
-        // Calm runs reach more heights, stormy ones contest more rounds. A mutation shows in
-        // storms.
+        // Runs with few faults reach more heights; runs with many faults contest more rounds.
+        // Mutations break rules only in runs with many faults.
         let storm = match mutation {
             None => random.below(4),
             Some(_) => 2 + random.below(2),
@@ -189,7 +190,7 @@ impl Scenario {
         }
     }
 
-    /// Whether an authority does nothing but take the lease.
+    /// Whether this is the authority that only acquires and renews the lease.
     pub(super) fn is_idle_holder(&self, name: &KeyName) -> bool {
         self.idle_holder.is_some_and(|number| self.names[number] == *name)
     }

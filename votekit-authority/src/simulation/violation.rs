@@ -1,8 +1,8 @@
-//! What a run must never show.
+//! The rules that every run must keep.
 
 use std::fmt;
 
-/// A rule that every run keeps.
+/// A rule that every run must keep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Rule {
@@ -13,13 +13,14 @@ pub enum Rule {
     /// An authority makes at most one vote in a term, and one accept at a height in a term: the
     /// same bytes each time.
     OneStatement,
-    /// An authority accepts nothing of a term below one that it has voted in.
+    /// An authority accepts no block of a term lower than one in which it has voted.
     AcceptBelowVote,
-    /// What a quorum has accepted in one term is proposed at its height in every later term.
+    /// A block that a quorum has accepted in one term is the only block proposed at its height in
+    /// later terms.
     ProposalAgainstQuorum,
-    /// A block that is appended was cosigned by a quorum, and accepted by one in one term.
+    /// An appended block was cosigned by a quorum, and accepted by a quorum in one term.
     AppendedWithoutQuorum,
-    /// The log that an authority has applied is a beginning of the certified log.
+    /// The log that an authority has applied is a prefix of the certified log.
     AppliedUncertified,
     /// The certified decisions are those of the reference.
     DecisionDiffers,

@@ -20,19 +20,19 @@ use super::violation::Rule;
 /// The steps with faults.
 const FAULT_STEPS: u64 = 3500;
 
-/// The steps after which a run that has not closed its poll makes no progress. The faults end long
-/// before: two pauses of leader election fit many times.
+/// The steps after which a run that has not closed its poll counts as making no progress. The
+/// faults end long before: the remaining time is many times the pauses of leader election.
 const STEPS_MAX: u64 = FAULT_STEPS + 40_000;
 
-/// The same where an authority holds the lease and is not elected: the others suspect it after ten
-/// seconds, some times in a run.
+/// The steps with faults when an authority holds the lease and is not elected. The others suspect
+/// it after ten seconds each time, several times in a run.
 const FAULT_STEPS_WITH_HOLDER: u64 = 12_000;
 const STEPS_MAX_WITH_HOLDER: u64 = FAULT_STEPS_WITH_HOLDER + 120_000;
 
 /// The longest time that an authority is down, in milliseconds.
 const DOWN_MAX: u64 = 600;
 
-/// The longest time that an authority is cut off, in milliseconds.
+/// The longest time that an authority is disconnected from the ledger, in milliseconds.
 const CUT_MAX: u64 = 800;
 
 /// The state of a run.
@@ -46,11 +46,11 @@ pub(super) struct World {
     pub(super) put_backs: u64,
     authorities: Vec<Authority>,
     ingest_nodes: Vec<IngestNode>,
-    /// When each authority that is down starts again.
+    /// When each stopped authority starts again.
     restarts: BTreeMap<usize, u64>,
-    /// When each authority that is cut off is connected again.
+    /// When each disconnected authority is connected again.
     reconnects: BTreeMap<usize, u64>,
-    /// The ledger as it was, for the one time that it is put back.
+    /// The copy of the ledger from which it is restored, once at most.
     copy: Option<Ledger>,
 }
 
@@ -82,7 +82,7 @@ impl World {
             .map(|number| Authority::new(number, &base, &mut env))
             .collect();
         if let Some(number) = env.scenario.idle_holder {
-            // It takes no part, and is never started again.
+            // It does not participate, and is never started again.
             authorities[number].crash();
         }
         let ingest_nodes = (0..env.scenario.ingest_nodes).map(IngestNode::new).collect();
@@ -202,7 +202,7 @@ impl World {
             .filter(|number| self.authorities[*number].is_busy(&self.env))
             .collect();
         let env = &mut self.env;
-        // Half of the faults hit an authority in the middle of something.
+        // Half of the faults hit an authority that is executing steps.
         let mut target = || match busy.is_empty() || env.random.happens(1, 2) {
             true => env.random.index(authorities),
             false => busy[env.random.index(busy.len())],
@@ -230,8 +230,8 @@ impl World {
         }
     }
 
-    /// Copies the ledger, and puts it back to the copy later on, once some memory has all that was
-    /// certified meanwhile.
+    /// Copies the ledger, and restores it from the copy later, when some memory contains all blocks
+    /// certified since.
     fn put_back(&mut self) {
         let env = &mut self.env;
         let head = self.ledger.head().height;
@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    /// Ends the faults. From now on the poll is to close.
+    /// Ends the faults. From now on the poll should close.
     fn heal(&mut self) {
         self.env.is_healed = true;
         self.env.network.is_reliable = true;

@@ -1,7 +1,7 @@
-//! What an authority states about an ingest node: that operators admitted it, or retired it.
+//! The statement of an authority about an ingest node: operators admitted it, or retired it.
 //!
 //! The ledger stores it as the record of the node. It is signed, so another writer of the ledger
-//! can withhold it or restore an earlier one, but cannot make one.
+//! can withhold it or restore an earlier admission, but cannot forge an admission.
 
 use super::set::AuthoritySet;
 use super::text::{Fields, StatementError, StatementRule};

@@ -88,7 +88,7 @@ impl AuthoritySet {
         if !checkpoint.extensions().is_empty() {
             return Err(CosignedError::Extensions);
         }
-        // Strict: every line is of the one key, which has one line.
+        // Strict: the note has exactly one signature line, and it is by this key.
         note.verify_strict(std::slice::from_ref(&key))?;
         let line = note.signatures().first().cloned();
         let line = line.expect("a note has a signature line");

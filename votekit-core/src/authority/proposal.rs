@@ -1,4 +1,5 @@
-//! What a leader proposes: one block of one election, by its place, its end and its digest.
+//! The proposal of a leader: one block of one election, identified by its position, its end and its
+//! digest.
 
 use super::point::{LogPoint, TermLeader};
 use super::set::AuthoritySet;

@@ -19,8 +19,8 @@ use crate::log::encoding::parse_decimal;
 use crate::log::note::{KeyKind, KeyName, VerifierKey};
 use crate::log::policy::{Authority, Policy, PolicyError, PolicyRule, Witness};
 
-/// The lines of the file, from 1: format, base, quorum, then one of each authority. Where there are
-/// outside witnesses, one of each follows, then their quorum.
+/// The lines of the file, from 1: format, base, quorum, then one line for each authority. If there
+/// are outside witnesses, one line for each witness follows, then their quorum.
 const BASE_LINE: usize = 2;
 const QUORUM_LINE: usize = 3;
 const FIRST_MEMBER_LINE: usize = 4;
@@ -124,7 +124,7 @@ pub struct AuthoritySet {
     base: KeyName,
     quorum: usize,
     members: Vec<AuthorityMember>,
-    /// One of each member, in their order.
+    /// The statement key of each member, in the order of the members.
     statement_keys: Vec<VerifierKey>,
     witnesses: Vec<SetWitness>,
     /// 0 without outside witnesses.
@@ -238,7 +238,7 @@ impl AuthoritySet {
                 .map_err(|_| malformed(place + 1, AuthoritySetRule::Utf8))?;
             lines.push(line);
         }
-        // A missing line is an empty one: it has not the form either.
+        // A missing line is treated as an empty line, which does not have the form either.
         let line = |number: usize| lines.get(number - 1).copied().unwrap_or_default();
         if line(1) != FORMAT {
             return Err(malformed(1, AuthoritySetRule::Format));
@@ -325,9 +325,9 @@ impl AuthoritySet {
         self.witness_quorum
     }
 
-    /// The authority that could keep the outside witnesses from cosigning, if a single one could:
-    /// it can sign a false head as the log, and the witnesses that it feeds then cosign no other.
-    /// One of a single authority can always, which is no rule about witnesses.
+    /// An authority that alone could keep the quorum of outside witnesses from cosigning, if there
+    /// is one: it can sign a false head as the log and feed it to its witnesses, which then cosign
+    /// no other head. `None` for an installation with a single authority, which can always do this.
     #[must_use]
     pub fn can_lock_witnesses(&self) -> Option<&KeyName> {
         let fed = |name: &KeyName| self.witnesses.iter().filter(|one| one.fed_by == *name).count();
@@ -345,9 +345,9 @@ impl AuthoritySet {
     /// The policy of an election under these authorities.
     ///
     /// # Errors
-    /// [`PolicyError`] if two log keys have one key id under the election's origin, which a policy
-    /// cannot tell apart. It depends on the law id, and happens by chance to fewer than one in a
-    /// million; a key can be searched for that makes it happen.
+    /// [`PolicyError`] if two log keys have the same key id under the election's origin, so that a
+    /// policy cannot distinguish them. This depends on the law id. By chance it happens to fewer
+    /// than one election in a million, but a key can be chosen on purpose to make it happen.
     pub fn policy(&self, law_id: &ElectionId, binding: bool) -> Result<Policy, PolicyError> {
         let fault = |line, error| PolicyError::Malformed { line, rule: PolicyRule::Key(error) };
         let origin = origin_of(&self.base, law_id, binding).map_err(|error| fault(1, error))?;

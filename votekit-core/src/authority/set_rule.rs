@@ -1,4 +1,4 @@
-//! The rules of the file `authorities`, and what all names in it must be.
+//! The rules of the file `authorities`, and of the names in it.
 
 use std::fmt;
 
@@ -43,7 +43,7 @@ pub enum AuthoritySetError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum AuthoritySetRule {
-    /// Each line ends in a line feed, the last one too.
+    /// Each line ends in a line feed, including the last line.
     #[error("each line ends in a line feed")]
     LineEnd,
     /// The file is UTF-8.
@@ -73,7 +73,7 @@ pub enum AuthoritySetRule {
         /// Bytes found.
         length: usize,
     },
-    /// A policy cannot hold the name.
+    /// A policy cannot contain the name.
     #[error("the name of an authority does not hold U+007F")]
     NameCharacter,
     /// A name is the last part of the names of keys.
@@ -85,7 +85,7 @@ pub enum AuthoritySetRule {
     /// A key has one form.
     #[error("the {0} key is 64 lower-case hexadecimal digits")]
     KeyForm(AuthorityKey),
-    /// The bytes are not a point of the curve, or one of small order.
+    /// The bytes are not a point of the curve, or are a point of small order.
     #[error("the {0} key is not a usable public key")]
     KeyPoint(AuthorityKey),
     /// Names are unique.

@@ -42,8 +42,8 @@ impl StatementKey {
         &self.authority
     }
 
-    /// Signs a statement. Readers refuse it when it names another authority than this one, or
-    /// breaks a rule of its form.
+    /// Signs a statement. Readers refuse it if it names an authority other than the signer, or
+    /// breaks a rule of its format.
     #[must_use]
     pub fn sign_statement(&self, statement: &Statement) -> Vec<u8> {
         self.sign(&statement.text(&self.base))
@@ -56,15 +56,15 @@ impl StatementKey {
         self.sign(&proposal.text(&self.base))
     }
 
-    /// Signs a status. Readers refuse it when it names another authority than this one, or breaks a
-    /// rule of its form.
+    /// Signs a status. Readers refuse it if it names an authority other than the signer, or breaks
+    /// a rule of its format.
     #[must_use]
     pub fn sign_status(&self, status: &AuthorityStatus) -> Vec<u8> {
         self.sign(&status.text(&self.base))
     }
 
-    /// Signs the admission of a node. Readers refuse it if it names another authority than this
-    /// one, or breaks a rule of its format.
+    /// Signs the admission of a node. Readers refuse it if it names an authority other than the
+    /// signer, or breaks a rule of its format.
     #[must_use]
     pub fn sign_admission(&self, admission: &NodeAdmission) -> Vec<u8> {
         self.sign(&admission.text(&self.base))
@@ -134,7 +134,7 @@ impl AuthoritySet {
 
     fn verify_signature(&self, note: &Note, signer: &KeyName) -> Result<(), NoteError> {
         let keys: Vec<VerifierKey> = self.statement_key(signer).into_iter().collect();
-        // Strict: every line is of the one key, and no key has two lines.
+        // Strict: the note has exactly one signature line, and it is by this key.
         note.verify_strict(&keys).map(drop)
     }
 }

@@ -187,7 +187,8 @@ fn digest() -> impl Strategy<Value = Digest> {
     any::<[u8; 32]>().prop_map(Digest::from_bytes)
 }
 
-/// What a vote says of one election: certified or empty, and an accepted block above it or none.
+/// The report of a vote on one election: certified or empty, with or without an accepted block
+/// above.
 fn holding() -> impl Strategy<Value = (LogPoint, Option<LogPoint>)> {
     (prop::option::of(point()), prop::option::of(point())).prop_map(|(certified, accepted)| {
         let certified = certified.unwrap_or_default();

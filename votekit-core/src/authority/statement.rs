@@ -1,4 +1,4 @@
-//! What an authority states to the others: vote, accept, refuse, suspect.
+//! The statements of an authority to the others: vote, accept, refuse, suspect.
 
 use std::fmt;
 use std::fmt::Write as _;
@@ -17,8 +17,8 @@ const FORMAT: &str = "votekit-statement/1";
 pub struct Statement {
     /// The authority that states it.
     pub authority: KeyName,
-    /// How often that authority's memory had been opened, from 1: a lower number than one seen
-    /// earlier shows a memory that was put back.
+    /// The number of times that the authority's memory had been opened, from 1. A number lower than
+    /// one seen earlier shows that the memory was restored from an older copy.
     pub incarnation: u64,
     /// The statement itself.
     pub body: StatementBody,
@@ -28,13 +28,14 @@ pub struct Statement {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum StatementBody {
-    /// Promises to follow a leader in its term, with what the authority holds.
+    /// Promises to follow a leader in its term, and reports the authority's certified and accepted
+    /// blocks.
     Vote(Vote),
-    /// Has made a proposed block itself, byte for byte, and keeps it.
+    /// The authority has recomputed a proposed block, byte for byte, and keeps it.
     Accept(Accept),
-    /// Has made other bytes than a proposed block, or a guard forbids the block.
+    /// The authority's own bytes differ from the proposed block, or a guard forbids the block.
     Refuse(Refuse),
-    /// Wants another leader.
+    /// The authority asks for another leader.
     Suspect(Suspect),
 }
 
@@ -62,23 +63,24 @@ impl StatementBody {
     }
 }
 
-/// The promise to follow a leader in its term and no earlier one.
+/// The promise to follow a leader in its term, and no leader of an earlier term.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vote {
     /// The term and the leader voted for.
     pub leadership: TermLeader,
-    /// What the authority holds of each election, ascending by law id, each once.
+    /// The authority's certified and accepted blocks of each election, ascending by law id, each
+    /// election once.
     pub elections: Vec<ElectionVote>,
 }
 
-/// What an authority holds of one election when it votes.
+/// The certified and accepted blocks of an authority in one election when it votes.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ElectionVote {
     /// The election.
     pub law_id: ElectionId,
-    /// The end of the log as far as the authority knows it certified.
+    /// The end of the log after the last block that the authority knows to be certified.
     pub certified: LogPoint,
-    /// The block above that which it has accepted, if any, in a term before the vote's.
+    /// The block that it has accepted above `certified`, if any, in a term before the vote's.
     pub accepted: Option<AcceptedBlock>,
 }
 
@@ -108,9 +110,9 @@ pub struct Refuse {
     pub leaf: u64,
     /// The name of the rule that the block breaks: 1 to 40 of `a-z0-9-`.
     pub rule: String,
-    /// SHA-256 of the leaf that this authority makes in that place, if it makes one.
+    /// SHA-256 of the leaf that this authority makes at that index, if it makes one.
     pub own: Option<Digest>,
-    /// SHA-256 of the leaf proposed in that place, if there is one.
+    /// SHA-256 of the leaf proposed at that index, if there is one.
     pub theirs: Option<Digest>,
 }
 

@@ -1,7 +1,8 @@
-//! What an authority reports of itself to operators: that it runs, its clock, what is halted on it.
+//! The report of an authority to operators: that it runs, its clock, and the elections that are
+//! halted on it.
 //!
-//! Nothing is decided from a status. It is signed: another writer of the ledger can hold one back,
-//! and cannot make one.
+//! Nothing is decided from a status. It is signed: another writer of the ledger can withhold it,
+//! but cannot forge it.
 
 use std::fmt::Write as _;
 
@@ -28,7 +29,7 @@ pub struct AuthorityStatus {
     pub clock_offset: i64,
     /// Bytes free in the file system of its data folder, if it could measure them.
     pub free_bytes: Option<u64>,
-    /// Whether it signs statements: not after its memory was put back.
+    /// Whether it signs statements. False after its memory was restored from an older copy.
     pub signs: bool,
     /// Its logs, ascending by law id, each once.
     pub elections: Vec<ElectionStatus>,

@@ -1,4 +1,4 @@
-//! The lines of a signed text: `<name> <value>`, each in its place and in one form.
+//! The lines of a signed text: `<name> <value>`, in a fixed order and in one canonical form.
 
 use std::str::FromStr;
 
@@ -36,10 +36,10 @@ pub enum StatementRule {
     /// The first line names the format.
     #[error("the first line is `{0}`")]
     Format(&'static str),
-    /// Each field has its place.
+    /// The fields have a fixed order.
     #[error("the line is `{0} …`")]
     Field(&'static str),
-    /// The text is of this installation.
+    /// The text belongs to this installation.
     #[error("the base is {0}")]
     Base(KeyName),
     /// A name is malformed.
@@ -63,10 +63,10 @@ pub enum StatementRule {
         /// The largest number accepted.
         max: i64,
     },
-    /// A number that may not be known.
+    /// A number that may be unknown.
     #[error("the value is a decimal without leading zero, or `unknown`")]
     NumberOrUnknown,
-    /// A statement is of one of four kinds.
+    /// There are four kinds of statements.
     #[error("the kind is `vote`, `accept`, `refuse` or `suspect`")]
     Kind,
     /// The end of a log is three words.
@@ -78,31 +78,31 @@ pub enum StatementRule {
     /// An accepted block is four words.
     #[error("an accepted block is its term, height, size and root")]
     AcceptedForm,
-    /// What is accepted is not certified yet.
+    /// An accepted block is not certified yet.
     #[error("an accepted block is above the certified one")]
     AcceptedHeight,
-    /// A vote follows every accept of earlier terms.
+    /// A vote reports only accepts of earlier terms.
     #[error("a vote names blocks accepted in earlier terms only")]
     AcceptedTerm,
-    /// Elections are in one order.
+    /// Elections have a fixed order.
     #[error("elections ascend by law id, each once")]
     ElectionOrder,
-    /// A decision of a check is a short name.
+    /// The rule of a refusal is a short name.
     #[error("the name of a rule is 1 to 40 of a-z, 0-9 and '-'")]
     RuleName,
     /// The name of a node is a short name.
     #[error("the name of a node is 1 to 40 of a-z, 0-9 and '-'")]
     NodeName,
-    /// A reason is one of four.
+    /// There are four reasons.
     #[error("the reason is `refused`, `left-out`, `idle` or `step-down`")]
     Reason,
-    /// A flag has one form.
+    /// A flag is `yes` or `no`.
     #[error("the value is `yes` or `no`")]
     Flag,
     /// The block's leaves follow those before it.
     #[error("the size is first plus count")]
     Size,
-    /// Times are those of the formats.
+    /// Times lie in the range of the formats.
     #[error("the time is a second of the years 2000 to 9999")]
     Time,
     /// Nothing follows the last field.

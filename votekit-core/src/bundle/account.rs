@@ -1,7 +1,7 @@
-//! What a log states about its election: the one reading of the leaves from which results, README
-//! and index follow.
+//! The account of an election: the facts that its log records. Results, README and index are all
+//! derived from this one pass over the leaves.
 //!
-//! It checks no rule: that is left to the verifier.
+//! It checks no rule; the verifier does.
 
 use crate::decision::{Decision, Outcome};
 use crate::election::{Definition, State};
@@ -36,7 +36,7 @@ pub struct Account {
     witness_waiver: Option<String>,
 }
 
-/// What the results state: the account and the root at the end of the block that closed the
+/// The basis of the results: the account and the root at the end of the block that closed the
 /// election.
 #[derive(Debug, Clone)]
 struct AsOfClose {

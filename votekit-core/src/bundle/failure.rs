@@ -1,10 +1,10 @@
-//! What a verifier reports: its verdict, its failures, and the rules that it checks.
+//! The report of a verifier: its verdict, its failures, and the rules that it checks.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a bundle or a receipt proves. The variants are complete: another one would be a breaking
-/// change, because callers decide by it.
+/// The result of verifying a bundle or a receipt. The variants are complete: a further variant
+/// would be a breaking change, because callers decide by the verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// Nothing is wrong, and the policy is the pinned one: the authorities of that policy vouch for
@@ -45,7 +45,7 @@ pub struct Failure {
     pub line: Option<u64>,
     /// The broken rule.
     pub rule: Rule,
-    /// What was found.
+    /// The fault that was found.
     pub found: String,
 }
 

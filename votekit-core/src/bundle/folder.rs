@@ -12,8 +12,8 @@ const DEPTH_MAX: usize = 4;
 
 /// The files of a folder, as listed when it was opened. It only reads.
 ///
-/// [`Source::irregular`] reports what a bundle cannot hold: links, devices, empty folders. Files
-/// that the operating system adds to folders are left out, see [`is_system_file`].
+/// [`Source::irregular`] reports entries that a bundle cannot contain: links, devices, empty
+/// folders. Files that the operating system adds to folders are left out, see [`is_system_file`].
 ///
 /// ```no_run
 /// use votekit_core::bundle::{FolderSource, verify::{Options, verify}};

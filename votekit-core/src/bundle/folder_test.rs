@@ -30,7 +30,7 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // What is left behind is in the folder for temporary files.
+        // Remaining files are in the folder for temporary files.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -58,7 +58,7 @@ fn witnessed_checkpoint(leaves: &[Vec<u8>], own: &[u8], outside: &[u8]) -> Signe
     SignedCheckpoint::new(checkpoint, signatures[0].clone(), cosignatures).expect("few signatures")
 }
 
-/// Bundles that both verifiers must judge alike, by the policy that is pinned.
+/// Bundles for which both verifiers must give the same verdict, by the pinned policy.
 pub(super) fn cases() -> Vec<(Policy, Cases)> {
     let sample = Sample::certified();
     let refused = Some(Rule::Checkpoint);

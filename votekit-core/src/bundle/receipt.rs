@@ -12,7 +12,7 @@ use crate::log::merkle::{RootHasher, leaf_hash};
 use crate::log::policy::{Policy, PolicyError};
 use crate::log::proof::{Proof, ProofFormatError, ProofVerifyError, VerifiedInclusion};
 
-/// What a receipt proves, from [`check_receipt`].
+/// The result of [`check_receipt`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReceiptVerdict {
     /// The authorities of the pinned policy signed a log that holds this decision.
@@ -41,9 +41,9 @@ impl ReceiptVerdict {
 pub struct RecordedDecision {
     /// The request, the decision and the minute in which the vote was received.
     pub entry: Entry,
-    /// The place of the decision in the log, and the signed head of the log.
+    /// The index of the decision in the log, and the signed head of the log.
     pub inclusion: VerifiedInclusion,
-    /// Whether a bundle was given; it then holds the decision in this place.
+    /// Whether a bundle was given; it then contains the decision at this index.
     pub in_bundle: bool,
 }
 
@@ -51,10 +51,10 @@ pub struct RecordedDecision {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ReceiptFault {
-    /// The proof is of another leaf than a decision on a vote.
+    /// The leaf in the receipt is not a decision on a vote.
     #[error("the receipt carries no decision on a vote")]
     NoDecision,
-    /// The policy of the bundle is not the pinned one.
+    /// The policy of the bundle is not the pinned policy.
     #[error("the bundle's policy is not the one of that fingerprint")]
     PolicyPinned,
     /// The policy is not that of the election of this receipt: another log, a quorum below the
@@ -68,7 +68,7 @@ pub enum ReceiptFault {
     /// log.
     #[error(transparent)]
     Proof(#[from] ProofVerifyError),
-    /// The bundle does not hold the decision, or its log is another one.
+    /// The bundle does not contain the decision, or its log is a different log.
     #[error("the bundle does not hold what the receipt promised")]
     Bundle(Failures),
 }
@@ -80,7 +80,7 @@ pub enum ReceiptError {
     /// The bytes are not a receipt.
     #[error("not a receipt: {0}")]
     Form(#[from] ProofFormatError),
-    /// Neither a policy nor a bundle that holds one is given.
+    /// Neither a policy nor a bundle, which contains a policy, is given.
     #[error("a receipt is verified under a policy, and none is given")]
     NoPolicy,
     /// The policy is malformed.
@@ -92,13 +92,14 @@ pub enum ReceiptError {
 }
 
 /// Checks a receipt in one call: its form, its signatures and its inclusion proof under the policy,
-/// and, where a bundle is given, that the bundle holds the same decision in the same place. A
-/// quorum of the authorities must have signed; outside witnesses cosign later, so none needs to
-/// have.
+/// and, where a bundle is given, that the bundle contains the same decision at the same index. A
+/// quorum of the authorities must have signed. No cosignature of an outside witness is required,
+/// because witnesses cosign later.
 ///
-/// `pin` is what the caller trusts. With a pinned policy no bundle is needed. With a fingerprint,
-/// or with nothing pinned, the policy is read from the bundle. Only the policy and the leaves of
-/// the bundle are read: [`verify`](super::verify::verify) checks a bundle as a whole.
+/// `pin` is the policy that the caller trusts, or its fingerprint. With a pinned policy no bundle
+/// is needed. With a fingerprint, or with nothing pinned, the policy is read from the bundle. Only
+/// the policy and the leaves of the bundle are read: [`verify`](super::verify::verify) checks a
+/// bundle as a whole.
 ///
 /// ```
 /// use votekit_core::bundle::{Verdict, check_receipt, verify::Pin};
@@ -169,7 +170,8 @@ fn read_policy(bundle: &dyn Source) -> Result<Vec<u8>, ReadError> {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ReceiptInBundle {
-    /// What does not agree; empty if the bundle holds what the receipt promised.
+    /// The differences between receipt and bundle; empty if the bundle contains the decision of the
+    /// receipt.
     pub failures: Failures,
 }
 

@@ -54,7 +54,7 @@ pub struct Sample {
     pub supplement: MemorySource,
 }
 
-/// The keys of the one authority of an election.
+/// The keys of the single authority of an election.
 pub struct AuthorityKeys {
     /// Signs checkpoints as the log.
     pub log: SigningKey,
@@ -68,7 +68,7 @@ pub fn ballot_key() -> BallotSecretKey {
     BallotSecretKey::from_seed(&[1; 32])
 }
 
-/// The ingest key of one of the sample's nodes, 0 or 1.
+/// The ingest key of a node of the sample, 0 or 1.
 #[must_use]
 pub fn node_key(node: u8) -> NodeKey {
     NodeKey::from_seed(&[2 + node; 32])

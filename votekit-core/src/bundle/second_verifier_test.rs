@@ -128,7 +128,7 @@ fn the_second_verifier_agrees_on_electors() {
     agree(cases, &authority_keys(11).policy(), &shards, &Compared::Named);
 }
 
-/// What a folder can hold and a map of files cannot.
+/// Entries that a folder can contain and a map of files cannot.
 #[test]
 fn the_second_verifier_reads_a_folder_as_the_formats_page_says() {
     let folder = Scratch::new("folder");

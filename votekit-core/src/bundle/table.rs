@@ -8,13 +8,13 @@
 /// Open addressing with linear probing. Keys are request ids, or the first 16 bytes of credential
 /// hashes.
 ///
-/// The slot of a key depends on a seed, which the verifier takes from the root of the log: no one
-/// can choose ids that crowd one place.
+/// The slot of a key depends on a seed, which the verifier derives from the root of the log, so
+/// that an attacker cannot choose ids that all fall into the same slots.
 pub(super) struct Table {
     /// Zero marks a free slot.
     keys: Vec<u128>,
     values: Vec<u32>,
-    /// The value of the key zero, which no slot can hold.
+    /// The value of the key zero, which no slot can store.
     zero: Option<u32>,
     length: usize,
     seed: u64,

@@ -28,7 +28,7 @@ use crate::log::merkle::TreeHash;
 use crate::reconcile::Report;
 use crate::results::Results;
 
-/// What the verifier already trusts.
+/// The trusted input of the verifier.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Pin {
@@ -41,7 +41,7 @@ pub enum Pin {
 /// The options of a verification. Start with [`Options::default`] and set what differs.
 #[non_exhaustive]
 pub struct Options<'a> {
-    /// What is trusted; without a pin a bundle can be consistent, but not authenticated.
+    /// The trusted input. Without a pin a bundle can be consistent, but not authenticated.
     pub pin: Option<Pin>,
     /// Folders with a manifest and its shards or change files, to check that every hash was
     /// registered. Empty to skip that check.
@@ -103,10 +103,9 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether the folders of shards are other ones than those of the log: a manifest that the log
-    /// names has no folder, or the log does not name that of a folder. Failures of
-    /// [`Rule::Electorate`] then say nothing about the bundle. False if no
-    /// folder was given.
+    /// Whether the given folders of shards do not match the log: a manifest that the log names has
+    /// no folder, or the log does not name the manifest of a folder. Failures of
+    /// [`Rule::Electorate`] are then no evidence against the bundle. False if no folder was given.
     #[must_use]
     pub fn has_other_shards(&self) -> bool {
         let (named, given) = (&self.manifests, &self.shard_manifests);

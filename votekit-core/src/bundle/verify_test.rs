@@ -283,7 +283,7 @@ fn unplan_the_closing(leaves: &mut [Leaf]) {
 
 type Forgery = (&'static str, Rule, fn(&mut Vec<Leaf>));
 
-/// What a majority of dishonest authorities could sign, and the rule that catches it.
+/// Forgeries that a majority of dishonest authorities could sign, and the rules that detect them.
 const FORGERIES: &[Forgery] = &[
     ("a credential accepted twice", Rule::AcceptedOnce, |leaves| {
         change!(leaves, is_duplicate, Leaf::Entry(entry) => {
@@ -784,7 +784,7 @@ fn every_wording_is_of_a_forgery() {
     }
 }
 
-/// What no node of this toolkit writes, but section 6 allows.
+/// Bytes that no node of this toolkit writes, but that section 6 allows.
 #[test]
 fn what_section_6_allows_is_proven() {
     let sample = Sample::certified();

@@ -1,9 +1,9 @@
 //! The credential hash of a member: in an election of the members of an association, an account
-//! stands in the place of NAS and access code.
+//! replaces NAS and access code.
 //!
 //! H = HMAC-SHA-256(members' key, `votekit-member/1` LF account id LF law id), T = SHA-256(H). The
-//! members' key is drawn for one election and never a pepper. Its messages differ from those of
-//! credentials in their first byte, which is a digit there.
+//! members' key is generated at random for one election and is never a pepper. Its messages differ
+//! from those of credentials in their first byte, which is a digit in the messages of credentials.
 
 use hmac::Mac as _;
 use zeroize::Zeroizing;

@@ -1,10 +1,10 @@
 //! The Byzantine corpus: false blocks, made by editing honest ones as a lying leader would, each
 //! with the leaf and the rule by which [`ElectionLog::check`] refuses it.
 //!
-//! What a leader states freely (its name and term, the minute, the parameters of an event) follows
-//! from no input of the log. The corpus lists those blocks too, with the part of the system that
-//! judges them: an event guard of votekit-authority, the suspicion of a leader that leaves batches
-//! out, or the officials.
+//! Some values are chosen by the leader and cannot be recomputed from the log: its name and term,
+//! the minute, the parameters of an event. The corpus also lists blocks in which these values are
+//! false, with the part of the system that checks them: an event guard of votekit-authority, the
+//! suspicion of a leader that leaves batches out, or the officials.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -46,7 +46,7 @@ enum Edit {
     Bytes(fn(&mut Vec<u8>)),
 }
 
-/// What the check says of a block. Places count from the block's first leaf.
+/// The result of checking a block. Leaf indices count from the block's first leaf.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     Refused {
@@ -137,7 +137,7 @@ impl Case {
         (bytes, forgery)
     }
 
-    /// What the check says of the block. The log is the same before and after.
+    /// The result of checking the block. The log is the same before and after.
     fn verdict(&self) -> Verdict {
         let (bytes, mut forgery) = self.forge();
         if self.block == 0 {

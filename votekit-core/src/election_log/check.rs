@@ -60,7 +60,7 @@ pub enum RefusalRule {
     /// A second copy of a request carries another choice than the first.
     #[error("the envelope repeats a request with another choice")]
     ReplayedChoice,
-    /// The leaf differs from the one that follows from the inputs.
+    /// The leaf differs from the leaf that follows from the inputs.
     #[error("the leaf is not the one that follows from the inputs")]
     Differs,
 }
@@ -361,7 +361,8 @@ impl ElectionLog {
                 let (bytes, index) = (block.leaves[place].0, block.first + place as u64);
                 fault =
                     Some((index, refusal(index, RefusalRule::Event(error), Some(bytes)).into()));
-                // Make the events before this one: a leaf of theirs that differs is reported first.
+                // Make the events before this event: if one of their leaves differs, it is reported
+                // first.
                 let before = self.propose_events(&events[..place], &block.maker);
                 before.map_err(|EventRefused { error, .. }| {
                     refusal(block.first, RefusalRule::Event(error), Some(block.leaves[0].0))

@@ -81,7 +81,7 @@ pub(super) fn batch(sequence: u64, last: bool, votes: &[(u8, u8, u16)]) -> Arc<B
     )
 }
 
-/// What a node stores: blocks and evidence.
+/// The data that a node stores: blocks and evidence.
 #[derive(Default)]
 pub(super) struct Stored {
     pub(super) blocks: Vec<Block>,
@@ -226,8 +226,8 @@ proptest! {
     }
 }
 
-/// A leader that is replaced leaves a proposal behind that anyone with the ledger can read, beside
-/// the block that took its place. With equal blindings, equal counts would be equal commitments.
+/// A leader that is replaced leaves a proposal behind that anyone with the ledger can read, besides
+/// the block that replaced it. With equal blindings, equal counts would be equal commitments.
 #[test]
 fn two_blocks_proposed_at_one_height_share_no_commitment() {
     let (log, _) = opened(ResultsPolicy::AfterClose, 1);

@@ -19,7 +19,7 @@ pub enum Change {
     Amend,
     /// A roll, or a supplement to it.
     GiveRoll,
-    /// Another roll in place of the one loaded.
+    /// Another roll instead of the loaded roll.
     ReplaceRoll,
     /// A node that takes votes.
     GiveNode,
@@ -227,7 +227,7 @@ pub enum ElectionLogError {
         /// The epoch.
         epoch: u32,
     },
-    /// An epoch is missing although the node has a later one.
+    /// An epoch is missing although the node has a later epoch.
     #[error(
         "the close is waiting for node {node}, epoch {epoch}: the log does not contain its end"
     )]

@@ -1,4 +1,4 @@
-//! Events of officials and operators, and what each changes.
+//! Events of officials and operators, and their effects.
 
 use std::sync::Arc;
 
@@ -14,16 +14,16 @@ use crate::id::{Digest, Epoch, NodeId};
 use crate::instant::UnixMinutes;
 use crate::log::leaf::{ElectionEvent, Leaf, NodeEvent, RollEvent};
 
-/// The most characters of a reason in the log.
+/// The maximum length of a reason in the log, in characters.
 pub const REASON_LENGTH_MAX: usize = 500;
 
 /// How far the effective closing may be after the time at which the closing is recorded, in
 /// minutes.
 ///
 /// Without this bound an election without a planned closing could stay open for years although the
-/// log already holds a closing. A node names the minute after the last one in which any node may
-/// still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`Close` in
-/// votekit-authority). It names a later one only while its clock is behind times that it has
+/// log already contains a closing. A node names the minute after the last minute in which any node
+/// may still answer a voter: at most 2 minutes ahead, with leases of 3 seconds (`Close` in
+/// votekit-authority). It names a later minute only while its clock is behind times that it has
 /// stamped and not sealed; the closing is then refused until the clock catches up.
 pub const CLOSING_AHEAD_MINUTES_MAX: u64 = 5;
 
@@ -37,9 +37,9 @@ pub(crate) fn is_too_far_ahead(closes: UnixMinutes, at: UnixMinutes) -> bool {
 pub struct RollLoad {
     /// SHA-256 of the manifest.
     pub manifest: Digest,
-    /// The manifest that this one supplements.
+    /// The manifest that this manifest supplements.
     pub parent: Option<Digest>,
-    /// The first manifest of the roll that this one replaces; only in a draft.
+    /// The first manifest of the roll that this roll replaces; only in a draft.
     pub replaces: Option<Digest>,
     /// How credentials are hashed.
     pub scheme: HashScheme,
@@ -57,7 +57,7 @@ pub enum RollContent {
 }
 
 impl RollContent {
-    /// The most credentials that it can add.
+    /// The maximum number of credentials that it can add.
     #[must_use]
     pub fn electors(&self) -> u64 {
         match self {
@@ -82,7 +82,8 @@ pub enum LogEvent {
     Load(RollLoad),
     /// An ingest node is admitted.
     Admit(NodePublicKey),
-    /// An epoch that its node will not end is ended: numbers above what the log holds are void.
+    /// An epoch that its node will not end is ended: batch numbers above the last in the log are
+    /// void.
     Retire {
         /// The node.
         node: NodeId,
@@ -107,7 +108,7 @@ pub enum LogEvent {
     },
     /// The result is declared official: the leaf carries the SHA-256 of the results as JSON.
     Certify {
-        /// Why too few outside witnesses need to have cosigned, if so.
+        /// The reason for certifying although too few outside witnesses have cosigned, if so.
         witness_waiver: Option<String>,
     },
     /// The election is declared void.

@@ -1,5 +1,5 @@
 //! Compares a log with its evidence: each leaf of a batch is about one envelope, in order, and its
-//! decision is made again. Used by replay and scrub.
+//! decision is recomputed. Used by replay and scrub.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::request_index::RequestIndex;
 pub struct Evidence {
     /// The stored batch.
     pub batch: Arc<Batch>,
-    /// One choice per envelope; `None` for a spoiled one.
+    /// One choice per envelope; `None` for a spoiled vote.
     pub choices: Vec<Option<ChoiceIndex>>,
 }
 
@@ -134,7 +134,7 @@ impl ExpectedLeaves {
     }
 }
 
-/// Counts the leaves that follow a batch leaf: one an envelope.
+/// Counts the leaves that follow a batch leaf: one for each envelope.
 pub(super) struct ExpectedCount {
     envelopes: usize,
     taken: usize,
@@ -197,7 +197,7 @@ impl DecidedChoices {
 /// Marks a choice that does not decrypt: it matches any choice.
 const SPOILED: u16 = u16::MAX;
 
-/// The position of a request among the decided ones.
+/// The position of a request among the decided requests.
 pub(super) fn place_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usize> {
     let request = match outcome {
         Outcome::Decided(entry) => &entry.request,

@@ -32,7 +32,7 @@ impl ElectionLog {
     /// [`ElectionLogError::Leaf`] or [`ElectionLogError::Contradiction`] for a damaged log.
     ///
     /// # Panics
-    /// When the log is not a followed one.
+    /// When the log is not a followed log.
     pub fn follow(
         &self,
         leaves: &[u8],
@@ -46,8 +46,9 @@ impl ElectionLog {
 }
 
 impl ElectionLog {
-    /// Whether [`ElectionLog::results`] has the counts that may be shown. A followed log has those
-    /// that the log opens: under `live` the running ones, else those of the close.
+    /// Whether [`ElectionLog::results`] has the counts that may be shown. A followed log has the
+    /// counts that the log publishes: under `live` the running counts, otherwise the counts of the
+    /// close.
     #[must_use]
     pub fn knows_counts(&self) -> bool {
         let LogState { state, definition, .. } = &self.state;

@@ -258,8 +258,8 @@ impl LogState {
                 return None;
             }
             let due = self.candidate.replace(self.tally.clone())?;
-            // False only for the first candidate, the empty sum: each later one has at least n
-            // votes more than the one before it, and only candidates are published.
+            // False only for the first candidate, the empty sum: each later candidate has at least
+            // n votes more than its predecessor, and only candidates are published.
             (due.counts().total() >= self.published.counts().total() + every).then_some(due)
         };
         self.published = due?;
@@ -270,8 +270,8 @@ impl LogState {
     /// Ends the block with its `block` leaf, and appends its leaves to the tree.
     pub(super) fn finish(&mut self, mut block: BlockBuilder, maker: &BlockMaker) -> Block {
         self.height += 1;
-        // No clock is trusted alone: a block is never sealed before the last one, nor before a vote
-        // that it holds.
+        // No clock is trusted alone: the time of a block is never before that of the last block,
+        // nor before that of a vote in the block.
         self.updated_at = maker.at.max(self.updated_at).max(block.latest);
         block.push(&Leaf::Block(BlockLeaf {
             height: self.height,

@@ -144,7 +144,7 @@ impl ElectionLog {
     }
 }
 
-/// How a reader takes up a roll.
+/// How a reader loads a roll.
 pub(super) enum Rolls<'a> {
     /// With its keys.
     Held(&'a mut dyn ReplaySource),

@@ -76,7 +76,7 @@ pub enum ScrubError {
     Contradiction {
         /// Its index in the log.
         index: u64,
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
     /// The evidence of a batch is missing, or is not what the log names.
@@ -92,7 +92,7 @@ pub enum ScrubError {
     Differs {
         /// Its index in the log.
         index: u64,
-        /// What differs.
+        /// The difference.
         fault: EvidenceFault,
     },
     /// All leaves were read, and result in something other than what was signed or shown.
@@ -100,7 +100,7 @@ pub enum ScrubError {
     Whole {
         /// Leaves read.
         size: u64,
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
 }
@@ -232,7 +232,8 @@ impl Scrub {
                     .map_err(|_| contradiction("a roll has fewer than 2^31 electors"))?;
             }
             RollContent::Supplement(changes) => {
-                // What it changes depends on who had voted, and sets the numbers of its electors.
+                // The effect of a supplement depends on which electors had voted, and determines
+                // the numbers of its electors.
                 let applied = self.electorate.apply(&changes);
                 let stated = (event.added, event.revoked, event.refused);
                 if stated != (applied.added, applied.revoked, applied.refused) {
@@ -281,7 +282,7 @@ impl Scrub {
             .zip(index + 1..)
             .zip(&firsts)
             .map(|((envelope, leaf), first)| {
-                // The index also holds later decisions: only earlier ones count here.
+                // The index also contains later decisions: only earlier decisions count here.
                 let earlier = first.as_ref().filter(|first| first.leaf < leaf);
                 let electorate = &mut self.electorate;
                 decide_envelope(&envelope, earlier, electorate, scheme, &self.window).0

@@ -1,13 +1,13 @@
 //! Snapshots: a log as bytes, so that a restart reads only the blocks added since.
 //!
-//! A snapshot is a cache. Everything in it follows from the log and the evidence; after restoring
-//! one, compare its root with the signed checkpoint. It has two parts. The decided requests, of
-//! which there are millions, go into segments that are written once and never change. Everything
-//! else is small, and goes into the head together with the digests of the segments and the requests
-//! that do not fill a segment yet. A new head is written each time.
+//! A snapshot is a cache. Everything in it can be derived from the log and the evidence. After
+//! restoring a snapshot, compare its root with the signed checkpoint. It has two parts. The decided
+//! requests, of which there are millions, go into segments that are written once and never change.
+//! Everything else is small, and goes into the head together with the digests of the segments and
+//! the requests that do not fill a segment yet. A new head is written each time.
 //!
-//! Counts that may not be read yet are encrypted to the ballot key: two heads taken shortly one
-//! after the other would otherwise show how single electors voted.
+//! Counts that are still secret are encrypted to the ballot key: otherwise two heads written
+//! shortly after each other would reveal individual votes.
 
 mod bytes;
 
@@ -64,7 +64,7 @@ pub enum SnapshotError {
     Malformed {
         /// The offset, from 0.
         offset: usize,
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
     /// The bytes differ from those that were written.
@@ -89,7 +89,7 @@ pub enum SnapshotError {
     /// The parts contradict one another.
     #[error("its parts contradict one another: {rule}")]
     Contradiction {
-        /// The rule that should hold.
+        /// The rule that is violated.
         rule: &'static str,
     },
     /// A roll is not available.
@@ -164,8 +164,8 @@ struct Sums {
 }
 
 impl ElectionLog {
-    /// Takes a snapshot, without the decided requests. Fast, because the log must not change
-    /// meanwhile.
+    /// Takes a snapshot, without the decided requests. Fast, because the log must not change during
+    /// the call.
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let now = &self.state;
@@ -432,7 +432,7 @@ fn restore_electorate(
         }
     }
     attempts(&mut electorate, &decided[done..], &mut report)?;
-    // A clash counts as invalid, but the list holds only the first decision on its request.
+    // A clash counts as invalid, but the list contains only the first decision on its request.
     let clashes = state.report.invalid.checked_sub(report.invalid);
     report.invalid += clashes.unwrap_or(0);
     if report != state.report

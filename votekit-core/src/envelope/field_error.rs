@@ -1,4 +1,4 @@
-//! What is wrong with a field of a vote. No value of the vote is in it.
+//! Errors in a field of a vote. They contain no value of the vote.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub enum FieldRule {
     /// The values are texts.
     #[error("must be a text in quotation marks, not {found}")]
     NotText {
-        /// What was found.
+        /// The kind of the value that was found.
         found: JsonKind,
     },
     /// Escapes form whole characters.
@@ -50,9 +50,9 @@ pub enum FieldRule {
         other_field(name.as_deref(), *position)
     )]
     OtherField {
-        /// Its name, unless it may be a secret in the wrong place.
+        /// Its name, unless the name may be a misplaced secret.
         name: Option<String>,
-        /// Its place among the fields, from 1.
+        /// Its position among the fields, from 1.
         position: usize,
     },
     /// The body is UTF-8, and this is another encoding of Unicode.

@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// The name of a field: a known one, or the displayable text of an unknown one.
+/// The name of a field: a known name, or the displayable text of an unknown name.
 enum FieldName {
     Known(usize),
     Unknown(Option<String>),
@@ -126,8 +126,8 @@ impl<'de> Deserialize<'de> for FieldName {
     }
 }
 
-/// Whether the name of an unknown field may be shown. A NAS or an access code in place of a name
-/// must not be: a code has at least four letters or digits, and no underscore.
+/// Whether the name of an unknown field may be shown. A NAS or an access code instead of a name
+/// must not be shown: a code has at least four letters or digits, and no underscore.
 fn can_be_shown(name: &str) -> bool {
     const ORDINARY: [&str; 6] = ["choice", "ballot", "election", "lawid", "lawId", "request"];
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';

@@ -71,7 +71,7 @@ pub enum CheckpointRule {
 /// `<base>/test/<law>` unless the election is binding.
 ///
 /// # Errors
-/// None in practice: a base and a law id are made of characters that a key name may hold.
+/// None in practice: a base and a law id consist of characters that are allowed in a key name.
 pub fn origin_of(base: &KeyName, law: &ElectionId, binding: bool) -> Result<KeyName, KeyError> {
     let middle = if binding { "" } else { "test/" };
     format!("{base}/{middle}{}", law.as_str()).parse()

@@ -91,13 +91,13 @@ pub enum ElectionEvent {
         /// Why the poll closes before the planned closing; `None` unless it does.
         reason: Option<String>,
     },
-    /// Everything is decided and reconciled.
+    /// All votes are decided and reconciled.
     Closed {
         /// When this was decided.
         at: UnixMinutes,
         /// Electors registered at this moment.
         registered: u64,
-        /// Counts of what was received, by outcome.
+        /// Counts of the received votes, by outcome.
         report: Report,
     },
     /// The result is declared official.
@@ -106,8 +106,8 @@ pub enum ElectionEvent {
         at: UnixMinutes,
         /// SHA-256 of the results as JSON.
         results: Digest,
-        /// Why the result is declared official before enough outside witnesses have cosigned; left
-        /// out of the leaf when none is missing.
+        /// Why the result is declared official before enough outside witnesses have cosigned;
+        /// omitted from the leaf when no cosignature is missing.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         witness_waiver: Option<String>,
     },
@@ -148,10 +148,10 @@ impl ElectionEvent {
 pub struct RollEvent {
     /// SHA-256 of the manifest.
     pub manifest: Digest,
-    /// SHA-256 of the manifest that this one supplements.
+    /// SHA-256 of the manifest that this manifest supplements.
     pub parent: Option<Digest>,
-    /// SHA-256 of the first manifest of the roll that this one replaces, with all its supplements;
-    /// only while the election is a draft.
+    /// SHA-256 of the first manifest of the roll that this roll replaces, together with all its
+    /// supplements; only while the election is a draft.
     pub replaces: Option<Digest>,
     /// How credentials are hashed.
     pub scheme: HashScheme,
@@ -201,7 +201,7 @@ pub struct BatchLeaf {
     pub epoch: Epoch,
     /// Its sequence in the epoch.
     pub sequence: Sequence,
-    /// The node knew every sequence of the epoch up to this one to be durable.
+    /// The sequence up to which the node knew all batches of the epoch to be durable.
     pub confirmed: Sequence,
     /// Whether it ends its epoch.
     pub last: bool,

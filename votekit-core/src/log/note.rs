@@ -231,7 +231,7 @@ impl Note {
             return Err(NoteError::TooLong { length: bytes.len(), max: Self::BYTES_MAX });
         }
         let whole = check_characters(bytes)?;
-        // The text may hold empty lines: the last one is the separator.
+        // The text may contain empty lines: the last empty line is the separator.
         let Some(split) = whole.rfind("\n\n") else {
             return Err(NoteError::Malformed {
                 line: line_of(bytes, bytes.len()),
@@ -256,7 +256,7 @@ impl Note {
         &self.signatures
     }
 
-    /// The line of the file that holds the signature at `place`.
+    /// The line number, in the file, of the signature with the index `place`.
     pub(super) fn line_of_signature(&self, place: usize) -> usize {
         self.text.lines().count() + 2 + place
     }
@@ -274,7 +274,8 @@ impl Note {
         if verified.is_empty() { Err(NoteError::NoKnownKey) } else { Ok(verified) }
     }
 
-    /// Verifies every line: each is of a known key, valid, and the only one of its key.
+    /// Verifies every line strictly: its key is known, its signature is valid, and no other line
+    /// has the same key.
     ///
     /// # Errors
     /// As [`Note::verify`], and [`NoteError::UnknownKey`] or [`NoteError::Repeated`].
@@ -293,7 +294,7 @@ impl Note {
         Ok(verified)
     }
 
-    /// Verifies the line at `place`; `None` if it is not of a known key.
+    /// Verifies the signature line with the index `place`; `None` if its key is unknown.
     fn verify_line(
         &self,
         place: usize,
@@ -373,7 +374,7 @@ fn parse_signatures(lines: &str, first: usize) -> Result<Vec<Signature>, NoteErr
     Ok(signatures)
 }
 
-/// The line, from 1, that the byte at `place` is on.
+/// The number, from 1, of the line that contains the byte at the offset `place`.
 fn line_of(bytes: &[u8], place: usize) -> usize {
     bytes[..place].iter().filter(|byte| **byte == b'\n').count() + 1
 }

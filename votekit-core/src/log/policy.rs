@@ -3,7 +3,8 @@
 //!
 //! A policy file is a verifier's only trusted input. Any policy of the specification with Ed25519
 //! keys is accepted (logs of type 0x01, witnesses of type 0x04); [`Policy::of_election`] writes the
-//! policy of a votekit election, [`Policy::of_election_with_witnesses`] one with outside witnesses.
+//! policy of a votekit election, [`Policy::of_election_with_witnesses`] writes a policy with
+//! outside witnesses.
 
 use std::fmt;
 use std::str::FromStr;

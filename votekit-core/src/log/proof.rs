@@ -1,5 +1,5 @@
 //! Self-contained proofs (C2SP tlog-proof): a leaf's index, its inclusion proof and a cosigned
-//! checkpoint. A voter's receipt is one, with the leaf as `extra`.
+//! checkpoint. A voter's receipt is such a proof, with the leaf as `extra`.
 
 use std::fmt;
 

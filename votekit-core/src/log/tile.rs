@@ -17,7 +17,7 @@ pub const TILE_WIDTH: u16 = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TileError {
-    /// The path is not in the one form that the specification gives.
+    /// The path is not in the form that the specification prescribes.
     #[error("not the path of a tile or an entry bundle")]
     Path,
     /// Levels run from 0 to 63.

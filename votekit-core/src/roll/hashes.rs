@@ -13,7 +13,7 @@ use super::table::Field;
 use crate::credential::RegistryKey;
 use crate::id::ElectionId;
 
-/// The same NAS and law with two codes: only the authority knows which one is right.
+/// The same NAS and law with two codes: only the authority knows which code is right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Conflict {
@@ -104,7 +104,7 @@ impl<'h> RollHashes<'h> {
         }
     }
 
-    /// The number of the chunk needed before any later one can be released.
+    /// The number of the chunk that is needed before any later chunk can be released.
     #[must_use]
     pub fn next_number(&self) -> u64 {
         self.next

@@ -191,7 +191,7 @@ fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|byte| **byte & 0xc0 != 0x80).count()
 }
 
-/// The separator that is meant, judging by a header that has no comma.
+/// The separator that a header without a comma suggests.
 fn other_separator(header: &[u8]) -> Option<char> {
     [';', '\t', '|']
         .into_iter()

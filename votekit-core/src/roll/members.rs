@@ -13,7 +13,8 @@ use super::row::{RawRow, is_clean};
 use super::table::{Field, Table};
 use crate::email::EmailAddress;
 
-/// The most characters of a name or an id: longer ones are rows that a stray quotation mark joined.
+/// The maximum length of a name or an id, in characters. Longer texts are rows that a stray
+/// quotation mark joined.
 const TEXT_CHARS_MAX: usize = 200;
 
 /// One member. `Debug` shows only the line.
@@ -49,8 +50,8 @@ pub struct MemberList {
 }
 
 /// Reads a list of members: the columns `email`, `name` and `id`, at least one of them, in any
-/// order; others are ignored. Each row names one member, and no e-mail address and no id is there
-/// twice.
+/// order; other columns are ignored. Each row names one member, and no e-mail address and no id
+/// occurs twice.
 ///
 /// ```
 /// use votekit_core::roll::read_members;

@@ -56,7 +56,8 @@ impl<'a> Rows<'a> {
 impl<'a> RawRow<'a> {
     /// NAS, code and law id as in the file, in this order.
     ///
-    /// `clean` says that [`is_clean`] holds for the chunk, so the text checks can be skipped.
+    /// `clean` states that [`is_clean`] is true for the chunk, so that the text checks can be
+    /// skipped.
     ///
     /// # Errors
     /// [`RowFault`] when the record has too few or too many fields, its quotation marks or line

@@ -45,7 +45,7 @@ pub(super) struct SortedChunk {
     /// The elector of each key, in the same order.
     pub(super) electors: Vec<Elector>,
     /// Each NAS again, permuted and ordered by its leading bits, so that a merge of all chunks
-    /// finds equal ones next to each other.
+    /// finds equal NAS next to each other.
     pub(super) permuted_nas: Vec<u32>,
 }
 

@@ -32,8 +32,8 @@ pub struct LiveCredentials {
     files: usize,
 }
 
-/// The credentials of one elector for one law. More than one is live only if an earlier supplement
-/// was made without these checks.
+/// The credentials of one elector for one law. More than one of them is live only if an earlier
+/// supplement was made without these checks.
 #[derive(Default)]
 struct History {
     live: Vec<(RegistryKey, RowPlace)>,

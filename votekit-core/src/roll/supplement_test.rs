@@ -67,7 +67,7 @@ fn a_second_code_for_an_elector_is_refused() {
     );
     // A credential for another law is independent.
     assert_eq!(refused(&[], "222222222,CODE2L,L2\n", ""), []);
-    // A code added by an earlier supplement is live too; the one it replaced is not.
+    // A code added by an earlier supplement is valid too; the code that it replaced is not.
     let replaced = ("111111111,CODE1B,L1\n", "111111111,CODE1A,L1\n");
     let registered = RowPlace { file: 1, line: 2 };
     assert_eq!(
@@ -132,7 +132,7 @@ fn an_earlier_second_code_can_be_revoked() {
     let second = ("111111111,CODE1B,L1\n", "");
     assert_eq!(refused(&[second], "", "111111111,CODE1B,L1\n"), []);
     assert_eq!(refused(&[second], "", "111111111,CODE1A,L1\n"), []);
-    // A third code is refused even when one of the two is revoked.
+    // A third code is refused even when one of the first two codes is revoked.
     assert_eq!(refused(&[second], "111111111,CODE1C,L1\n", "111111111,CODE1A,L1\n").len(), 1);
 }
 
@@ -144,7 +144,7 @@ fn a_roll_knows_how_many_it_registers() {
     assert_eq!(roll.registered(&Sequential).into_values().collect::<Vec<_>>(), [2]);
 }
 
-/// Rows of votes or of a supplement: one of six electors, one of four codes.
+/// Rows of votes or of a supplement: each has one of six electors and one of four codes.
 type Rows = Vec<(u32, u8)>;
 
 fn changes() -> impl Strategy<Value = Rows> {

@@ -136,7 +136,7 @@ impl Changes {
         (self.0.add.len() + self.0.replace.len() + self.0.readmit.len()) as u64
     }
 
-    /// Number of keys revoked, including replaced ones.
+    /// Number of keys revoked, including replaced keys.
     #[must_use]
     pub fn revoked_count(&self) -> u64 {
         (self.0.revoke.len() + self.0.replace.len()) as u64

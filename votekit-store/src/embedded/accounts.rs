@@ -188,7 +188,7 @@ impl Accounts for EmbeddedAccounts {
     async fn remove_expired(&self, now: UnixSeconds) -> Result<u64, EngineError> {
         let removed =
             self.write(move |connection| sessions::remove_expired(connection, now)).await?;
-        // What was removed, here or by other changes, still stands in the log.
+        // Data removed by this or another change is still in the write-ahead log.
         self.run(move |database| {
             database.record_checkpoint(database.empty_log().map_err(Fault::from));
             Ok(removed)

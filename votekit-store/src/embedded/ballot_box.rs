@@ -27,7 +27,7 @@ const BACKLOG_PAGE: usize = 64;
 /// A ballot box over the ledger's staging.
 ///
 /// Batches that were not sealed when the ledger was opened are delivered first. An unacknowledged
-/// delivery is repeated when the ledger is next opened, unless it was sealed meanwhile.
+/// delivery is repeated when the ledger is next opened, unless its batch is sealed by then.
 pub struct EmbeddedBallotBox {
     ledger: Arc<EmbeddedLedger>,
     capacity: Arc<Semaphore>,

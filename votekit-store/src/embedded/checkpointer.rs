@@ -5,9 +5,10 @@
 //!    └── once the log is long: copies the small rest, after which SQLite restarts the log
 //! ```
 //!
-//! SQLite restarts its log only when all of it is in the database, which never happens by itself
-//! under steady writing. So the writer makes the last step, between two groups, when this thread
-//! has left little to copy. A long read can delay this; the log grows meanwhile.
+//! SQLite restarts its log only when all of it is in the database, which never happens under
+//! continuous writing without help. So the writer makes the last step, between two groups, when
+//! this thread has left little to copy. A long read can delay this, and the log grows during the
+//! delay.
 
 use std::path::Path;
 use std::sync::Arc;

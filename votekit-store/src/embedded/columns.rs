@@ -1,5 +1,5 @@
 //! Conversions between the ledger's columns and the types of the core. A value that does not fit
-//! its type is reported as damage, with its place.
+//! its type is reported as damage, with its location.
 
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, OptionalExtension, Row, Statement};

@@ -68,12 +68,12 @@ pub(super) fn panicked(what: &'static str) -> EngineError {
     EngineError::Panicked { engine: ENGINE, what }
 }
 
-/// The same error, as one of the database of accounts.
+/// The same error, attributed to the database of accounts.
 pub(super) fn in_accounts(error: EngineError) -> EngineError {
     in_the_name_of(ACCOUNTS, error)
 }
 
-/// The same error, as one of the memory of an authority.
+/// The same error, attributed to the memory of an authority.
 pub(super) fn in_memory(error: EngineError) -> EngineError {
     in_the_name_of(MEMORY, error)
 }
@@ -135,7 +135,7 @@ impl Poison {
         Self(watch::Sender::new(None))
     }
 
-    /// Stores the failure unless an earlier one is stored, and returns the first.
+    /// Stores the failure unless an earlier failure is stored. Returns the stored failure.
     pub(super) fn set(&self, error: EngineError) -> EngineError {
         self.0.send_if_modified(|failure| {
             let first = failure.is_none();

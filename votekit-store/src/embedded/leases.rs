@@ -113,7 +113,7 @@ impl LeaseTable {
                     remaining: *until - now,
                 });
             }
-            // No other holder led meanwhile, so the term stays, even if the lease had expired.
+            // No other holder has led since, so the term stays, even if the lease had expired.
             Some((leader, _)) if leader == holder => Some(state.term),
             Some(_) => None,
             None => (!state.has_led && !state.is_shared).then_some(present.max(1)),

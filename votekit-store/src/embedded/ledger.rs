@@ -342,8 +342,8 @@ impl Leases for EmbeddedLedger {
         if !self.leases.hold((law_id.clone(), node, epoch), length) {
             return refused(NoLease::Fenced);
         }
-        // A head committed meanwhile may have ended the voting, and its committer may have read the
-        // leases before this one was recorded. So check again.
+        // A head committed since the first check may have ended the voting, and its committer may
+        // have read the leases before this lease was recorded. So check again.
         if takes_votes() { Ok(()) } else { refused(NoLease::TakesNoVotes) }
     }
 

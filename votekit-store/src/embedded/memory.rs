@@ -1,5 +1,5 @@
-//! The memory of an authority in one SQLite file: what it must not forget, because it has signed
-//! it.
+//! The memory of an authority in one SQLite file: everything that it has signed and must not
+//! contradict.
 //!
 //! ```text
 //! vote, accept, cosign ──▶ AuthorityMemory ──one synced transaction──▶ memory.sqlite
@@ -8,10 +8,11 @@
 //!                      the statement leaves
 //! ```
 //!
-//! A statement leaves only after the call that records it has returned. The memory also refuses
-//! what contradicts it, although the guards of the rounds have been asked before: a second line of
-//! defence against a fault in the code between them. It is the memory of one set of keys, and is
-//! never restored from a copy: a copy has forgotten what was signed since.
+//! A statement is published only after the call that records it has returned. The memory also
+//! refuses records that contradict it, although the guards of the rounds have already checked them:
+//! a second line of defence against a fault in the code between guards and memory. It belongs to
+//! one set of keys, and must never be restored from a copy: a copy does not contain what was signed
+//! since.
 
 mod batches;
 mod blocks;
@@ -45,11 +46,11 @@ pub use self::documents::SealedKey;
 pub use self::error::MemoryError;
 pub use self::statements::OwnStatement;
 
-/// What one election has in the memory: the last certified position; the block accepted above it;
+/// The recorded state of one election: the last certified position; the block accepted above it;
 /// the position cosigned above it.
 pub type ElectionPosition = (ElectionId, Option<LogPoint>, Option<AcceptedBlock>, Option<LogPoint>);
 
-/// What the guards of the rounds read.
+/// The part of the memory that the guards of the rounds read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RoundMemoryRows {
     /// The leadership of the last vote.
@@ -108,7 +109,7 @@ impl AuthorityMemory {
         self.incarnation
     }
 
-    /// What was promised, accepted, cosigned and certified.
+    /// The recorded promise, and the accepted, cosigned and certified positions.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -141,8 +142,8 @@ impl AuthorityMemory {
         })
     }
 
-    /// Records an accept, with the block and its batches. Returns the batches whose number was
-    /// taken by another one; they are stored all the same.
+    /// Records an accept, with the block and its batches. Returns the batches under whose number
+    /// another batch is already stored; these are stored too, as evidence.
     ///
     /// # Errors
     /// [`MemoryError::NotPromised`] unless its term is the promised one, [`MemoryError::Settled`]
@@ -177,7 +178,8 @@ impl AuthorityMemory {
         Ok(others)
     }
 
-    /// Records a cosignature of a position: the checkpoint with its line, as it is sent.
+    /// Records a cosignature of a position: the checkpoint with the line of this authority, as
+    /// published.
     ///
     /// # Errors
     /// [`MemoryError::OtherCosigned`] or [`MemoryError::OtherCertified`] for a second root at one
@@ -205,8 +207,8 @@ impl AuthorityMemory {
     }
 
     /// Records that a block is certified, with its certificate; the block and its batches too,
-    /// unless they are stored. Heights may be left out, and filled in later. Returns the batches
-    /// whose number was taken by another one.
+    /// unless they are stored. Heights may be skipped, and recorded later. Returns the batches
+    /// under whose number another batch is already stored.
     ///
     /// Bytes of own accepts up to this height are dropped. Cosignatures stay: they are evidence.
     ///
@@ -246,11 +248,12 @@ impl AuthorityMemory {
         Ok(others)
     }
 
-    /// Records a refusal (`refuse`) or a suspicion (`suspect`). Several with one key are kept.
+    /// Records a refusal (`refuse`) or a suspicion (`suspect`). Several statements with the same
+    /// key are kept.
     ///
     /// # Errors
-    /// [`MemoryError::Malformed`] for another kind of statement: those are recorded with what they
-    /// promise.
+    /// [`MemoryError::Malformed`] for another kind of statement: those are recorded together with
+    /// the state that they bind.
     pub fn record_other_statement(
         &self,
         kind: &str,
@@ -299,9 +302,9 @@ impl AuthorityMemory {
         self.read_of(law_id, batches::observed)
     }
 
-    /// A statement of this authority, to be sent again as it was. `kind` is `vote`, `accept`,
-    /// `cosign`, `refuse` or `suspect`; the height of a vote and a suspicion is 0, the term of a
-    /// cosignature too.
+    /// The bytes of a statement of this authority, to be sent again unchanged. `kind` is `vote`,
+    /// `accept`, `cosign`, `refuse` or `suspect`; the height of a vote and a suspicion is 0, the
+    /// term of a cosignature too.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -340,7 +343,7 @@ impl AuthorityMemory {
         self.database.read(|connection| statements::last(connection, kind, limit))
     }
 
-    /// The highest term of each kind of statement that was signed and names one.
+    /// The highest signed term of each kind of statement that names a term.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -348,13 +351,13 @@ impl AuthorityMemory {
         self.database.read(statements::highest_terms)
     }
 
-    /// Whether a statement of this authority's keys was not signed with this memory: it is newer
-    /// than what the memory holds, or another one about the same. The caller has verified its
-    /// signature. If so, the memory was put back or the keys are used elsewhere, and the authority
-    /// must sign nothing more.
+    /// Whether a statement signed with this authority's keys is missing from this memory: it is
+    /// newer than the memory, or contradicts a recorded statement. The caller has verified its
+    /// signature. If so, the memory was restored from an older copy or the keys are used elsewhere,
+    /// and the authority must stop signing.
     ///
-    /// Every statement is recorded before it leaves, and digests are never dropped: so the answer
-    /// is exact, whatever the age of the statement.
+    /// Every statement is recorded before it is published, and digests are never dropped, so the
+    /// answer is exact for statements of any age.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -370,7 +373,7 @@ impl AuthorityMemory {
         self.database.read(|connection| Ok(!statements::holds(connection, key, &digest)?))
     }
 
-    /// The block of a height: the certified one, or the one accepted last.
+    /// The block of a height: the certified block, or else the block accepted last.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -386,9 +389,9 @@ impl AuthorityMemory {
         })
     }
 
-    /// Certified blocks from a height upwards, in order, to put a ledger back: at least one if
-    /// there is any, at most `limit`, and fewer when they are large. Heights that were never
-    /// recorded are missing.
+    /// Certified blocks from a height upwards, in order, for appending them to a ledger that has
+    /// lost them: at least one if there is any, at most `limit`, and fewer when they are large.
+    /// Heights that were never recorded are missing.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -405,7 +408,7 @@ impl AuthorityMemory {
         })
     }
 
-    /// The batches whose number was taken by another one when they were stored: evidence.
+    /// The batches under whose number another batch was already stored: evidence.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -413,8 +416,8 @@ impl AuthorityMemory {
         self.read_of(law_id, batches::others)
     }
 
-    /// Keeps a copy of the keys of an election as the ledger stores them encrypted to a recipient.
-    /// The first copy stays.
+    /// Keeps a copy of the keys of an election, encrypted to a recipient as in the ledger. The
+    /// first copy is never replaced.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -438,7 +441,7 @@ impl AuthorityMemory {
         self.read_of(law_id, documents::sealed_keys)
     }
 
-    /// Keeps a copy of the record of a node, in place of an earlier one under its name.
+    /// Keeps a copy of the record of a node. Replaces an earlier copy under the same name.
     ///
     /// # Errors
     /// [`MemoryError`].
@@ -483,7 +486,7 @@ impl AuthorityMemory {
         Ok(purged)
     }
 
-    /// Reads a list of an election; an empty one if the memory has nothing of it.
+    /// Reads a list of an election; returns an empty list if the memory does not know the election.
     fn read_of<T>(
         &self,
         law_id: &ElectionId,

@@ -89,12 +89,12 @@ impl EmbeddedEngine {
     }
 
     /// The roles for several nodes of this process: a clone for each. One of the nodes leads, and
-    /// answering voters requires a lease, as on a ledger of several processes; the leases end with
-    /// the process all the same. A term begins above every earlier one also after a restart.
+    /// answering voters requires a lease, as with a ledger shared by several processes. The leases
+    /// end with the process. After a restart too, a new term is higher than every earlier term.
     ///
-    /// The ballot box delivers each batch to one of the nodes. Its batches are staged already, so a
-    /// batch whose node ends before it forwards the batch is sealed all the same, only without
-    /// hints; it keeps its place among the unacknowledged batches until the process ends.
+    /// The ballot box delivers each batch to one of the nodes. Its batches are already staged. So
+    /// if a node ends before it forwards a batch, the batch is still sealed, but without hints; it
+    /// stays among the unacknowledged batches until the process ends.
     #[must_use]
     pub fn into_shared(self) -> Engines {
         self.ledger.share();

@@ -12,7 +12,7 @@ use super::fault::{Fault, unavailable};
 use super::schema;
 use crate::EngineError;
 
-/// Maximum of concurrent reads. Further ones wait.
+/// The maximum number of concurrent reads. Further reads wait.
 const CONNECTIONS_MAX: usize = 4;
 
 /// The connection pool. A connection is opened when needed, and dropped when a read on it panics.

@@ -17,8 +17,8 @@ use crate::{EngineError, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrig
 
 const ENGINE: &str = "the embedded registry";
 
-/// Limit of further requests that are remembered for one credential. All later ones share the next
-/// attempt number, so that endless attempts cannot fill the memory.
+/// The maximum number of further requests that are stored for one credential. All later ones share
+/// the next attempt number, so that endless attempts cannot fill the memory.
 const DUPLICATES_MAX: usize = 1000;
 
 /// The in-memory registry of one process.

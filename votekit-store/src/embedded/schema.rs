@@ -16,14 +16,14 @@ use crate::EngineError;
 
 pub(super) const FILE: &str = super::FILE_NAME;
 
-/// What a file of the engine is, and how it is made.
+/// The kind of a database file of the engine, and the migrations that create it.
 pub(super) struct Schema {
     /// Identifies the database to `file` and to SQLite's own tools.
     application_id: i32,
-    /// What the file is, in errors.
+    /// The name of the file in errors.
     name: &'static str,
-    /// The first migration creates version 1, each further one the next. `user_version` stores the
-    /// version.
+    /// The first migration creates version 1, and each further migration the next version.
+    /// `user_version` stores the version.
     migrations: &'static [&'static str],
 }
 
@@ -52,11 +52,12 @@ const MEMORY: Schema = Schema {
     migrations: &[include_str!("../../migrations/embedded_memory/001_memory.sql")],
 };
 
-/// How long a connection waits for another one: the ledger's writer for readers when it empties the
-/// write-ahead log, and a process that writes accounts for another one.
+/// How long a connection waits for another connection: the ledger's writer waits for readers when
+/// it empties the write-ahead log, and a process that writes accounts waits for other processes
+/// that write accounts.
 const BUSY_WAIT: Duration = Duration::from_secs(5);
 
-/// Capacity of a connection's statement cache: more than this engine has statements.
+/// Capacity of a connection's statement cache: larger than the number of statements of this engine.
 const STATEMENTS_MAX: usize = 64;
 
 /// Opens the ledger to write, creating it if needed, and migrates it to the newest schema.
@@ -163,7 +164,7 @@ pub(super) fn open_checkpointer(path: &Path) -> Result<Connection, EngineError> 
 /// that were damaged since.
 pub(super) fn empty_log(connection: &Connection) -> Result<(), Fault> {
     match connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0)) {
-        // While another connection reads, or without disk space, the log stays in place, intact.
+        // While another connection reads, or without disk space, the log stays unchanged.
         Ok(_) => Ok(()),
         Err(rusqlite::Error::SqliteFailure(failure, _))
             if failure.code == rusqlite::ErrorCode::DiskFull =>

@@ -38,8 +38,8 @@ struct ElectionTail {
     /// The last position staged.
     staged: StagingId,
     unsealed: BTreeMap<StagingId, Arc<Batch>>,
-    /// The last batch that did not fit in memory. While it is unsealed, memory holds only a prefix
-    /// of the unsealed batches.
+    /// The last batch that did not fit in memory. While it is unsealed, memory contains only a
+    /// prefix of the unsealed batches.
     spilled_through: Option<StagingId>,
 }
 

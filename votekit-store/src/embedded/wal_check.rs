@@ -96,9 +96,9 @@ fn damage(mut log: impl Read) -> io::Result<Option<String>> {
                 continue;
             }
             broken_at = Some(number);
-            // The checksum does not cover the salt: if it holds, the frame is of this round and
+            // The checksum does not cover the salt: if it is valid, the frame is of this round and
             // only its salt is damaged. The damage may also be in the stored checksum, so try the
-            // computed one too.
+            // computed checksum too.
             after_commit = ((of_this_round || holds) && commits).then_some([stored, sum.words]);
             continue;
         }
@@ -231,8 +231,8 @@ mod tests {
         let whole = log(&[5]);
         let last = &whole[whole.len() - frame_bytes()..];
         let next = |before: &[u8], filling, commits| frame_after(&whole, before, filling, commits);
-        // A large transaction that spilled to the log and was rolled back, then a small one that
-        // overwrote its beginning.
+        // A large transaction that spilled to the log and was rolled back, then a small transaction
+        // that overwrote its beginning.
         let mut rolled_back = vec![next(last, 1, false)];
         for filling in 2..6 {
             rolled_back.push(next(&rolled_back[rolled_back.len() - 1], filling, false));

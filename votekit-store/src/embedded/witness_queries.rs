@@ -13,7 +13,7 @@ use crate::WitnessLine;
 
 const WITNESS_LINE: &str = "SELECT witness, height, size, root, line FROM witness_line";
 
-/// The lines of witnesses over the log of a size and root: one of each.
+/// The lines of witnesses over the log of a size and root: one line of each witness.
 pub(super) fn witness_lines(
     connection: &Connection,
     law_id: &ElectionId,
@@ -62,8 +62,8 @@ fn in_order(names: &[String]) -> BTreeSet<&str> {
     names.iter().map(String::as_str).collect()
 }
 
-/// Whether the ledger has the table of witnesses: one of an earlier version, read while no program
-/// has migrated it, has none.
+/// Whether the ledger has the table of witnesses: a ledger of an earlier version, read before any
+/// program has migrated it, has none.
 pub(super) fn has_witness_lines(connection: &Connection) -> Result<bool, Fault> {
     let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'witness_line'";
     Ok(connection.prepare_cached(sql)?.exists([])?)

@@ -35,7 +35,7 @@ pub(super) trait Write: Send + 'static {
 
     /// Checks, then writes, inside a transaction shared with other writes. May return
     /// [`Fault::Engine`] only before it has written anything, because the other writes are
-    /// committed all the same.
+    /// committed in any case.
     fn apply(&self, connection: &Connection) -> Result<Self::Output, Fault>;
 
     /// Updates the tail after COMMIT.
@@ -296,7 +296,7 @@ impl WriterThread {
     }
 }
 
-/// Checkpoints the write-ahead log and empties it. Fails when anything of it stays in place.
+/// Checkpoints the write-ahead log and empties it. Fails if a part of the log remains.
 pub(super) fn empty_log(connection: &Connection) -> Result<(), EngineError> {
     let checkpoint =
         connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));

@@ -132,7 +132,7 @@ fn a_full_disk_is_said_plainly_and_passes() {
 fn a_failed_commit_is_permanently_fatal() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let writer = writer(folder.path());
-    // A deferred foreign key fails at COMMIT, in place of a failing disk.
+    // A deferred foreign key fails at COMMIT, which simulates a failing disk.
     let trap = "CREATE TABLE trap (election INTEGER REFERENCES election (id) \
                 DEFERRABLE INITIALLY DEFERRED);
                 CREATE TRIGGER spring AFTER INSERT ON election \

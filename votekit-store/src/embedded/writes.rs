@@ -38,12 +38,12 @@ pub(super) struct StagedRow {
     change: Change,
 }
 
-/// What a write changed.
+/// The change that a write made.
 enum Change {
     None,
     /// It stored the batch.
     Stored,
-    /// It put the bytes of the batch back, and moved its row from this position.
+    /// It stored the missing bytes of the batch again, and moved its row from this position.
     PutBack {
         from: StagingId,
     },
@@ -182,7 +182,7 @@ impl Write for AllocateEpoch {
 }
 
 /// Grants or renews the leader lease, in order with the commits: once a new term has begun, no
-/// block of an earlier one is stored, also none that was queued before.
+/// block of an earlier term is stored, not even a block that was queued before.
 pub(super) struct AcquireLeadership {
     pub(super) holder: String,
     pub(super) length: Duration,

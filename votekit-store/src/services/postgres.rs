@@ -63,11 +63,11 @@ pub struct PostgresLedger {
 
 impl PostgresLedger {
     /// Opens the ledger at an address. Creates the schema `?schema=` (`votekit` by default) if it
-    /// is missing, and migrates an older one.
+    /// is missing, and migrates an older version.
     ///
-    /// `?sslmode=` is `verify-full`, or `disable` for a server on this machine, whose default it
-    /// is. `?ca_file=` names the PEM file of the authority in place of the system's, and makes
-    /// `verify-full` the default.
+    /// `?sslmode=` is `verify-full`, or, only for a server on this machine, `disable`, which is the
+    /// default there. `?ca_file=` names the PEM file of the certificate authority trusted instead
+    /// of the system's, and makes `verify-full` the default.
     ///
     /// # Errors
     /// [`EngineError::Misconfigured`] within 5 seconds, with a hint on what to correct;
@@ -80,7 +80,8 @@ impl PostgresLedger {
         Ok(Self { connections, stager, listener: Listener::start(connector) })
     }
 
-    /// Returns the text that identifies this ledger. It was drawn when the schema was created.
+    /// Returns the text that identifies this ledger. It was generated at random when the schema was
+    /// created.
     ///
     /// # Errors
     /// When the server is unavailable.
@@ -153,7 +154,7 @@ impl Staging for PostgresLedger {
 
     /// Removes the bytes from the table. The server reuses their space over time; its write-ahead
     /// log and its backups still contain them. Only destroying the ballot key makes evidence
-    /// unreadable at once.
+    /// unreadable immediately.
     async fn purge_evidence(&self, law_id: &ElectionId) -> Result<u64, EngineError> {
         let mut purged = 0;
         loop {
@@ -174,7 +175,7 @@ impl Staging for PostgresLedger {
 impl LogStore for PostgresLedger {
     async fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
         let mut elections = queries::elections(&mut self.connections.session().await?).await?;
-        // One without a head is damaged too, and does not go unmentioned.
+        // An election without a head is damaged too, and must be listed.
         let damaged = self.connections.damaged().keys();
         let unlisted: Vec<_> =
             damaged.filter(|law_id| !elections.contains(law_id)).cloned().collect();
@@ -285,7 +286,7 @@ impl Leases for PostgresLedger {
             if writes::set_takes_votes(&mut session, law_id, &head, &before).await? {
                 return Ok(());
             }
-            // A block was appended meanwhile.
+            // A block was appended in between.
         }
     }
 

@@ -12,8 +12,8 @@
 //!
 //! A message is acknowledged once its next holder has stored it durably. While the broker is
 //! unavailable, processing pauses. Messages are never requeued explicitly: the broker does so when
-//! a channel ends. What a process cannot process now, since an election is halted there, stays
-//! unacknowledged and leaves its room to others.
+//! a channel ends. Batches that a process cannot process now, because their election is halted
+//! there, stay unacknowledged and do not delay other batches.
 
 mod barrier;
 mod dead_letter_cursor;
@@ -48,7 +48,7 @@ use self::topology::{QueueSurvey, Step, declare, survey};
 use super::url::ServiceAddress;
 use crate::{BallotBox, Delivery, DeliveryTag, EngineError, Hints, ValidatedBatch};
 
-/// A ballot box in a broker. Several processes may use one at the same time.
+/// A ballot box in a broker. Several processes may use the same ballot box at the same time.
 pub struct RabbitMqBallotBox {
     shown: String,
     publisher: Arc<Publisher>,
@@ -181,7 +181,7 @@ impl fmt::Debug for RabbitMqBallotBox {
     }
 }
 
-/// What to do when no ballot box of that prefix exists.
+/// The action when no ballot box with the prefix exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum IfAbsent {
     /// Declare it.
@@ -190,8 +190,8 @@ enum IfAbsent {
     Refuse,
 }
 
-/// Connects to a ballot box whose queues match the address, and reports at once what an operator
-/// must correct.
+/// Connects to a ballot box whose queues match the address, and immediately reports what an
+/// operator must correct.
 async fn connect_to_queues(
     address: &ServiceAddress,
     if_absent: IfAbsent,

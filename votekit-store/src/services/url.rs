@@ -1,9 +1,9 @@
 //! Addresses of services: parsed and checked once, printed without their password.
 //!
 //! `redis://`, `rediss://`, `amqp://`, `amqps://`, `postgres://`, `postgresql://`. Each accepts
-//! `?password_file=FILE`, in place of a password that would be visible in the process list, and,
-//! where it uses TLS, `?ca_file=FILE`: a PEM file of the certificate authorities trusted in place
-//! of the system's.
+//! `?password_file=FILE`, instead of a password that would be visible in the process list, and,
+//! where it uses TLS, `?ca_file=FILE`: a PEM file of the certificate authorities trusted instead of
+//! the system's.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -212,7 +212,7 @@ impl ServiceAddress {
             .collect()
     }
 
-    /// The PEM file of the certificate authorities trusted in place of the system's.
+    /// The PEM file of the certificate authorities trusted instead of the system's.
     #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_deref()

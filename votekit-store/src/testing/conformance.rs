@@ -226,7 +226,7 @@ macro_rules! ensure_eq {
     };
 }
 
-/// Ends the case unless a condition holds.
+/// Ends the case unless a condition is true.
 macro_rules! ensure {
     ($condition:expr, $($what:tt)+) => {
         if !$condition {

@@ -15,7 +15,7 @@ const RUN: &str = include_str!("scripts/axe.js");
 /// The source of axe-core.
 pub(crate) struct Axe(String);
 
-/// What a run reports.
+/// The report of a run.
 #[derive(Deserialize)]
 struct Report {
     version: String,

@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How often chromedriver is started for one browser.
 const START_ATTEMPTS: u32 = 5;
 
-/// What chromedriver prints once it listens.
+/// The line that chromedriver prints once it listens.
 const STARTED: &str = "ChromeDriver was started successfully on port ";
 
 /// Headless, without a sandbox (which root cannot have), and without a network beyond this machine.

@@ -1,4 +1,4 @@
-//! What is wrong with a page: in its state, in a view of some width and theme, and in use.
+//! Checks a page: its state, a view of some width and theme, and its use.
 
 use anyhow::Result;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use crate::states::State;
 
 const FACTS: &str = include_str!("scripts/facts.js");
 
-/// Whether an element is there, and whether the right one has the focus.
+/// Whether an element is present, and whether the expected element has the focus.
 const STATE: &str = "\
     const [shows, focus] = arguments; \
     const active = document.activeElement; \
@@ -22,7 +22,7 @@ const STATE: &str = "\
         active.outerHTML.slice(0, 80), \
     ];";
 
-/// What the script reads from a page.
+/// The facts that the script reads from a page.
 #[derive(Deserialize)]
 struct Facts {
     language: String,
@@ -39,7 +39,7 @@ struct Facts {
     small: Vec<String>,
 }
 
-/// What is wrong with a page that a state has just led to.
+/// The faults of a page that a state has just led to.
 pub(crate) async fn state_faults(
     browser: &Browser,
     language: Language,
@@ -70,7 +70,7 @@ pub(crate) async fn state_faults(
     Ok(faults)
 }
 
-/// What is wrong with a page in the present view.
+/// The faults of a page in the present view.
 pub(crate) async fn view_faults(browser: &Browser, axe: &Axe) -> Result<Vec<String>> {
     let facts: Facts = serde_json::from_value(browser.run(FACTS).await?)?;
     let mut faults = Vec::new();
@@ -86,7 +86,8 @@ pub(crate) async fn view_faults(browser: &Browser, axe: &Axe) -> Result<Vec<Stri
     Ok(faults)
 }
 
-/// What shows while the page is used: Tab moves through it, and its console has been filled.
+/// The faults that appear while the page is used: Tab moves through it, and its console has been
+/// filled.
 pub(crate) async fn use_faults(browser: &Browser) -> Result<Vec<String>> {
     let mut faults = keyboard::tab_faults(browser).await?;
     let errors = browser.console_errors().await?;

@@ -5,7 +5,7 @@ use anyhow::{Result, ensure};
 use crate::browser::Browser;
 use crate::site::Site;
 
-/// What a frame shows instead of a page that refused.
+/// The address that a frame shows instead of a page that refused to be framed.
 const REFUSED: &str = "chrome-error://";
 
 #[tokio::test]

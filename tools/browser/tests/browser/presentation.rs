@@ -1,4 +1,4 @@
-//! What the system, the printer and the width of the window ask of a page.
+//! The requirements of the system settings, the printer and the width of the window on a page.
 
 use anyhow::{Result, ensure};
 use serde_json::json;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 /// The table of routes: a file, or a folder of files beside it.
 const ROUTES: &str = "../../votekit-http/src/routes";
 
-/// What the path of a page in the table of routes begins with.
+/// The prefix of the path of a page in the table of routes.
 const PAGE: &str = "\"/{lang}/";
 
 /// Addresses below the language that answer GET with something else than a page: downloads.

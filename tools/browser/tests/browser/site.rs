@@ -147,7 +147,7 @@ impl Site {
         self.folder.path().join(name)
     }
 
-    /// What the programs have written to standard error.
+    /// The output of the programs on standard error.
     fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }

@@ -3,7 +3,7 @@
 /// The button of the form in the content of a page.
 pub(crate) const SUBMIT: &str = "main form[method=post] .actions button[type=submit]";
 
-/// What a person does.
+/// An action of a person.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Step {
     /// Opens the page at a path; the language comes before it.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-/// What the system asks of a page.
+/// The preferences that the system requests of a page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Theme {
     Light,
@@ -43,7 +43,7 @@ impl View {
     /// A phone in the light theme.
     pub(crate) const PHONE: Self = view(320, Theme::Light);
 
-    /// The views of the state at a place in the table: one, unless all are asked for.
+    /// The views of the state at an index of the table: one view, unless all are requested.
     pub(crate) fn selected(place: usize) -> Vec<Self> {
         if std::env::var(VARIABLE).is_ok_and(|value| value == "all") {
             return VIEWS.to_vec();

@@ -10,7 +10,7 @@ use faultdisk::record::FileRecord;
 use crate::descriptor::{Descriptor, c_string, path_of, status_of};
 use crate::real::{self, fatal, fatal_errno};
 
-/// The most bytes copied into the log at once.
+/// The maximum number of bytes copied into the log in one step.
 const CHUNK_LENGTH_MAX: usize = 1 << 20;
 
 /// A file's log. It is locked while the change it records is made.

@@ -119,7 +119,7 @@ enum Fate {
     Drop,
     /// The file grows, but the new bytes are zeros.
     Grow,
-    /// Only the sectors before a drawn one are written.
+    /// Only the sectors before a random sector are written.
     Start {
         draw: u64,
     },

@@ -48,7 +48,7 @@ pub(super) struct Report {
     exit_code: i32,
     pub(super) operations: Operations,
     pub(super) test_cases: TestCases,
-    /// What it printed.
+    /// Its output.
     #[serde(skip)]
     pub(super) text: String,
 }
@@ -75,7 +75,7 @@ impl Report {
 }
 
 impl Schemathesis {
-    /// The program of an earlier run, or one that is installed now.
+    /// The program that an earlier run installed; if there is none, installs it.
     ///
     /// # Errors
     /// When it cannot be installed.

@@ -1,8 +1,9 @@
 //! Several authorities against one: the same load of votes, with the same processes around it.
 //!
-//! One process takes votes, in every installation; each authority is one more. Everything runs on
-//! this machine: the generator, the nodes and the servers share its processors, so that the figures
-//! compare installations, and say little about one with a machine for each authority.
+//! One process takes votes, in every installation; each authority is a further process. Everything
+//! runs on this machine: the generator, the nodes and the servers share its processors, so that the
+//! figures compare installations, and say little about an installation with a machine for each
+//! authority.
 
 use std::fs;
 use std::path::Path;
@@ -44,7 +45,7 @@ const FIGURES: [(&str, Option<&str>); 8] = [
     ("transactions a block", None),
 ];
 
-/// What is counted in the ledger.
+/// The counts in the ledger.
 struct Counts {
     blocks: f64,
     /// Signed statements and proposals of authorities, those that were removed since too.

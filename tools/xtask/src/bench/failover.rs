@@ -15,7 +15,7 @@ use super::node;
 use super::row::Row;
 use crate::services;
 
-/// Background votes per second, in addition to the measured ones.
+/// Background votes per second, in addition to the measured votes.
 const RATE: u64 = 200;
 
 /// Seconds a run usually takes, and those before the first: the load lasts for all.
@@ -66,7 +66,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     Ok(vec![Row::reported(name, values, detail)])
 }
 
-/// Casts a vote, and waits until it is decided. One that is not taken is cast again.
+/// Casts a vote, and waits until it is decided. A vote that the node does not accept is cast again.
 fn cast(url: &str, row: &str) -> Result<()> {
     let fields: Vec<&str> = row.trim_end().split(',').collect();
     let [nas, code, law] = fields[..] else { bail!("a row of a roll is nas,code,law_id: {row}") };

@@ -1,5 +1,5 @@
 //! The load generator's own HTTP/1.1 client compared with hyper's: both post the same votes to the
-//! bare handler over the same number of connections. What counts is the processor time of the
+//! bare handler over the same number of connections. The result is the processor time of the
 //! client, because the generator shares a machine with the node that it measures.
 
 use std::process::{Command, Stdio};

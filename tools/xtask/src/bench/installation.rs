@@ -83,7 +83,7 @@ impl Installation {
         })
     }
 
-    /// The place of the authority that leads; waits until there is one.
+    /// The index of the leading authority; waits until there is a leader.
     pub(super) fn leader(&self) -> Result<usize> {
         let leads = |authority: &Authority| {
             authority

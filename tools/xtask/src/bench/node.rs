@@ -29,7 +29,7 @@ const NO_LIMITS: &str = "rate_limit_per_second = 0\nread_limit_per_address_per_s
 /// Upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Waits until a condition holds.
+/// Waits until a condition is true.
 pub(super) fn wait_until(what: &str, holds: impl Fn() -> bool) -> Result<()> {
     let begun = Instant::now();
     while !holds() {
@@ -285,7 +285,7 @@ impl Node {
         Ok(number_after(&status, "VmHWM:")? << 10)
     }
 
-    /// Kills the node at once, like a power cut for the process.
+    /// Kills the node immediately, like a power cut for the process.
     pub(crate) fn kill(mut self) -> Result<()> {
         self.child.kill()?;
         self.child.wait()?;

@@ -19,7 +19,8 @@ const RATE: u64 = 1000;
 const SECONDS: u64 = 20;
 const ADDRESSES: u64 = 8;
 
-/// Readers, and the addresses they come from: one address has a share of the places.
+/// The number of readers, and of the addresses from which they connect: one address may use only a
+/// share of the connections.
 const READERS: u64 = 5000;
 const READER_ADDRESSES: u64 = 100;
 

@@ -1,7 +1,7 @@
 //! Transactions a second on PostgreSQL while several nodes with many elections are at rest.
 //!
-//! A node that polls each election costs in proportion to nodes and elections; one that is notified
-//! costs in proportion to nodes alone.
+//! A node that polls each election costs in proportion to nodes and elections; a node that is
+//! notified costs in proportion to nodes alone.
 
 use std::thread;
 use std::time::{Duration, Instant};

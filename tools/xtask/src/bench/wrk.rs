@@ -30,7 +30,7 @@ pub(crate) struct Mix {
 
 impl Requests {
     /// Writes the requests of `count` votes on the roll's law: first votes in the roll's order,
-    /// with duplicates of earlier ones and invented credentials spread evenly between them.
+    /// with duplicates of earlier votes and invented credentials spread evenly between them.
     pub(crate) fn write(roll: &Path, count: u64, mix: Mix, folder: &Path) -> Result<Self> {
         let mut lines = BufReader::new(File::open(roll)?).lines().skip(1);
         let file = folder.join("requests");
@@ -55,8 +55,8 @@ impl Requests {
                     let row = lines
                         .next()
                         .context("the roll has too few electors for so many votes")??;
-                    // Duplicates repeat one of the first ten thousand votes: keeping all would cost
-                    // the memory of the roll.
+                    // Duplicates repeat one of the first ten thousand votes: keeping all votes
+                    // would need as much memory as the roll.
                     if voted.len() < 10_000 {
                         voted.push(row.clone());
                     }

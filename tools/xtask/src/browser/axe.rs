@@ -18,10 +18,10 @@ const FILE: &str = "axe_playwright_python/axe.min.js";
 /// Its digest: axe-core 4.12.1 as its own project publishes it, and a line feed.
 const SHA256: &str = "84494fec757e4710dc751c8d7a636e457f4532f08f85c86dc9070133fbff53bc";
 
-/// The file of an earlier run, or one that is downloaded now.
+/// The file of an earlier run; if there is none, downloads it.
 ///
 /// # Errors
-/// When it cannot be downloaded, or is another one.
+/// When it cannot be downloaded, or differs from the expected file.
 pub(super) fn find_or_download() -> Result<PathBuf> {
     let kept = project::target_dir()?.join("xtask-files/axe").join(FILE);
     if kept.exists() && digest(&kept)? == SHA256 {

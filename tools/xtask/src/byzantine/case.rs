@@ -20,7 +20,7 @@ enum Play {
     Lie(&'static Expected),
     /// A node that is not admitted takes votes, and a batch under its kind of key is staged.
     RogueIngest,
-    /// PostgreSQL is put back to an earlier copy.
+    /// PostgreSQL is restored from an older copy.
     PutLedgerBack,
     /// Rows of rounds are inserted by hand.
     InsertRows,

@@ -1,4 +1,4 @@
-//! What the others must answer to each lie, and the verdict on what they did answer.
+//! The expected answer of the others to each lie, and the comparison with their actual answers.
 
 use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
@@ -17,29 +17,29 @@ const fn refused(lie: &'static str, rule: &'static str) -> Expected {
     Expected { lie, rule, proposal: 0 }
 }
 
-/// Every lie of a leader. The leaf is that which the liar reports as false.
+/// Every lie of a leader. A refusal must name the leaf that the liar reports as false.
 pub(super) const LIES: [Expected; 12] = [
-    // The leaf is not the one that follows from the inputs.
+    // The leaf differs from the leaf that follows from the inputs.
     refused("accept-unregistered", "differs"),
     refused("duplicate-for-accepted", "differs"),
     refused("wrong-count", "differs"),
     refused("replay-told", "differs"),
-    // Behind a gap, and behind its own copy, a batch is not the next of its epoch.
+    // After a gap, and after a copy of itself, a batch is not the next batch of its epoch.
     refused("drop-batch", "order"),
     refused("double-batch", "order"),
     // The stored batch has another digest.
     refused("alter-batch", "evidence"),
-    // No block is dated before the one below it.
+    // No block is dated before the previous block.
     refused("back-dated", "differs"),
-    // The first of two proposals counts, and may become final.
+    // The first of the two proposals is valid and may be certified; the second is refused.
     Expected { lie: "second-root", rule: "second-proposal", proposal: 1 },
     refused("stale-term", "not-leader-of-term"),
-    // Votes that were answered would be late.
+    // Votes that were already answered would be late.
     refused("early-close", "closing-stamp"),
     refused("rogue-node", "authority-key"),
 ];
 
-/// What the liar reports.
+/// The report of the liar.
 #[derive(Debug, Deserialize)]
 struct Report {
     believed: bool,

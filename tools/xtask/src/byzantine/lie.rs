@@ -1,4 +1,4 @@
-//! Plays one lie of a leader: the others must refuse it, raise the alarm, and go on.
+//! Plays one lie of a leader: the others must refuse it, raise the alarm, and continue.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -104,7 +104,7 @@ fn attempt(
     }))
 }
 
-/// Waits for one of these seconds of a minute.
+/// Waits until the clock is within these seconds of a minute.
 fn wait_for_second(seconds: &std::ops::RangeInclusive<u64>) -> Result<()> {
     loop {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).context("reading the clock")?;

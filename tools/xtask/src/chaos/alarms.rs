@@ -1,4 +1,4 @@
-//! What the nodes of a run report: the alarms in their logs, and their audit events.
+//! The reports of the nodes of a run: the alarms in their logs, and their audit events.
 
 use std::fs;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Fleet {
         }
     }
 
-    /// What a node has reported since a moment.
+    /// The reports of a node since a moment.
     pub(crate) fn reported(&self, marks: &Marks, place: usize, report: Report) -> Vec<Value> {
         let path = self.folder.join(self.file(place, report));
         let mark =

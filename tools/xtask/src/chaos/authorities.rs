@@ -2,9 +2,9 @@
 //!
 //! ```text
 //! run ─▶ cluster    the authorities, two nodes that take votes, one open election
-//!          ├─ fault     the kinds of faults, drawn in rounds
+//!          ├─ fault     the kinds of faults, chosen at random in rounds
 //!          ├─ trial     applies a fault, and measures until votes are decided again
-//!          │    ├─ by_hand   PostgreSQL put back, rows inserted and changed
+//!          │    ├─ by_hand   PostgreSQL restored from an older copy, rows inserted and changed
 //!          │    └─ liar      one authority proposes a false block
 //!          ├─ watch     keeps every checkpoint that an authority ever publishes
 //!          └─ ending    the close, the bundle of every authority, the check

@@ -24,7 +24,7 @@ pub(super) struct Setup {
     /// The preloaded library between the node and its disk.
     pub(super) preload: PathBuf,
     pub(super) seed: u64,
-    /// The fault that ends every round, instead of a drawn one.
+    /// The fault that ends every round, instead of a random fault.
     pub(super) only: Option<Fault>,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Outcome {
     pub(super) tally: Tally,
     /// The checker's report, if the episode reached it.
     pub(super) report: Option<Report>,
-    /// Any other failure, with its place.
+    /// Any other failure, with its location.
     pub(super) failure: Option<String>,
 }
 
@@ -257,8 +257,8 @@ impl Episode<'_> {
         Ok(())
     }
 
-    /// Chooses the disk of this round: every other one is slow, so that power cuts often hit the
-    /// node while it waits for the disk.
+    /// Chooses the disk of this round. It is slow with a probability of one half, so that power
+    /// cuts often hit the node while it waits for the disk.
     fn choose_disk(&mut self) -> Result<()> {
         self.sync_micros =
             if self.chance.once_in(2) { self.chance.between(1_000, 20_000) } else { 0 };

@@ -1,4 +1,4 @@
-//! The faults of a node, how often each is drawn, and the chance that draws.
+//! The faults of a node, their frequencies, and the random generator that chooses them.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,8 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    /// Draws the fault that ends a round. Disk faults are drawn only on the faulty disk.
+    /// Chooses the fault that ends a round at random. Disk faults are chosen only on the faulty
+    /// disk.
     pub(crate) fn draw(chance: &mut Chance, on_disk: bool) -> Self {
         match (chance.between(0, 19), on_disk) {
             (0..=8, true) => Self::PowerCut,
@@ -81,13 +82,13 @@ impl Chance {
         Duration::from_micros(self.between(least * 1_000, most * 1_000))
     }
 
-    /// One of several things.
+    /// A random element of `things`.
     pub(crate) fn one_of<T: Copy>(&mut self, things: &[T]) -> T {
         things[(self.next() % things.len() as u64) as usize]
     }
 
-    /// `count` kinds of faults, in rounds: each round has every kind once, in random order. The
-    /// first round may keep the order of `kinds`, so that a short run has the first of them.
+    /// Chooses `count` kinds of faults, in rounds: each round has every kind once, in random order.
+    /// The first round may keep the order of `kinds`, so that a short run has the first kinds.
     pub(crate) fn rounds<T: Copy>(
         &mut self,
         kinds: &[T],

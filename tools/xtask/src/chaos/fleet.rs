@@ -164,8 +164,8 @@ impl Fleet {
         Ok(away)
     }
 
-    /// Kills a master of the Redis Cluster, which returns as a replica once another node has taken
-    /// its place. `meanwhile` must hold as soon as that has happened.
+    /// Kills a master of the Redis Cluster, which returns as a replica once another node has
+    /// replaced it. `meanwhile` must succeed as soon as that has happened.
     pub(crate) fn kill_redis<T>(
         &mut self,
         chance: &mut Chance,

@@ -11,16 +11,17 @@ use crate::chaos::LAW;
 use crate::chaos::node::{Addresses, CONFIG, Node, answer};
 use crate::services::Site;
 
-/// The part of a node. Each has one of the roles on a vote's way, so that the effect of its death
-/// shows. A node that follows the log and one that decides both show their checkpoints.
+/// The part of a node. Each part has a role in the path of a vote, so that the effect of its death
+/// can be observed. Nodes that follow the log and nodes that seal both publish their checkpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Part {
     Ingest,
     Validate,
     Seal,
-    /// One of several authorities, with a data folder of its own.
+    /// An authority, with its own data folder, in an installation with several authorities.
     Authority,
-    /// A node that takes votes for several authorities, with a data folder of its own.
+    /// A node, with its own data folder, that takes votes in an installation with several
+    /// authorities.
     Intake,
 }
 
@@ -192,7 +193,7 @@ impl Member {
         serde_json::from_str::<serde_json::Value>(&election).ok()?["log_size"].as_u64()
     }
 
-    /// The sum of one of its metrics over the lines that contain `label`.
+    /// The sum of a metric of the node over the lines that contain `label`.
     pub(crate) fn metric(&self, name: &str, label: &str) -> Option<f64> {
         let text = answer(self.addresses.metrics(), "/metrics")?;
         let values = text.lines().filter(|line| {

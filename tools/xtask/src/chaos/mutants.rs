@@ -71,7 +71,7 @@ impl Mutant {
         seed_target(&target, profile)?;
         let mut cargo = project::cargo(profile.build_arguments());
         project::succeed(cargo.current_dir(&source).env("CARGO_TARGET_DIR", &target))?;
-        // Kept under its own name: the next mutant is built in the same place.
+        // Kept under its own name: the next mutant is built at the same path.
         let built = folder.join(format!("votekit-{}", self.name));
         if built.exists() {
             // Not overwritten: a running program's file cannot be.
@@ -167,7 +167,8 @@ fn seed_target(target: &Path, profile: Profile) -> Result<()> {
         copy.args(["--recursive", "--preserve=timestamps", "--target-directory"])
             .arg(to.join(part));
         if part == "deps" {
-            // Large, and never written in place: the compiler creates a file and renames it.
+            // These files are large and never modified in place, because the compiler creates a
+            // file and renames it. So hard links are safe.
             copy.arg("--link");
         }
         let arguments = copy.get_args().count();

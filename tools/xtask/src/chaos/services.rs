@@ -1,8 +1,8 @@
-//! Chaos with several nodes and the servers they share: Redis, RabbitMQ, PostgreSQL.
+//! Chaos with several nodes and their shared servers: Redis, RabbitMQ, PostgreSQL.
 //!
 //! ```text
 //! run ─▶ installation   two nodes of each kind on one folder, one open election, voters
-//!          ├─ fault        the kinds of faults, drawn in rounds
+//!          ├─ fault        the kinds of faults, chosen at random in rounds
 //!          ├─ trial        applies a fault, repairs it, waits for recovery
 //!          └─ ending       a close that loses a node, and the check
 //! ```

@@ -25,7 +25,7 @@ impl Programs {
     /// Finds them.
     ///
     /// # Errors
-    /// When one is missing; the message names what to install.
+    /// When a program is missing; the message names the packages to install.
     pub(crate) fn find() -> Result<Self> {
         Self::look().map_err(|missing| {
             anyhow::anyhow!(
@@ -35,7 +35,7 @@ impl Programs {
         })
     }
 
-    /// Finds them. Installs missing ones where that needs no confirmation: on Debian, as root.
+    /// Finds them. Installs missing programs where that needs no confirmation: on Debian, as root.
     pub(crate) fn find_or_install() -> Result<Self> {
         if let Err(missing) = Self::look() {
             packages::install(&missing)?;

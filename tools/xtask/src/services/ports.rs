@@ -26,7 +26,7 @@ impl Ports {
     /// The block that starts at `base`.
     ///
     /// # Errors
-    /// When one of its ports is taken.
+    /// When a port of the block is taken.
     pub(crate) fn at(base: u16) -> Result<Self> {
         ensure!(
             (1024..=u16::MAX - BLOCK).contains(&base),
@@ -98,7 +98,7 @@ mod tests {
         let ports = Ports::free()?;
         let _holder = TcpListener::bind((HOST, ports.amqp()))?;
         let error = Ports::at(ports.base).expect_err("one port is taken").to_string();
-        // Another program may have taken another port of the block: then the error names that one.
+        // Another program may have taken another port of the block: then the error names that port.
         assert!(error.contains("is taken; the block goes to"), "{error}");
         assert!(Ports::at(80).is_err());
         Ok(())

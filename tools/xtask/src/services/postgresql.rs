@@ -56,7 +56,7 @@ pub(super) fn clear_lock(site: &Site) -> Result<()> {
 const DATA: &str = "data";
 const COPY: &str = "copy";
 
-/// Copies the data of a server that is down, in place of an earlier copy.
+/// Copies the data of a server that is down. Replaces an earlier copy.
 pub(super) fn keep_copy(site: &Site) -> Result<()> {
     let folder = site.folder.join("postgresql");
     remove(&folder.join(COPY))?;
@@ -69,7 +69,7 @@ pub(super) fn keep_copy(site: &Site) -> Result<()> {
     Ok(())
 }
 
-/// Puts the copy in the place of the data of a server that is down.
+/// Restores the data of a server that is down from the copy.
 pub(super) fn put_copy_back(site: &Site) -> Result<()> {
     let folder = site.folder.join("postgresql");
     let (data, copy) = (folder.join(DATA), folder.join(COPY));

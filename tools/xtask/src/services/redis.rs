@@ -83,7 +83,7 @@ pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     })
 }
 
-/// Whether every node is present, as a master that serves slots or as the replica of one.
+/// Whether every node is present, as a master that serves slots or as a replica of such a master.
 fn has_settled(nodes: &[RedisNode]) -> bool {
     let serves = |node: &RedisNode| node.is_master && !node.slots.is_empty();
     let settled = |node: &RedisNode| {

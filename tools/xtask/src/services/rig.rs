@@ -183,7 +183,7 @@ impl Rig {
     /// Kills a server and all its children at once, like a failing machine.
     ///
     /// # Errors
-    /// When it does not run, or does not die.
+    /// When it does not run, or does not end.
     pub(crate) fn kill(&self, server: Server) -> Result<()> {
         let family = self.family(server)?;
         signal(&family, Signal::KILL);
@@ -210,8 +210,7 @@ impl Rig {
         Ok(())
     }
 
-    /// Starts a server again on its stored data, without waiting; a running one is first ended in
-    /// order.
+    /// Restarts a server on its stored data, without waiting. Ends a running server orderly first.
     ///
     /// # Errors
     /// When it cannot be started.
@@ -234,19 +233,19 @@ impl Rig {
         self.save()
     }
 
-    /// Keeps a copy of what PostgreSQL has stored by now. It is down meanwhile.
+    /// Copies the present data of PostgreSQL. The server is down during the copy.
     ///
     /// # Errors
-    /// When it cannot be copied, or does not start again.
+    /// When the data cannot be copied, or the server does not start again.
     pub(crate) fn copy_postgresql(&mut self) -> Result<()> {
         self.without_postgresql(postgresql::keep_copy)
     }
 
-    /// Puts the kept copy back in the place of what PostgreSQL has stored since. It is down
-    /// meanwhile.
+    /// Restores PostgreSQL from the kept copy, which replaces everything stored since. The server
+    /// is down during the restore.
     ///
     /// # Errors
-    /// When there is no copy, or it does not start again.
+    /// When there is no copy, or the server does not start again.
     pub(crate) fn put_back_postgresql(&mut self) -> Result<()> {
         self.without_postgresql(postgresql::put_copy_back)
     }
@@ -353,11 +352,11 @@ impl Drop for Rig {
     }
 }
 
-/// Whether any process of a recorded rig still runs; clears away the rest of a stale one.
+/// Whether any process of a recorded rig still runs; removes the remains of a stale rig.
 pub(crate) fn is_running(record_file: &Path) -> Result<bool> {
     let Some(record) = Record::read(record_file)? else { return Ok(false) };
-    // Unrecorded processes do not count: only recorded ones were left running on purpose, all
-    // others are cleared away.
+    // Unrecorded processes do not count: only recorded processes were left running on purpose, and
+    // all others are ended.
     if record.processes.values().any(|process| process.runs()) {
         return Ok(true);
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ports::{HOST, Ports};
 
-/// The place of a rig.
+/// The location of a rig.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Site {
     pub(crate) folder: PathBuf,

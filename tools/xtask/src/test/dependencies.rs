@@ -1,5 +1,5 @@
-//! What programs link: checker and witness no code of votekit, the officials' offline binary no
-//! network code.
+//! Checks which crates programs link: checker and witness link no code of votekit, the officials'
+//! offline binary no network code.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::project;
 /// Programs that share no code with what they test.
 const INDEPENDENT: [&str; 2] = ["votekit-checker", "votekit-witness-test"];
 
-/// Fails when one of them links any other crate of the project.
+/// Fails if an independent program links any other crate of the project.
 pub(crate) fn check_independent() -> Result<()> {
     for package in INDEPENDENT {
         let mut command = project::cargo(["tree", "--edges", "normal,build", "--prefix", "none"]);

@@ -9,8 +9,9 @@ use anyhow::{Context, Result, ensure};
 
 use crate::project;
 
-/// What a run in a clean checkout needs, with a margin: the build output of the last measured run,
-/// and the servers' files among the temporary ones. The last row of a run's table has the measure.
+/// The disk space that a run in a clean checkout needs, with a margin: the build output of the last
+/// measured run, and the temporary files, including those of the servers. The last row of a run's
+/// table shows the measurement.
 const NEEDED: u64 = 10 * GIB;
 
 /// The part that must be free whatever the target folder contains: an old build does not spare the
@@ -48,8 +49,8 @@ fn is_enough(free: u64) -> bool {
     free >= FREE_MIN
 }
 
-/// The bytes that the files below a folder occupy. Cargo links its outputs to second names: each
-/// file counts once. What vanishes meanwhile does not count.
+/// The bytes that the files below a folder occupy. Cargo makes hard links to its outputs, so each
+/// file counts once. Files that are removed during the count do not count.
 pub(crate) fn used(folder: &Path) -> u64 {
     let mut seen = BTreeSet::new();
     let mut bytes = 0;

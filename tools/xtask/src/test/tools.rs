@@ -10,7 +10,7 @@ use crate::packages;
 /// Each with its Debian package.
 const TOOLS: [(&str, &str); 3] = [("curl", "curl"), ("openssl", "openssl"), ("python3", "python3")];
 
-/// Verifies that every tool exists. Installs missing ones where that needs no confirmation: on
+/// Verifies that every tool exists. Installs missing tools where that needs no confirmation: on
 /// Debian, as root.
 pub(crate) fn check() -> Result<()> {
     let missing: Vec<&str> =

@@ -87,7 +87,7 @@ impl Program {
         }
     }
 
-    /// Waits until a condition holds.
+    /// Waits until a condition is true.
     pub(crate) fn wait(&self, what: &str, holds: impl Fn() -> bool) {
         let begun = Instant::now();
         while !holds() {

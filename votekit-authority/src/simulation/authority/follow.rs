@@ -1,4 +1,4 @@
-//! How an authority and the ledger catch up with one another.
+//! How an authority catches up with the ledger, and appends blocks that the ledger lacks.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,7 +14,8 @@ use crate::simulation::ledger::Request;
 use crate::simulation::memory::Write;
 use crate::simulation::row::{CertifiedBlock, Leaves};
 
-/// How long an authority that does not lead leaves the append to the leader, in milliseconds.
+/// How long an authority that does not lead waits for the leader to append a block, in
+/// milliseconds.
 const APPEND_DELAY: u64 = 60;
 
 impl Authority {
@@ -55,7 +56,7 @@ impl Authority {
         ])
     }
 
-    /// Appends the next block of the own memory to a ledger that was put back.
+    /// Appends the next block of the own memory to a ledger that was restored from an older copy.
     pub(super) fn restore(&mut self, head: LogPoint, env: &mut Environment) -> bool {
         let Some(process) = &self.process else { return false };
         if head.height >= process.memory.certified(&env.election.law_id).height {

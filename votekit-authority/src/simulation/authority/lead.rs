@@ -1,4 +1,4 @@
-//! What a leader proposes.
+//! The proposals of a leader.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use crate::simulation::environment::Environment;
 use crate::simulation::row::{Leaves, ProposedBlock, point_of};
 use crate::simulation::scenario::Mutation;
 
-/// The most batches of a block: few, so that a run has several blocks.
+/// The maximum number of batches in a block: small, so that a run has several blocks.
 const BATCHES_MAX: usize = 2;
 
 /// How long a leader that cannot propose keeps its lease, in milliseconds.
@@ -41,7 +41,7 @@ enum Content {
 }
 
 impl Process {
-    /// What is due: the opening, staged batches, the closing, the close.
+    /// The content that is due: the opening, staged batches, the closing, or the close.
     fn content(&self, election: &Election, is_healed: bool) -> Option<Content> {
         let log = &self.log;
         match log.state() {
@@ -211,7 +211,7 @@ impl Authority {
         process.propose_once(block)
     }
 
-    /// A leader that cannot propose for a while lets another one try.
+    /// Steps down if the leader could not propose for a while, so that another authority can lead.
     fn wait_to_propose(&mut self, why: &str, env: &mut Environment) -> bool {
         let own_now = self.own_now(env);
         let Some(process) = &mut self.process else { return false };
@@ -232,7 +232,8 @@ impl Authority {
     }
 }
 
-/// The block with its first accepted vote made an unknown one. `None` if it has no accepted vote.
+/// The block, falsified: its first accepted vote is decided as unknown. `None` if it has no
+/// accepted vote.
 fn falsified(log: &ElectionLog, block: &Block) -> Option<(Leaves, LogPoint)> {
     let mut tree = log.tree().clone();
     let (mut bytes, mut is_false) = (Vec::new(), false);

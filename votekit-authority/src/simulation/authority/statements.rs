@@ -1,4 +1,4 @@
-//! What an authority states: votes, accepts, refusals, cosignatures.
+//! The statements of an authority: votes, accepts, refusals, cosignatures.
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ impl Process {
         known.find(|block| block.proposal.point == *point).cloned()
     }
 
-    /// Makes a block again; without its guard, believes what the proposal states.
+    /// Recomputes a block. With the mutation that removes this guard, trusts the proposal instead.
     pub(super) fn make_unless_mutated(
         &mut self,
         block: &ProposedBlock,
@@ -74,7 +74,7 @@ impl Process {
                 return true;
             }
             if let Some((block, accept)) = self.memory.accepted.clone() {
-                // The leader must find the block that the vote carries.
+                // The leader must find the block that the vote reports.
                 let is_earlier = block.proposal.leadership.term < promise.term;
                 let row = if is_earlier { Row::proposal(block) } else { Row::statement(accept) };
                 if self.put_once(row, false) {
@@ -132,7 +132,7 @@ impl Authority {
         self.queue(steps)
     }
 
-    /// Passes on who holds the lease, after the votes for it.
+    /// Passes the holder of the lease to the leader election, after the votes for it.
     pub(super) fn watch(&mut self, leadership: &TermLeader, env: &mut Environment) {
         let Some(process) = &self.process else { return };
         let TermLeader { term, leader } = leadership.clone();
@@ -147,7 +147,8 @@ impl Authority {
         }
     }
 
-    /// Suspects a holder of the lease that is not elected; once more, as it was stated.
+    /// Suspects a holder of the lease that is not elected. A repeated suspicion is sent again
+    /// unchanged.
     pub(super) fn suspect(&mut self, leadership: &TermLeader, env: &mut Environment) {
         if env.has(Mutation::NeverSuspect) {
             return;
@@ -193,7 +194,7 @@ impl Authority {
         let BlockProposal { leadership, point, .. } = &block.proposal;
         let (height, term) = (point.height, leadership.term);
         let own = process.memory.election(&env.election.law_id);
-        // One answer to each proposal; a later accept replaces an earlier one.
+        // One answer to each proposal; a later accept replaces an earlier accept.
         let is_answered = own.accepted.is_some_and(|accepted| accepted.term >= term)
             || process.memory.refusals.contains_key(&(height, term));
         if is_answered {
@@ -320,7 +321,7 @@ impl Authority {
     }
 }
 
-/// The memory that the guards see: without what a mutation ignores.
+/// The memory that the guards see, without the parts that a mutation ignores.
 fn mutated_round(round: &RoundMemory, leadership: &TermLeader, env: &Environment) -> RoundMemory {
     let mut round = round.clone();
     match env.scenario.mutation {
@@ -333,7 +334,7 @@ fn mutated_round(round: &RoundMemory, leadership: &TermLeader, env: &Environment
     round
 }
 
-/// For a mutation: as if all had accepted the block.
+/// For a mutation: a view in which all authorities have accepted the block.
 fn invented_accepts(point: &LogPoint, leadership: &TermLeader, env: &Environment) -> RoundView {
     let Scenario { names, .. } = &env.scenario;
     let accept = Accept {

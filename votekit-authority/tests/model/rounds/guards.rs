@@ -66,8 +66,8 @@ impl Memory {
         memory
     }
 
-    /// What is durable after a change that the real memory makes. A vote changes only the promise,
-    /// and is written here, since names are not parsed back.
+    /// The durable state after a change that [`RoundMemory`] applies. Votes are applied elsewhere,
+    /// because they change only the promise, and names cannot be converted back to indices.
     fn changed(self, change: impl FnOnce(&mut RoundMemory)) -> Self {
         let mut memory = self.open();
         change(&mut memory);
@@ -138,7 +138,7 @@ pub(crate) fn view(world: &World, scope: &Scope) -> RoundView {
     view
 }
 
-/// What an authority sees that sees nothing.
+/// The view of an authority that has read no statement.
 pub(crate) fn empty_view(world: &World) -> RoundView {
     RoundView::new(u64::from(world.rows.head) + 1)
 }
@@ -167,7 +167,7 @@ fn add_accept(view: &mut RoundView, world: &World, place: usize, of: TermBlock) 
     view.add_accept(name(place), &accept);
 }
 
-/// What is durable after the accept of a proposal, if the guards allow it.
+/// The durable state after a proposal is accepted, if the guards allow the accept.
 pub(crate) fn accept(
     world: &World,
     scope: &Scope,
@@ -204,7 +204,7 @@ pub(crate) fn accept(
     Some(memory.accepted(proposed))
 }
 
-/// What is durable after the cosignature of a block, if the guards allow it.
+/// The durable state after a block is cosigned, if the guards allow the cosignature.
 pub(crate) fn cosign(
     world: &World,
     scope: &Scope,
@@ -282,7 +282,7 @@ pub(crate) fn choices(
     chosen
 }
 
-/// What the votes of a liar can report.
+/// All votes that a liar can make.
 pub(crate) fn lies(world: &World, scope: &Scope, term: u8) -> Vec<VoteRow> {
     let certified = world.rows.head;
     let nothing = VoteRow { certified, accepted: None };
@@ -294,7 +294,8 @@ pub(crate) fn lies(world: &World, scope: &Scope, term: u8) -> Vec<VoteRow> {
     std::iter::once(nothing).chain(invented).collect()
 }
 
-/// The block that a leader proposes, if it may: that which it must, or one of its own.
+/// The block that a leader may propose, if any: the block that it must propose again, or a block of
+/// its own.
 fn choice(
     world: &World,
     quorum: Quorum,
@@ -306,7 +307,7 @@ fn choice(
     let mut excluded: Vec<LogPoint> = Vec::new();
     loop {
         match choose(quorum, votes, &law(), &head, seen, &excluded) {
-            // Each term has another block of its own.
+            // Leaders of successive terms propose different blocks.
             Choice::Free => return Some(2 - term % 2),
             Choice::Again(again) if block_of(&again.point) == FALSE_BLOCK => {
                 excluded.push(again.point);

@@ -1,4 +1,4 @@
-//! What is explored, and which guards are left out.
+//! The scopes of the search, and the mutants: scopes in which guards are left out.
 
 use votekit_authority::round::Quorum;
 
@@ -7,7 +7,7 @@ use votekit_authority::round::Quorum;
 pub(crate) struct Scope {
     pub(crate) name: &'static str,
     pub(crate) quorum: Quorum,
-    /// Authorities that state whatever they like. They are the last ones.
+    /// The number of authorities that make arbitrary statements: those with the highest indices.
     pub(crate) liars: usize,
     /// Whether they may lead.
     pub(crate) liars_lead: bool,
@@ -15,30 +15,31 @@ pub(crate) struct Scope {
     pub(crate) terms: u8,
     pub(crate) splits: Splits,
     pub(crate) ledger: LedgerKind,
-    /// Takes longer than the tests should.
+    /// Whether the search takes too long for the regular tests.
     pub(crate) is_large: bool,
 }
 
 /// Which steps of an authority can be interrupted by the steps of others, and by its crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Splits {
-    /// A statement is durable and in the ledger at once.
+    /// A statement becomes durable and enters the ledger in one step.
     Nowhere,
-    /// A proposal is read with the accepts visible then, and accepted later or never.
+    /// A proposal and the accepts visible at that time are read in one step; the proposal is
+    /// accepted later or never.
     AfterReading,
-    /// A statement is durable first, and in the ledger later or never.
+    /// A statement becomes durable first, and enters the ledger later or never.
     AfterDurable,
 }
 
-/// What the ledger does.
+/// The behaviour of the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LedgerKind {
-    /// Keeps its word.
+    /// Stores and shows every row as specified.
     Honest,
-    /// Keeps its word, but loses everything once.
+    /// As `Honest`, but loses everything once.
     EmptiedOnce,
-    /// Shows each reader what it likes of what was signed, and takes everything at any time. It
-    /// owes no progress.
+    /// Shows each reader any subset of the signed rows, and accepts every row at any time. Progress
+    /// is not required of it.
     Lies,
 }
 
@@ -81,7 +82,7 @@ impl Scope {
         Self { is_large: true, ..self }
     }
 
-    /// Authorities that follow the guards: the first ones.
+    /// The number of authorities that follow the guards: those with the lowest indices.
     pub(crate) const fn honest(&self) -> usize {
         self.quorum.authorities - self.liars
     }
@@ -100,7 +101,7 @@ const LYING_LEDGER: Scope = Scope::new("three, the ledger lies", 3, 2).ledger(Le
 const LYING_LEDGER_AND_LIAR: Scope =
     Scope::new("four, the ledger and one lie", 4, 3).liars(1).ledger(LedgerKind::Lies);
 
-/// All scopes. Each is clean with all guards.
+/// All scopes. With all guards, each search finds no violation.
 pub(crate) const SCOPES: &[Scope] = &[
     THREE,
     Scope::new("three, interrupted after reading", 3, 2).splits(Splits::AfterReading),
@@ -128,34 +129,35 @@ pub(crate) const SCOPES: &[Scope] = &[
 pub(crate) struct Mutations {
     /// An authority cosigns any proposed block.
     pub(crate) cosign_without_accepts: bool,
-    /// A new leader takes every vote to report nothing.
+    /// A new leader treats every vote as reporting no block.
     pub(crate) ignore_votes: bool,
     /// An authority accepts a block of any leadership.
     pub(crate) accept_unpromised: bool,
     /// An authority forgets its last promise.
     pub(crate) forget_vote: bool,
-    /// An authority cosigns a second block of one height.
+    /// An authority cosigns a second block at the same height.
     pub(crate) cosign_two_roots: bool,
     /// A vote is in the ledger before the promise is durable, and the authority may crash between.
     pub(crate) vote_before_durable: bool,
-    /// The ledger takes accepts of earlier terms.
+    /// The ledger stores accepts of earlier terms.
     pub(crate) late_accepts: bool,
     /// A new leader does not look at the accepts in the ledger.
     pub(crate) leader_free: bool,
-    /// An authority accepts a block in addition to another one that a quorum has visibly accepted.
+    /// An authority accepts a block although the accepts of a quorum for another block are visible.
     pub(crate) accept_beside_quorum: bool,
-    /// An authority cosigns a block in addition to another one that a quorum has visibly accepted.
+    /// An authority cosigns a block although the accepts of a quorum for another block are visible.
     pub(crate) cosign_beside_quorum: bool,
 }
 
-/// A guard left out, and the scope that shows what breaks.
+/// A guard that is left out, and the scope in which the search then finds a violation.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Mutant {
     pub(crate) name: &'static str,
     pub(crate) scope: Scope,
-    /// The guard, and those that would hide its absence.
+    /// The guard, and the other guards that would hide its absence.
     pub(crate) mutations: Mutations,
-    /// Those that would hide its absence: without them alone, nothing breaks.
+    /// Only the guards that would hide its absence: if only these are left out, no violation
+    /// occurs.
     pub(crate) others: Mutations,
 }
 

@@ -16,26 +16,26 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
 }
 
-/// What a search found.
+/// The result of a search.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// Every state was visited, and none is wrong.
+    /// Every state was visited, and no violation was found.
     Clean,
-    /// An invariant does not hold, after these steps.
+    /// An invariant is violated after these steps.
     Violated { rule: &'static str, way: Vec<Action> },
-    /// After these steps no step of the honest authorities leads to a certified log.
+    /// After these steps, no sequence of steps of the honest authorities leads to a certified log.
     NoWayOut { way: Vec<Action> },
-    /// More states than the limit.
+    /// The scope has more states than the limit.
     Unfinished,
 }
 
 impl Outcome {
-    /// Whether all states were visited, and none is wrong.
+    /// Whether all states were visited, and no violation was found.
     pub(crate) fn is_clean(&self) -> bool {
         self.verdict == Verdict::Clean
     }
 
-    /// Whether something wrong was found.
+    /// Whether a violation was found.
     pub(crate) fn is_caught(&self) -> bool {
         matches!(self.verdict, Verdict::Violated { .. } | Verdict::NoWayOut { .. })
     }
@@ -60,14 +60,14 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The states visited, in the order of their distance from the first.
+/// The visited states, in the order of their distance from the first state.
 #[derive(Default)]
 struct Search {
     known: HashMap<World, u32>,
     worlds: Vec<World>,
-    /// Of each state but the first, the one before it and the step between.
+    /// For each state except the first, its predecessor and the step from there.
     origins: Vec<Option<(u32, Action)>>,
-    /// Steps of honest authorities, by the state after and the one before.
+    /// Steps of honest authorities: the state after the step, and the state before it.
     honest: Vec<(u32, u32)>,
 }
 

@@ -1,4 +1,4 @@
-//! What can happen next in a state.
+//! The possible steps from a state.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use super::world::{
 /// One step, and the state after it.
 pub(crate) struct Step {
     pub(crate) action: Action,
-    /// Whether the honest authorities can take it by themselves.
+    /// Whether the honest authorities can take it without the liars.
     pub(crate) is_honest: bool,
     pub(crate) after: World,
 }
 
-/// What happens in a step. Places are those in the canonical state before it.
+/// The description of a step. Indices of authorities refer to the canonical state before the step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Action {
     what: &'static str,
@@ -103,14 +103,15 @@ impl Steps<'_> {
         self.found.push(Step { action, is_honest, after });
     }
 
-    /// The step found last is not one that honest authorities can count on.
+    /// Marks the last step as one that needs a liar or a fault of the ledger, on which honest
+    /// authorities cannot rely.
     fn blame_liar(&mut self) {
         if let Some(step) = self.found.last_mut() {
             step.is_honest = false;
         }
     }
 
-    /// The lease may run out at any time, and any authority may get the next one.
+    /// The lease may expire at any time, and any authority may get the next lease.
     fn acquire(&mut self) {
         let Self { world, scope, .. } = *self;
         if !world.is_open(scope) {
@@ -170,7 +171,8 @@ impl Steps<'_> {
             && world.is_vote_read(scope, term)
     }
 
-    /// A crash loses what was read; a memory that was put back loses the promise.
+    /// A crash loses the proposal that was read; a memory restored from an older copy loses the
+    /// promise.
     fn lose(&mut self, place: usize) {
         if self.world.pending[place].is_some() {
             self.push("crash", Some(place), 0, 0, |after| after.pending[place] = None);
@@ -231,7 +233,7 @@ impl Steps<'_> {
                 }
             }
         }
-        // What was visible when the proposal was read counts, not what is visible now.
+        // The guard uses the accepts visible when the proposal was read, not those visible now.
         if let Some(proposed) = world.pending[place]
             && let Some(memory) = guards::accept(world, scope, mutations, place, proposed, &nothing)
         {

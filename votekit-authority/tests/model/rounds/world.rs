@@ -1,8 +1,8 @@
-//! A state of the model, as small as it can be written.
+//! A state of the model, in a compact form.
 
 use super::scope::{Scope, Splits};
 
-/// The most authorities, terms and heights of a scope.
+/// The maximum numbers of authorities, terms and heights of a scope.
 pub(crate) const AUTHORITIES_MAX: usize = 5;
 pub(crate) const TERMS_MAX: usize = 3;
 pub(crate) const HEIGHTS_MAX: usize = 2;
@@ -15,7 +15,7 @@ pub(crate) const FALSE_BLOCK: u8 = 3;
 /// A value of each authority.
 type Each<T> = [T; AUTHORITIES_MAX];
 
-/// Rows of the ledger, memories of the authorities, and what they ever cosigned.
+/// The rows of the ledger, the memories of the authorities, and all their cosignatures.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     pub(crate) rows: Rows,
@@ -27,7 +27,7 @@ pub(crate) struct World {
     pub(crate) is_emptied: bool,
 }
 
-/// What is in the ledger. Statements are about the height above the head.
+/// The contents of the ledger. Statements are about the height above the head.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Rows {
     /// The height of the head.
@@ -52,7 +52,7 @@ pub(crate) struct TermBlock {
     pub(crate) block: u8,
 }
 
-/// What a vote reports.
+/// The content of a vote.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct VoteRow {
     /// The certified height.
@@ -61,7 +61,7 @@ pub(crate) struct VoteRow {
     pub(crate) accepted: Option<TermBlock>,
 }
 
-/// What an authority has durable.
+/// The durable state of an authority.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Memory {
     /// Term and leader of the last vote.
@@ -96,7 +96,7 @@ impl Rows {
     }
 }
 
-/// The place of a term, which counts from 1, in the arrays.
+/// The array index of a term, which counts from 1.
 pub(crate) fn slot(term: u8) -> usize {
     usize::from(term) - 1
 }

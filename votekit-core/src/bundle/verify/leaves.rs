@@ -35,7 +35,7 @@ pub(super) struct Ending {
     pub(super) digest: Digest,
     /// The root over all lines.
     pub(super) root: TreeHash,
-    /// What is wrong with the form of the file, and on which line, from 1.
+    /// The fault in the form of the file, and its line, from 1.
     pub(super) fault: Option<(u64, &'static str)>,
 }
 
@@ -75,7 +75,7 @@ fn read_with_workers(
     workers: usize,
     take: &mut impl FnMut(&Item, &dyn Fn() -> TreeHash),
 ) -> io::Result<()> {
-    // Bounds the memory of chunks that are read ahead or wait for an earlier one.
+    // Bounds the memory of chunks that are read ahead or wait for an earlier chunk.
     let in_flight_max = 4 * workers;
     let (jobs, job_queue) = mpsc::sync_channel::<(u64, Vec<u8>)>(in_flight_max);
     let (results, result_queue) = mpsc::channel::<(u64, Hashed)>();

@@ -1,5 +1,5 @@
 //! A small election made by honest proposals, with votes of every kind, and forgeries of its
-//! blocks. Minutes count from [`minute`] 0, places from the first leaf of a block.
+//! blocks. Minutes count from [`minute`] 0, leaf indices from the first leaf of a block.
 //!
 //! | block | minute | leaves |
 //! | --- | --- | --- |
@@ -44,7 +44,7 @@ pub(super) const BLOCKS: usize = 12;
 const ELECTORS: u8 = 30;
 const CHOICES: usize = 3;
 
-/// The seeds of the two admitted nodes, and of one that is not.
+/// The key seeds of the two admitted nodes, and of a node that is not admitted.
 pub(super) const A: u8 = 2;
 pub(super) const B: u8 = 3;
 pub(super) const STRANGER: u8 = 4;
@@ -358,7 +358,7 @@ pub(super) fn block_of(texts: &[Vec<u8>]) -> Vec<u8> {
     leaves
 }
 
-/// A block being forged: an honest one, as its leaves, and the inputs of the authority that checks
+/// A block being forged: the leaves of an honest block, and the inputs of the authority that checks
 /// it.
 pub(super) struct Forgery {
     pub(super) leaves: Vec<Leaf>,
@@ -378,7 +378,7 @@ impl Forgery {
         Self { leaves, source: sample().source(), choices, number }
     }
 
-    /// The entry at a place.
+    /// The entry at an index.
     pub(super) fn entry(&mut self, place: usize) -> &mut Entry {
         match &mut self.leaves[place] {
             Leaf::Entry(entry) => entry,
@@ -386,7 +386,7 @@ impl Forgery {
         }
     }
 
-    /// The batch leaf at a place.
+    /// The batch leaf at an index.
     pub(super) fn batch(&mut self, place: usize) -> &mut BatchLeaf {
         match &mut self.leaves[place] {
             Leaf::Batch(batch) => batch,
@@ -394,7 +394,7 @@ impl Forgery {
         }
     }
 
-    /// The totals at a place.
+    /// The totals at an index.
     pub(super) fn totals(&mut self, place: usize) -> &mut Totals {
         match &mut self.leaves[place] {
             Leaf::Totals(totals) => totals,

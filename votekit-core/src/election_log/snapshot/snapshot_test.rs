@@ -309,7 +309,7 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
     let mut back = restored(&bytes, &stored, Some(&key)).expect("whole");
     assert_eq!(scrubbed(&back, &mut stored, false, same), Ok(()));
 
-    // The log grows meanwhile: later blocks are not read.
+    // The log has grown since the snapshot: later blocks are not read.
     seal(&mut back, &mut stored, &[batch(2, false, &[(9, 9, 0)])]);
     assert_eq!(scrubbed(&log, &mut stored, false, same), Ok(()));
 

@@ -11,7 +11,7 @@ const WIDTH: usize = TILE_WIDTH as usize;
 /// A tile that has filled and will not change: 256 hashes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct FullTile {
-    /// Its place.
+    /// Its position in the tree.
     pub tile: Tile,
     /// Its 256 hashes.
     pub hashes: Vec<TreeHash>,

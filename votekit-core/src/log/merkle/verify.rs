@@ -36,8 +36,8 @@ pub enum ProofError {
     FirstRoot,
 }
 
-/// Verifies that the leaf with hash `leaf` is the one at `index` in the tree of `size` leaves with
-/// this `root`.
+/// Verifies that the leaf at `index` in the tree of `size` leaves with this `root` has the hash
+/// `leaf`.
 ///
 /// # Errors
 /// [`ProofError`].
@@ -69,7 +69,7 @@ pub fn verify_inclusion(
 /// Verifies that the tree of `second` leaves with `second_root` begins with the tree of `first`
 /// leaves with `first_root`.
 ///
-/// Any tree begins with the one without leaves, and with itself: those proofs are empty.
+/// Any tree begins with the empty tree, and with itself: those proofs are empty.
 ///
 /// # Errors
 /// [`ProofError`].

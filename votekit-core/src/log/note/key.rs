@@ -32,7 +32,7 @@ impl KeyId {
     }
 }
 
-/// What a key signs, given by the type byte of its verifier key.
+/// The kind of a key: the type byte of its verifier key determines what it signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum KeyKind {
     /// 0x01: Ed25519 over the text.
@@ -73,7 +73,7 @@ pub enum KeyError {
     /// The key is canonical base64.
     #[error("the key is padded base64 in its canonical form")]
     Base64,
-    /// The type byte is one of those that votekit knows.
+    /// The type byte is supported.
     #[error(
         "keys of type {byte:#04x} are not supported, only 0x01 (Ed25519) and 0x04 (cosignature)"
     )]
@@ -87,7 +87,8 @@ pub enum KeyError {
         /// Bytes found.
         length: usize,
     },
-    /// The bytes are not a point of the curve, or one of small order, which would verify anything.
+    /// The bytes are not a point of the curve, or are a point of small order, under which forged
+    /// signatures would verify.
     #[error("the public key is not a usable Ed25519 key")]
     Point,
     /// The id does not follow from name, type and key.
@@ -174,7 +175,7 @@ impl VerifierKey {
         self.id
     }
 
-    /// What it signs.
+    /// The kind of the key.
     #[must_use]
     pub fn kind(&self) -> KeyKind {
         self.kind

@@ -18,8 +18,8 @@ pub struct WitnessedCheckpoint {
 }
 
 impl Witness {
-    /// The cosignature in a line (without its line feed), if it is a valid one of this witness over
-    /// the checkpoint.
+    /// The cosignature in a line (without its line feed), if it is a valid cosignature of this
+    /// witness over the checkpoint.
     #[must_use]
     pub fn cosignature(&self, checkpoint: &Checkpoint, line: &[u8]) -> Option<Signature> {
         let line = Signature::parse(std::str::from_utf8(line).ok()?).ok()?;

@@ -35,13 +35,13 @@ pub enum PolicyError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PolicyRule {
-    /// Each line ends in a line feed, the last one too.
+    /// Each line ends in a line feed, including the last line.
     #[error("each line ends in a line feed")]
     LineEnd,
     /// Tab and line feed are the only control characters.
     #[error("a policy holds no control character but tab and line feed")]
     ControlCharacter,
-    /// Lines begin with one of four words.
+    /// A line begins with one of four words.
     #[error("a line begins with `log`, `witness`, `group`, `quorum` or `#`")]
     Keyword,
     /// A log line has one form.
@@ -79,7 +79,7 @@ pub enum PolicyRule {
     /// An authority's log key and cosigner key differ.
     #[error("a log key cannot also be a cosigner key")]
     SharedKey,
-    /// An election takes a majority of its authorities or more.
+    /// The quorum of an election is a majority of its authorities or more.
     #[error("the quorum of an election is a majority of its authorities, {least} or more")]
     Majority {
         /// The smallest majority.

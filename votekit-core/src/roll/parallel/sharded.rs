@@ -190,7 +190,7 @@ fn encode(
         let planned = &plan[number as usize];
         let bytes = planned.encode(format);
         let row = planned.row(format, Digest::of(&bytes));
-        // Each number comes once, so the place is free.
+        // Each number occurs once, so the slot is empty.
         let _ = encoded[number as usize].set((row, bytes));
     });
     let with_name = |(row, bytes): (FileRow, Vec<u8>)| {

@@ -11,7 +11,7 @@ use crate::embedded::{schema, transaction};
 /// Pages (4 KiB) in the write-ahead log from which a change moves them to the database.
 const LOG_PAGES_MAX: i64 = 1_000;
 
-/// What a connection was opened for.
+/// The access for which a connection was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
     Read,

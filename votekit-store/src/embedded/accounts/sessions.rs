@@ -9,7 +9,8 @@ use crate::embedded::columns::TableRow;
 use crate::embedded::fault::Fault;
 use crate::{AccountId, NewSession, Rotation, SessionKind, TokenKey};
 
-/// A use of a session: when, and until when it stays valid at least without another one.
+/// A use of a session: its time, and until when the session then stays valid at least without a
+/// further use.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Use {
     pub(super) now: UnixSeconds,

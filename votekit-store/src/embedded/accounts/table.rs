@@ -16,7 +16,7 @@ use crate::{Account, AccountId, AccountRole, AccountState, Conflict, Invitation}
 const COLUMNS: &str = "id, email, role, state, password, totp, totp_step, recovery_codes, \
     invitation, invitation_expires, created, version";
 
-/// Adds accounts, unless one of them would have the id or the address of another.
+/// Adds accounts, unless an account would have the id or the address of another account.
 pub(super) fn add(connection: &Connection, accounts: &[Account]) -> Result<(), Fault> {
     let mut taken = connection
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM account WHERE id = ?1 OR email = ?2)")?;

@@ -1,4 +1,5 @@
-//! Taking a log back, also one that was found damaged when the ledger was opened.
+//! Truncates a log to an earlier head, also a log that was found damaged when the ledger was
+//! opened.
 
 use async_trait::async_trait;
 use votekit_core::id::{Digest, ElectionId};

@@ -66,9 +66,9 @@ pub(super) fn check(
     Ok(())
 }
 
-/// Stores a block with its batches, in place of another block of this height that was accepted. The
-/// caller has checked that no other one is cosigned or certified. Returns the batches whose number
-/// was taken.
+/// Stores a block with its batches. Replaces an accepted block of the same height; the caller has
+/// checked that no other block of this height is cosigned or certified. Returns the batches under
+/// whose number another batch is already stored.
 pub(super) fn put(
     connection: &Connection,
     election: Election<'_>,
@@ -123,7 +123,7 @@ pub(super) fn certified(
     collect_some(rows, |row| read(connection, election, row), MemoryBlock::bytes)
 }
 
-/// The digest of a row covers its place in the log and its leaves.
+/// The digest of a row covers its position in the log and its leaves.
 fn block_digest(law_id: &ElectionId, point: &LogPoint, block: &StoredBlock) -> Digest {
     let leaves = Digest::of(&block.leaves);
     row_digest("block", law_id, block.first_leaf, point, leaves.as_bytes())

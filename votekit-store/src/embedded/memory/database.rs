@@ -21,8 +21,8 @@ use crate::embedded::{folder, schema, transaction, writer};
 /// The work in errors of a call that panicked.
 const CALL: &str = "a call";
 
-/// Pages (4 KiB) up to which all of the file is checked when it is opened: 64 MiB. In a longer one,
-/// blocks and batches are checked when they are read, each by its digest.
+/// The maximum number of pages (4 KiB) of a file that is checked completely when it is opened: 64
+/// MiB. In a longer file, blocks and batches are checked when they are read, each by its digest.
 const CHECKED_PAGES_MAX: i64 = 16_384;
 
 /// The tables that are checked in a file of any length.
@@ -136,7 +136,7 @@ impl Database {
         }
     }
 
-    /// Adds the path to an error. After a fatal one, nothing is read or written any more.
+    /// Adds the path to an error. After a fatal error, nothing is read or written any more.
     fn failed(&self, error: EngineError) -> MemoryError {
         if matches!(error, EngineError::Fatal { .. }) {
             self.poison.set(error.clone());

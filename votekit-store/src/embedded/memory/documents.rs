@@ -54,7 +54,7 @@ pub(super) fn remove_sealed_keys(
     Ok(())
 }
 
-/// Stores a copy of the record of a node, in place of an earlier one under its name.
+/// Stores a copy of the record of a node. Replaces an earlier copy under the same name.
 pub(super) fn put_node_record(
     connection: &Connection,
     name: &str,

@@ -11,8 +11,8 @@ use crate::embedded::fault::{Fault, unavailable};
 
 /// Error of the memory of an authority.
 ///
-/// The variants from [`MemoryError::LowerPromise`] on are refusals: the write contradicts what the
-/// memory holds, and nothing of it was written.
+/// The variants from [`MemoryError::LowerPromise`] on are refusals: the write contradicts the
+/// contents of the memory, and nothing of it was written.
 #[derive(Debug, Clone, thiserror::Error)]
 // Exhaustive: the edges have a sentence for each variant.
 pub enum MemoryError {
@@ -22,7 +22,7 @@ pub enum MemoryError {
         /// The database.
         path: PathBuf,
     },
-    /// The write-ahead log is there, and its database is not.
+    /// The write-ahead log exists without its database.
     #[error("{log} exists without its database {path}", log = log.display(), path = path.display())]
     NoDatabase {
         /// The database.
@@ -30,7 +30,7 @@ pub enum MemoryError {
         /// The write-ahead log.
         log: PathBuf,
     },
-    /// Another process holds the memory, or this one opened it already.
+    /// Another process has opened the memory, or this process has opened it before.
     #[error("{path} is in use by another process", path = path.display())]
     InUse {
         /// The database.
@@ -41,7 +41,7 @@ pub enum MemoryError {
     Damaged {
         /// The database.
         path: PathBuf,
-        /// What was found, and where.
+        /// The damage that was found, and its location.
         reason: String,
     },
     /// Nothing was written. The same call may succeed later.
@@ -58,10 +58,10 @@ pub enum MemoryError {
     Fatal {
         /// The database.
         path: PathBuf,
-        /// What failed.
+        /// The failed operation.
         reason: String,
     },
-    /// A vote for a leadership that does not follow the promised one.
+    /// A vote for a leadership of an earlier term, or for another leader of the promised term.
     #[error(
         "a vote for term {} of {} is refused: term {} of {} is promised",
         offered.term, offered.leader, promised.term, promised.leader
@@ -72,7 +72,7 @@ pub enum MemoryError {
         /// The promised leadership.
         promised: TermLeader,
     },
-    /// An accept in a term that is not the promised one.
+    /// An accept in a term that is not the promised term.
     #[error("an accept in term {term} is refused: it is not the promised term")]
     NotPromised {
         /// The term of the accept.
@@ -80,7 +80,7 @@ pub enum MemoryError {
         /// The promised term, if there is one.
         promised: Option<u64>,
     },
-    /// An accept or a cosignature at a height at or below the certified one.
+    /// An accept or a cosignature at or below the certified height.
     #[error("{law_id}: height {height} is settled, block {certified} is certified")]
     Settled {
         /// The election.
@@ -114,7 +114,8 @@ pub enum MemoryError {
         /// The root of the write.
         offered: TreeHash,
     },
-    /// Another statement was signed about the same: it is sent again as it was.
+    /// Another statement about the same subject is already signed: the authority must resend that
+    /// statement unchanged.
     #[error("another {kind} of height {height} and term {term} is signed already")]
     OtherStatement {
         /// The kind of the statement.
@@ -176,10 +177,10 @@ impl MemoryError {
     }
 }
 
-/// Why a write ends before it is committed. Nothing of it stays.
+/// The reason why a write was rolled back.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// It contradicts what the memory holds.
+    /// It contradicts the contents of the memory.
     Refused(MemoryError),
     /// A statement of SQLite failed, or found damage.
     Failed(Box<Fault>),

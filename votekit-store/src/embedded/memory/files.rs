@@ -1,4 +1,5 @@
-//! The files of the memory: the database, its write-ahead log, and the lock that one process holds.
+//! The files of the memory: the database, its write-ahead log, and the lock, which only one process
+//! can hold.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};

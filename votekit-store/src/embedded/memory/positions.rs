@@ -1,5 +1,6 @@
-//! What the authority has promised, accepted, cosigned and certified. Every row carries a digest:
-//! damage is found before anything is signed because of it.
+//! The promise of the authority, and its accepted, cosigned and certified positions. Every row
+//! carries a digest, so that damage is detected before the authority signs on the basis of a
+//! damaged row.
 
 use rusqlite::{Connection, Params, Row, ToSql};
 use votekit_core::authority::{AcceptedBlock, LogPoint, TermLeader};
@@ -149,8 +150,8 @@ impl AuthorityRow {
     }
 }
 
-/// The digest of a row about one position. It covers the law id and the table: a row cannot pass
-/// for one of another election.
+/// The digest of a row about one position. It covers the law id and the table, so that a row cannot
+/// be mistaken for a row of another election.
 pub(super) fn row_digest(
     table: &str,
     law_id: &ElectionId,
@@ -209,7 +210,8 @@ pub(super) fn last_cosigned(
     Ok(COSIGNED.last(connection, election)?.map(|row| row.point))
 }
 
-/// Refuses a position at whose height another one is cosigned. Returns whether it is cosigned.
+/// Refuses a position if another position of the same height is cosigned. Returns whether this
+/// position is already cosigned.
 pub(super) fn check_cosigned(
     connection: &Connection,
     election: Election<'_>,
@@ -252,7 +254,8 @@ pub(super) fn certificate(
     Ok(CERTIFIED.at(connection, election, height)?.map(|row| (row.point, row.note)))
 }
 
-/// Refuses a position at whose height another one is certified. Returns whether it is certified.
+/// Refuses a position if another position of the same height is certified. Returns whether this
+/// position is already certified.
 pub(super) fn check_certified(
     connection: &Connection,
     election: Election<'_>,

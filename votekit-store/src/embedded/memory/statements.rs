@@ -22,10 +22,11 @@ pub(super) const SUSPECT: &str = "suspect";
 
 const KINDS: [&str; 5] = [VOTE, ACCEPT, COSIGN, REFUSE, SUSPECT];
 
-/// The election of a statement that is about none. Rows of elections begin at 1.
+/// The value of the election column for a statement about no election. Rows of elections begin at
+/// 1.
 const NO_ELECTION: i64 = 0;
 
-/// What this authority has signed, as the memory holds it.
+/// A statement that this authority has signed, as stored in the memory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnStatement {
     /// The election, if the statement is about one.
@@ -38,7 +39,7 @@ pub struct OwnStatement {
     pub bytes: Vec<u8>,
 }
 
-/// What a statement is about.
+/// The key of a statement: its kind and subject.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key<'law> {
     kind: &'static str,
@@ -49,7 +50,7 @@ pub(super) struct Key<'law> {
 
 impl<'law> Key<'law> {
     /// # Errors
-    /// [`MemoryError::Malformed`] for a kind of statement that the memory does not hold.
+    /// [`MemoryError::Malformed`] for a kind of statement that the memory does not store.
     pub(super) fn new(
         kind: &str,
         law_id: Option<&'law ElectionId>,
@@ -92,10 +93,11 @@ impl<'law> Key<'law> {
     }
 }
 
-/// Stores a statement. The same one again writes nothing.
+/// Stores a statement. Storing the same statement again writes nothing.
 ///
 /// # Errors
-/// [`MemoryError::OtherStatement`] if another one with this key is signed, unless it may repeat.
+/// [`MemoryError::OtherStatement`] if another statement with this key is signed, unless its kind
+/// allows several.
 pub(super) fn put(connection: &Connection, key: Key<'_>, bytes: &[u8]) -> Result<(), Stop> {
     let digest = Digest::of(bytes);
     if holds(connection, key, &digest)? {

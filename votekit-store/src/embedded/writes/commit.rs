@@ -128,8 +128,8 @@ impl Commit {
         if head.sealed_through < found.sealed_through {
             return Err(malformed(law_id, "what is sealed stays sealed").into());
         }
-        // A position that was read before the ledger was put back may be given to a later batch,
-        // which must not count as sealed already.
+        // If the ledger was restored from an older copy, a position that was read before may be
+        // given to another batch, which must not count as sealed.
         let sealed_through = head.sealed_through;
         if sealed_through > found.sealed_through
             && (self.commit.sealed_batch.is_none()

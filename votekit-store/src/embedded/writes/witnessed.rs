@@ -8,9 +8,9 @@ use crate::embedded::fault::{Fault, malformed};
 use crate::embedded::writer::Write;
 use crate::{EngineError, WitnessLine};
 
-/// Stores a line in place of another one over the same head, and removes those of its witness over
-/// smaller trees except the last ones. Lines over larger trees are not counted: they may be
-/// invented.
+/// Stores a line, replaces another line of the same witness over the same head, and removes the
+/// lines of that witness over smaller trees except the newest. Lines over larger trees are not
+/// counted, because another program may have invented them.
 pub(in crate::embedded) struct PutWitnessLine {
     law_id: ElectionId,
     line: WitnessLine,

@@ -45,7 +45,7 @@ const REPETITIONS_MAX: u32 = 5;
 pub(super) struct Connections {
     pool: Pool,
     health: Arc<WriteHealth>,
-    /// Elections whose rows contradicted one another at the opening, each with what was found.
+    /// Elections whose rows contradicted each other at the opening, each with the error.
     damaged: BTreeMap<ElectionId, EngineError>,
 }
 
@@ -97,7 +97,7 @@ impl Connections {
         &self.damaged
     }
 
-    /// A connection for one call about an election. Fails for one with damaged rows.
+    /// A connection for one call about an election. Fails for an election with damaged rows.
     pub(super) async fn session_for(&self, law_id: &ElectionId) -> Result<Session, EngineError> {
         self.damaged.get(law_id).cloned().map_or(Ok(()), Err)?;
         self.session().await
@@ -296,8 +296,8 @@ impl Session {
 
     /// Sends a command that runs outside a transaction and may take minutes, such as `VACUUM`.
     pub(super) async fn maintain(&mut self, command: &str) -> Result<(), EngineError> {
-        // The limit for statements would cancel it on a large table. Each is a call of its own:
-        // several in one call are one transaction.
+        // The limit for statements would cancel it on a large table. Each command is sent in a
+        // separate call, because several commands in one call form one transaction.
         for command in ["SET statement_timeout = 0", command, "RESET statement_timeout"] {
             let client = self.client()?;
             if let Err(error) = client.batch_execute(command).await {
@@ -309,8 +309,8 @@ impl Session {
         Ok(())
     }
 
-    /// The elections whose rows contradict one another, each with what was found. Fails when the
-    /// damage does not belong to an election.
+    /// The elections whose rows contradict each other, each with the error. Fails when the damage
+    /// does not belong to an election.
     async fn inspect(&mut self) -> Result<BTreeMap<ElectionId, EngineError>, EngineError> {
         let sql = "SELECT left(of_law, 64) AS of_law, left(damage, 500) AS damage FROM inspect() LIMIT 5000";
         let rows = self.read(sql, &[]).await?;

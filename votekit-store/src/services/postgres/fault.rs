@@ -83,7 +83,7 @@ pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> Eng
             // Temporary: locks, timeouts, a cancelled statement, no space, a server that became a
             // replica.
             "08" | "25" | "40" | "53" | "55" | "57" | "58" => unavailable(reason),
-            // The schema does not know the statement: another program changed it meanwhile.
+            // The schema does not know the statement: another program has changed it since.
             _ => EngineError::Fatal { engine: ENGINE, reason },
         },
     }

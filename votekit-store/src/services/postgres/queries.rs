@@ -23,8 +23,8 @@ pub(super) const READ_BYTES_MAX: i64 = 8 << 20;
 /// Maximum number of rows in one read.
 const READ_ROWS_MAX: usize = 4096;
 
-/// The longest values that are read: several times those that this program stores. A longer one is
-/// null, and so damage, and costs no memory: another program may have written it.
+/// The longest values that are read: several times longer than this program stores. Another program
+/// may have written a longer value. It is read as null, which counts as damage and uses no memory.
 const BATCH_BYTES_MAX: i32 = 16 << 20;
 const HINTS_BYTES_MAX: i32 = 1 << 20;
 const MANIFEST_BYTES_MAX: i32 = 64 << 20;
@@ -34,8 +34,8 @@ const SEALED_KEY_BYTES_MAX: i32 = 1 << 16;
 /// The most elections and records of nodes that are listed.
 const LISTED_MAX: usize = 5000;
 
-/// Decodes the rows of a list. Another program can insert any row: one that cannot be decoded must
-/// not hide the others, and their number is bounded.
+/// Decodes the rows of a list. Another program can insert any row: a row that cannot be decoded
+/// must not hide the others, and the number of rows is bounded.
 pub(super) fn listed<T>(
     rows: &[Row],
     decode: impl Fn(&Row) -> Result<T, EngineError>,
@@ -131,8 +131,8 @@ pub(super) async fn staged(
 ) -> Result<Vec<Staged>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
     // The first row is always read: `before` is the size of the rows before it. A row above the
-    // last place that was given is another program's, or was moved there by one: once something is
-    // sealed through it, no batch that is staged later would be read.
+    // last position that the ledger gave was inserted or moved there by another program. It is not
+    // read: if a block sealed staging through it, no batch that is staged later would be read.
     let sql = "SELECT batch.id, digest, node, epoch, sequence,
             CASE WHEN octet_length(bytes) <= $5 THEN bytes END AS bytes,
             CASE WHEN octet_length(hints) <= $6 THEN hints END AS hints
@@ -220,9 +220,10 @@ pub(super) async fn staged_through(
     rows.first().map(sequence).transpose()
 }
 
-/// The rows of staging after a position, in order. A row whose columns no batch has is another
-/// program's, and is left out. One above the last place that was given counts as one that has lost
-/// its bytes: it is read no more than that.
+/// The rows of staging after a position, in order. Leaves out rows with column values that no batch
+/// can have: another program wrote them. A row above the last position that the ledger gave is
+/// reported without its batch, as if its bytes were missing, because [`staged`] does not read it
+/// either.
 pub(super) async fn staged_places(
     session: &mut Session,
     law_id: &ElectionId,
@@ -231,8 +232,8 @@ pub(super) async fn staged_places(
 ) -> Result<Vec<StagedPlace>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
     let part = |bytes: &str| {
-        // Each part by an index of its own, in the order of places: `+ 0` keeps the planner from
-        // the index of numbers, in which it would read all batches of the election.
+        // Each part uses its own index, in the order of positions: `+ 0` keeps the planner from
+        // using the index of batch numbers, with which it would read all batches of the election.
         format!(
             "SELECT id, node, epoch, sequence, digest,
                 coalesce(octet_length(bytes) > 0, false)
@@ -263,13 +264,13 @@ pub(super) async fn staged_places(
     rows.iter().map(|row| of_table("batch", place(row))).collect()
 }
 
-/// Whether each of these batches is stored with this digest and with its bytes, at a place that was
-/// given.
+/// Whether each of these batches is stored with this digest and with its bytes, at a position that
+/// the ledger gave.
 pub(super) async fn are_staged(
     session: &mut Session,
     batches: &[BatchName],
 ) -> Result<Vec<bool>, EngineError> {
-    // `+ 0` keeps the planner from reading all places instead of the batch of a number.
+    // `+ 0` keeps the planner from scanning all positions instead of looking up the batch number.
     let sql = "SELECT EXISTS (
             SELECT FROM batch JOIN election ON election.id = batch.election
             WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
@@ -284,7 +285,7 @@ pub(super) async fn are_staged(
     let nodes: Vec<&[u8]> =
         batches.iter().map(|batch| batch.number.node.as_bytes().as_slice()).collect();
     let epochs: Vec<i64> = batches.iter().map(|batch| batch.number.epoch.0.into()).collect();
-    // A sequence that no column holds is that of no stored batch, and neither is -1.
+    // A sequence that does not fit into a column belongs to no stored batch; neither does -1.
     let sequences: Vec<i64> =
         batches.iter().map(|batch| column(batch.number.sequence.0).unwrap_or(-1)).collect();
     let digests: Vec<&[u8]> =
@@ -496,7 +497,8 @@ pub(super) async fn sealed_key_recipients(
         FROM sealed_key JOIN election ON id = election
         WHERE octet_length(recipient) = 32 LIMIT $1";
     let rows = session.read(sql, &[&RECIPIENTS_MAX]).await?;
-    // One that cannot be decoded is another program's, and is of no election here.
+    // A row that cannot be decoded was written by another program, and belongs to no known
+    // election.
     let known = |row: &Row| Some((rows::law_id(row).ok()?, fixed_bytes(row, "recipient").ok()?));
     Ok(rows.iter().filter_map(known).collect())
 }

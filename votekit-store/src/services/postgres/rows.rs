@@ -1,5 +1,5 @@
 //! Converts columns to the types of the core. A value that does not fit its type is reported as
-//! damage, with its place.
+//! damage, with its location.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub(super) fn value<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Resul
     row.try_get(name).map_err(|error| corrupt(format!("column {name}: {error}")))
 }
 
-/// Reads a number that was written by [`column`], or a narrower one.
+/// Reads a number that was written by [`column`], or a number of a narrower type.
 pub(super) fn number<T: TryFrom<i64>>(row: &Row, name: &str) -> Result<T, EngineError> {
     let found: i64 = value(row, name)?;
     T::try_from(found)

@@ -203,7 +203,7 @@ pub(super) async fn check(client: &ClientWrapper, schema: &str) -> Result<(), Fa
 }
 
 /// Returns the version of a schema; 0 if it is empty or missing. Refuses schemas of other programs,
-/// and newer ones.
+/// and schemas of newer versions.
 async fn identify(
     client: &impl tokio_postgres::GenericClient,
     schema: &str,

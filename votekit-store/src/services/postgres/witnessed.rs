@@ -35,7 +35,7 @@ pub(super) async fn put_witness_line(
         .map(|_| ())
 }
 
-/// The lines of witnesses over the log of a size and root: one of each.
+/// The lines of witnesses over the log of a size and root: one line of each witness.
 pub(super) async fn witness_lines(
     session: &mut Session,
     law_id: &ElectionId,

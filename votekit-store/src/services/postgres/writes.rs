@@ -253,7 +253,7 @@ pub(super) async fn acquire_leadership(
     let step_max = column(TERM_STEP_MAX).expect("a small number");
     let sql = "SELECT left(who, 600) AS who, in_term, remaining_seconds
         FROM take_lead($1, make_interval(secs => $2), $3, $4, $5)";
-    // No term is as high as one that has no column.
+    // A value that does not fit into a column is higher than every stored term.
     let passed_over = passed_over.and_then(column);
     let seconds_long = length.as_secs_f64();
     let row =
@@ -286,7 +286,8 @@ pub(super) async fn set_takes_votes(
     Ok(number::<u64>(&row, "changed")? > 0)
 }
 
-/// The name stays: if the same holder leads again before another one, its term continues.
+/// The name of the holder is kept: if the same holder leads again before any other, its term
+/// continues.
 pub(super) async fn release_leadership(
     session: &mut Session,
     holder: &str,
@@ -363,8 +364,7 @@ pub(super) async fn purge_part(
     number(&session.write(sql, &[&law_id.as_str(), &PURGE_BATCH_LEN]).await?, "purged")
 }
 
-/// Makes the space of purged batches reusable at once. If this fails, the server does so later by
-/// itself.
+/// Makes the space of purged batches reusable immediately. If this fails, the server does so later.
 pub(super) async fn vacuum_evidence(session: &mut Session) {
     if let Err(error) = session.maintain("VACUUM batch").await {
         tracing::warn!(

@@ -7,8 +7,8 @@
 //! aggregation queue, since the broker confirmed it first. If the caller no longer waits, the reply
 //! is dropped.
 //!
-//! Batches of other elections are passed over: one that is halted does not hold up a close of the
-//! others.
+//! A barrier ignores batches of other elections, so that a halted election does not delay the close
+//! of another.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -85,14 +85,14 @@ pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result
             )));
         }
     }
-    // Check again: a batch may have been dead-lettered meanwhile, and even republished behind the
+    // Check again: a batch may have been dead-lettered in between, and even republished behind the
     // barriers.
     still_no_dead_letters(publisher, law_id, &probe).await
 }
 
 /// Forwards a barrier to the next step, or replies to its caller.
 pub(super) async fn pass_on(publisher: &Arc<Publisher>, step: Step, properties: BasicProperties) {
-    // Without a reply-to it is not one of our barriers.
+    // A message without a reply-to is not a barrier of this program.
     let Some(reply_to) = properties.reply_to().clone() else { return };
     match step {
         Step::Validation => {
@@ -172,13 +172,14 @@ async fn no_dead_letters(publisher: &Publisher, law_id: &ElectionId) -> Result<P
     cursor.leave_probe().await.ok_or_else(|| put_aside(publisher))
 }
 
-/// Whether a dead letter can be a batch of an election. One that cannot be read may be of any.
+/// Whether a dead letter may be a batch of an election. An unreadable dead letter may belong to any
+/// election.
 fn concerns(letter: &Message, law_id: &ElectionId) -> bool {
     read_batch_of_any_step(&letter.data).is_none_or(|batch| batch.header().law_id == *law_id)
 }
 
 /// Removes the probe. Fails if there are dead letters that concern an election, or if the probe is
-/// missing: dead letters were driven meanwhile.
+/// missing: dead letters were requeued in between.
 async fn still_no_dead_letters(
     publisher: &Publisher,
     law_id: &ElectionId,

@@ -2,11 +2,12 @@
 //!
 //! The broker's message count is not sufficient: it leaves out unacknowledged messages, and is 0
 //! while the queue elects a leader. So the queue has a single active consumer, the reader: a second
-//! reader waits, and first gets what the first one held. A probe marks the end of the queue: its
-//! confirm and its delivery prove that the queue has a leader.
+//! reader waits, and is then first delivered the unacknowledged messages of the first reader. A
+//! probe marks the end of the queue: its confirm and its delivery prove that the queue has a
+//! leader.
 //!
-//! A probe that is left in the queue proves later that the dead letters were not driven meanwhile,
-//! since driving removes probes. An abandoned probe expires.
+//! A probe that is left in the queue proves later that no dead letters were requeued in between,
+//! because requeuing removes probes. An abandoned probe expires.
 
 use std::time::Duration;
 

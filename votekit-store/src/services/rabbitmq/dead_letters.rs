@@ -20,7 +20,7 @@ use crate::services::url::ServiceAddress;
 /// messages.
 const LISTED_MAX: usize = 65_000;
 
-/// Prefetch while letters are driven one by one.
+/// Prefetch while letters are requeued one by one.
 const REQUEUE_PREFETCH: u16 = 16;
 
 /// A message that was dead-lettered.
@@ -79,7 +79,7 @@ impl DeadLetters {
     }
 
     /// Lists the dead letters, oldest first, at most 65,000. They stay in the queue. No `settle`
-    /// completes meanwhile.
+    /// completes during the call.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`], also while another process reads the dead letters.
@@ -99,13 +99,13 @@ impl DeadLetters {
 
     /// Publishes each batch to validation again, and removes it once it is durable there. Removes
     /// barriers. Publishes messages that are not batches too: validation refuses them and notifies
-    /// the reviewers. Handles only the letters present at its start. No `settle` completes
-    /// meanwhile; one that had begun must be repeated.
+    /// the reviewers. Handles only the letters present at its start. No `settle` completes during
+    /// the call; a `settle` that had begun must be repeated.
     ///
     /// # Errors
     /// [`EngineError::Unavailable`], also while another process reads the dead letters;
-    /// [`EngineError::OutcomeUnknown`]: letters that were not driven are still there, and driving
-    /// again is safe.
+    /// [`EngineError::OutcomeUnknown`]: letters that were not requeued are still in the queue, and
+    /// calling this again is safe.
     pub async fn requeue(self) -> Result<Vec<DeadLetter>, EngineError> {
         let mut requeued = Vec::new();
         let mut cursor = DeadLetterCursor::open(&self.publisher, REQUEUE_PREFETCH).await?;

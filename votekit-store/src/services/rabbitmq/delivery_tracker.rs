@@ -1,10 +1,11 @@
 //! The unacknowledged deliveries of one queue in a process, in queue order.
 //!
-//! Some of them stay for long: batches of an election that is halted in this process, and barriers
-//! behind them. They must not use up the prefetch, or the batches of all other elections would wait
-//! for them. AMQP sets the prefetch of a consumer once: so the subscription is opened again with a
-//! larger one, several times what is held, since each opening counts towards the delivery limit of
-//! everything that it requeues.
+//! Some deliveries stay unacknowledged for a long time: batches of an election that is halted in
+//! this process, and barriers behind them. They must not use up the prefetch, or the batches of all
+//! other elections would wait for them. AMQP fixes the prefetch of a consumer when it subscribes,
+//! so the subscription is reopened with a larger prefetch. The new prefetch is several times the
+//! number of deliveries held, because each reopening counts towards the delivery limit of every
+//! message that it requeues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,14 +17,15 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use votekit_core::id::ElectionId;
 
-/// A prefetch with room for fewer new deliveries than this part of the usual one is too small.
+/// The divisor of the usual prefetch: a prefetch with room for fewer new deliveries than the
+/// quotient is too small.
 const ROOM_PART_MIN: u16 = 2;
 
-/// The prefetch of a subscription that is opened again, as a multiple of the deliveries held: a
-/// thousand of them cost three openings, and all that a channel can hold cost six.
+/// The prefetch of a reopened subscription, as a multiple of the deliveries held. With this factor,
+/// a thousand deliveries need three reopenings, and the maximum of a channel needs six.
 const HELD_FACTOR: usize = 4;
 
-/// How long the end of a channel is waited for.
+/// Timeout for the end of a channel.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// The deliveries of one subscription. Tags are the broker's, ascending in queue order.
@@ -41,11 +43,13 @@ pub(super) struct DeliveryTracker {
 #[derive(Default)]
 struct Held {
     phase: Phase,
-    /// Delivered and not acknowledged, each with the election whose batch it is, if it is one.
+    /// The unacknowledged deliveries, each with the election of its batch; `None` if the message is
+    /// not a batch.
     outstanding: BTreeMap<u64, Option<ElectionId>>,
     /// Those of `outstanding` that a worker has.
     handed_out: BTreeSet<u64>,
-    /// Those of `outstanding` that wait for what this process cannot bring about.
+    /// Those of `outstanding` that wait for something that this process cannot do, such as the
+    /// repair of a halted election.
     kept: BTreeSet<u64>,
     /// Whether anything was ever delivered.
     active: bool,
@@ -57,7 +61,7 @@ enum Phase {
     Taking,
     /// Nothing more is handed out.
     Yielding,
-    /// The broker delivers what was not acknowledged to another consumer.
+    /// The broker delivers the unacknowledged messages to another consumer.
     Lost,
 }
 
@@ -197,8 +201,8 @@ pub(super) async fn acknowledge(acker: &Acker) {
     }
 }
 
-/// Ends a subscription by the end of its channel: what it holds is given back before anybody else
-/// gets something.
+/// Ends a subscription by closing its channel: the broker requeues its unacknowledged deliveries
+/// before it delivers to another consumer.
 pub(super) async fn close_channel(channel: Channel, consumer: Consumer) {
     let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
     drop(consumer);

@@ -1,19 +1,21 @@
-//! One step of the pipeline: its queues, and the messages that this process holds.
+//! One step of the pipeline: its queues, and the unacknowledged messages of this process.
 //!
 //! # Why order holds
 //!
-//! [`super::barrier`] requires that when a consumer reads a message, everything before it in the
-//! queue is acknowledged or held by this consumer. Each queue here has a single active consumer.
-//! When it dies, the broker requeues what it held and activates the next one in one step; requeued
-//! messages keep their order and precede those that were never delivered. So every earlier message
-//! was acknowledged by an earlier consumer, or reaches the new one first.
+//! [`super::barrier`] requires that when a consumer reads a message, every earlier message of the
+//! queue is acknowledged or delivered to this consumer. Each queue here has a single active
+//! consumer. When it dies, the broker requeues its unacknowledged messages and activates the next
+//! consumer in one step; requeued messages keep their order and precede those that were never
+//! delivered. So every earlier message was acknowledged by an earlier consumer, or reaches the new
+//! consumer first.
 //!
-//! A cancelled consumer would keep what it holds while the next one continues behind it. So
-//! consumers are never cancelled: their channel is closed, which the queue treats as a death.
+//! A cancelled consumer would keep its unacknowledged messages while the next consumer continues
+//! with later messages. So consumers are never cancelled: their channel is closed, which the queue
+//! treats as a death.
 //!
-//! For the same reason a batch that this process cannot process now is not published again behind
-//! the others: a barrier could pass it. It stays where it is, unacknowledged, and the prefetch is
-//! raised by what stays ([`super::delivery_tracker`]).
+//! For the same reason a batch that this process cannot process now is not republished at the end
+//! of the queue: a barrier could overtake it. It stays unacknowledged, and the prefetch is raised
+//! to make room for new deliveries ([`super::delivery_tracker`]).
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -71,14 +73,14 @@ struct Incoming {
     receipt: Receipt,
 }
 
-/// How long the connection may take to send an acknowledgement. It is only written to a socket: a
-/// connection that takes longer hardly moves at all, and with it everything that is in its queues.
+/// How long the connection may take to send an acknowledgement. It is only written to a socket. A
+/// connection that takes longer is almost stalled, and delays all messages of its queues.
 const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(3);
 
 /// Acknowledges one message.
 #[derive(Clone)]
 struct Receipt {
-    /// Weak: a message that is never acknowledged keeps no connection that is over.
+    /// Weak: a message that is never acknowledged must not keep a closed connection alive.
     session: Weak<Session>,
     tracker: Arc<DeliveryTracker>,
     tag: u64,
@@ -87,7 +89,8 @@ struct Receipt {
 
 impl Receipt {
     async fn acknowledge(&self) {
-        // The track comes first, so that a barrier does not wait for the broker.
+        // Remove the delivery from the tracker first, so that a barrier does not wait for the
+        // broker.
         self.tracker.remove(self.tag);
         if timeout(ACKNOWLEDGEMENT_MAX, acknowledge(&self.acker)).await.is_err()
             && let Some(session) = self.session.upgrade()
@@ -129,8 +132,9 @@ impl QueueConsumer {
         }
     }
 
-    /// Waits for the next message, also while the broker is away: a caller that paused between
-    /// attempts of its own would take up work later than the connection.
+    /// Waits for the next message, also while the broker is unavailable. If this returned an error,
+    /// the caller would pause between its attempts, and would resume work later than the
+    /// connection.
     pub(super) async fn next(&self) -> Result<(Arc<Batch>, Hints, u64), EngineError> {
         self.running.get_or_init(|| self.start());
         let mut incoming = self.incoming.lock().await;
@@ -154,7 +158,8 @@ impl QueueConsumer {
         self.working().receipts.contains_key(&tag)
     }
 
-    /// Keeps a message that cannot be processed now. `false` if it is to be delivered again.
+    /// Keeps a message that cannot be processed now. Returns `false` if the broker delivers it
+    /// again.
     pub(super) fn keep(&self, tag: u64) -> bool {
         let mut working = self.working();
         let is_kept =
@@ -327,7 +332,7 @@ impl Consumption {
         }
     }
 
-    /// Passes a barrier on once the batches of its election before it are processed.
+    /// Forwards a barrier once all batches of its election before it are processed.
     async fn pass_barrier_on(&self, receipt: &Receipt, properties: BasicProperties) {
         let law_id = election_of(&properties);
         let waiting = receipt.tracker.predecessors_done(receipt.tag, law_id.as_ref());
@@ -337,8 +342,8 @@ impl Consumption {
                 receipt.acknowledge().await;
             }
             Ok(false) => {}
-            // Its caller has given up. Behind a batch that stays here for long, barriers would
-            // gather.
+            // Its caller has given up: drop the barrier. Otherwise barriers would accumulate behind
+            // a batch that stays unacknowledged for a long time.
             Err(_) => receipt.acknowledge().await,
         }
     }

@@ -1,9 +1,10 @@
-//! Spreads queues over the processes that consume them: a process with more than its share gives
-//! one up, and the process that has waited longest takes it over.
+//! Spreads queues over the processes that consume them: a process with more than its share stops
+//! consuming one queue, and the process that has waited longest takes it over.
 //!
 //! The broker does not report which consumer is active; deliveries show it. So only queues with
-//! traffic are spread, which are the ones that matter. Nor does the broker count waiting consumers:
-//! so each process also consumes one queue that is always empty, and counts its consumers.
+//! traffic are spread; the others do not matter. The broker does not count waiting consumers
+//! either, so each process also consumes one queue that is always empty, and counts the consumers
+//! of that queue.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -96,6 +97,6 @@ fn share(queues: usize, processes: usize) -> usize {
 
 /// A random time of up to half of [`CHECK_INTERVAL`].
 fn jitter() -> Duration {
-    // Without random numbers processes act at the same time, which costs extra handovers.
+    // Without random numbers, processes act at the same time, which causes extra handovers.
     CHECK_INTERVAL * (getrandom::u32().unwrap_or_default() % 256) / 512
 }

@@ -1,9 +1,9 @@
-//! A connection that is opened again when it fails. Callers get the current session, or an error at
-//! once when there is none.
+//! A connection that is reopened when it fails. Callers get the current session, or immediately an
+//! error when there is none.
 //!
-//! On any failure the whole connection is dropped, another one is opened after a pause, and
-//! everything is declared again. The publisher of an unconfirmed message publishes it again.
-//! A refusal becomes an error that says what to change.
+//! On any failure the reconnector drops the whole connection, opens a new connection after a pause,
+//! and declares all queues and exchanges again. The publisher of an unconfirmed message publishes
+//! it again. A refusal by the broker becomes an error that says what to change.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,13 +35,14 @@ const CONNECTING_MAX: Duration = Duration::from_secs(4);
 /// Timeout for an orderly close.
 const CLOSING_MAX: Duration = Duration::from_secs(1);
 
-/// A session that lasted this long did not end for a reason that will end the next one at once.
+/// A session that lasted this long is unlikely to have ended for a reason that ends the next
+/// session at once; the back-off is then reset.
 const STABLE_AFTER: Duration = Duration::from_secs(30);
 
 /// The longest pause between attempts to connect: votes wait, and a refused attempt costs little.
 const RECONNECT_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// The shortest time from one line about a failed attempt to the next.
+/// The minimum interval between two log lines about failed attempts.
 const FAILURE_LOG_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often the state of the connection is polled.
@@ -67,7 +68,7 @@ pub(super) struct Reconnector {
     _keeper: AbortOnDrop,
 }
 
-/// Observes the state of a link.
+/// Observes the state of a connection.
 #[derive(Clone)]
 pub(super) struct SessionHandle(watch::Receiver<State>);
 
@@ -115,8 +116,9 @@ impl SessionHandle {
         }
     }
 
-    /// Waits for a session other than the one that `ended`; `None` when the link was dropped. The
-    /// next session may be up before the end of one is noticed.
+    /// Waits for a session other than the one that `ended`; `None` when the reconnector was
+    /// dropped. The next session may be up before a caller notices that the previous session has
+    /// ended.
     pub(super) async fn up(&mut self, ended: Option<&Arc<Session>>) -> Option<Arc<Session>> {
         let is_next = |state: &State| match state {
             State::Up(session) => ended.is_none_or(|ended| !Arc::ptr_eq(ended, session)),
@@ -129,8 +131,9 @@ impl SessionHandle {
     }
 }
 
-/// Without this the connection of a process that goes on stays open if it was dropped while a
-/// consumer was being registered: the broker would leave the queue to that consumer.
+/// Closes the connection explicitly. Otherwise it stays open while the process runs if it is
+/// dropped during the registration of a consumer, and the broker would keep assigning the queue to
+/// that consumer.
 impl Drop for Session {
     fn drop(&mut self) {
         let connection = Arc::clone(&self.connection);
@@ -273,10 +276,12 @@ async fn keep_up(
         tracing::warn!(event = "broker_lost", purpose, reason, "connection to the broker lost");
         state.send_replace(State::Down(reason.clone()));
         session.give_up(reason);
-        // If the connection is still alive, closing makes the broker redeliver elsewhere at once.
+        // If the connection is still alive, closing it makes the broker redeliver its messages
+        // elsewhere at once.
         let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
-        // Each end of a session requeues what it held, and a message requeued too often is
-        // dead-lettered: so the back-off delays the session after a short one.
+        // When a session ends, the broker requeues its unacknowledged messages, and dead-letters a
+        // message that is requeued too often. So the back-off delays the session that follows a
+        // short session.
         if begun.elapsed() >= STABLE_AFTER {
             backoff = Backoff::new();
         } else {

@@ -25,7 +25,7 @@ const HEARTBEAT_SECONDS: u16 = 5;
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) uri: AMQPUri,
-    /// PEM of the certificate authorities trusted in place of the system's.
+    /// PEM of the certificate authorities trusted instead of the system's.
     pub(super) authorities: Option<Vec<u8>>,
     pub(super) names: Names,
     /// The address without its password.

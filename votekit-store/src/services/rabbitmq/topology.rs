@@ -9,9 +9,9 @@
 //!
 //! All queues are durable quorum queues except `votes.validators`: it is always empty, lives on one
 //! node of the broker, and exists while a process validates. Queues that carry batches have a
-//! single active consumer each, so that messages are taken in order, and another process takes over
-//! when that one dies. So has the dead-letter queue, so that no reader takes the queue for empty
-//! while another one holds its messages.
+//! single active consumer each, so that messages are processed in order, and another process takes
+//! over when the consumer dies. The dead-letter queue has a single active consumer too, so that no
+//! reader sees an empty queue while another reader has its messages unacknowledged.
 
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
@@ -36,7 +36,8 @@ pub(super) struct Names {
     /// Batches that were not staged. They are kept permanently, and may be browsed.
     pub(super) rejected: ShortString,
     pub(super) dead_letters: ShortString,
-    /// A queue that stays empty. Each validating process consumes it, and is counted by it.
+    /// A queue that stays empty. Each validating process consumes it, so that its consumers can be
+    /// counted.
     pub(super) validators: ShortString,
     /// Prefix of the names of reply queues, covered by `permissions`.
     answers: ShortString,
@@ -140,8 +141,8 @@ impl Step {
     }
 }
 
-/// Declares the exchange and all queues. Existing ones with the same arguments are unchanged. The
-/// routing key of a queue is its name.
+/// Declares the exchange and all queues. Existing queues with the same arguments stay unchanged.
+/// The routing key of a queue is its name.
 pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     let exchange = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
@@ -172,13 +173,13 @@ pub(super) async fn declare(connection: &Connection, names: &Names) -> lapin::Re
 /// The validation queues of a broker, compared with the number in the address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum QueueSurvey {
-    /// None was declared, or not all of them yet.
+    /// No queue was declared, or not all of them yet.
     Absent,
     /// The expected number.
     Whole,
-    /// Other processes use more queues: this one would have no consumer.
+    /// Other processes use more queues: this queue would have no consumer.
     TooMany(ShortString),
-    /// Other processes use fewer queues: this one is missing, and they would not consume it.
+    /// Other processes use fewer queues: this queue is missing, and they would not consume it.
     TooFew(ShortString),
 }
 

@@ -131,7 +131,8 @@ impl Buckets {
     }
 }
 
-/// A list of credentials, or the rest of one: ascending keys with their first uses, or all unused.
+/// A list of credentials, or the rest of a list: ascending keys with their first uses, or all
+/// unused.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Credentials<'a> {
     pub(super) keys: &'a [RegistryKey],
@@ -189,8 +190,8 @@ pub(super) fn field(key: &RegistryKey) -> &[u8] {
     &key.as_bytes()[..FIELD_BYTES]
 }
 
-/// A first use as stored: signed, since a listpack stores a signed 32-bit number in 5 bytes and a
-/// larger one in 9.
+/// A first use as stored: signed, because a listpack stores a signed 32-bit number in 5 bytes, and
+/// a larger number in 9.
 pub(super) fn stored(used: FirstUse) -> i32 {
     used.0.cast_signed()
 }

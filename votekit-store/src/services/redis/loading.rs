@@ -1,11 +1,11 @@
 //! Loads a roll, and rebuilds an election from the log.
 //!
 //! While a roll is loaded for the first time, each bucket is written under a temporary key and then
-//! renamed, unless the bucket exists (`RENAMENX`). Existing buckets are only added to, credential
-//! by credential (`HSETNX`). So a load can be interrupted anywhere, repeated, or run twice at the
-//! same time, and never makes a used credential unused. Once a roll is loaded, a missing bucket is
-//! one that Redis lost, together with its marks: loading then refuses, and only the log can restore
-//! it (`rebuild`).
+//! renamed, unless the bucket exists (`RENAMENX`). To an existing bucket, a load only adds missing
+//! credentials, one by one (`HSETNX`). So a load can be interrupted anywhere, repeated, or run
+//! twice at the same time, and never makes a used credential unused. Once a roll is loaded, a
+//! missing bucket means that Redis lost it, together with its marks. A load is then refused, and
+//! only the log can restore the bucket (`rebuild`).
 
 use std::sync::Arc;
 
@@ -23,20 +23,20 @@ use crate::{EngineError, KnownElectors, RollOrigin};
 
 /// Buckets per pipeline: about 300 KB.
 const BUCKETS_PER_PIPELINE: usize = 256;
-/// Pipelines in flight: one is built while others are answered.
+/// Pipelines in flight: the next pipeline is built while the others await their answers.
 const PIPELINES: usize = 4;
 
-/// Called now and then with the number of electors written so far.
+/// Called repeatedly with the number of electors written so far.
 pub type Progress<'a> = dyn Fn(u64) + Send + Sync + 'a;
 
 impl RedisRegistry {
-    /// Loads a roll: adds its credentials, unused. Existing ones are unchanged. Returns the number
-    /// of credentials registered now.
+    /// Loads a roll: adds its credentials as unused, and changes no existing credential. Returns
+    /// the number of credentials registered now.
     ///
     /// # Errors
-    /// [`EngineError`]: what was loaded stays, and loading again continues.
-    /// [`EngineError::Misconfigured`] when the registry holds credentials of another pepper or an
-    /// unfinished roll, or when Redis lost a part of what was loaded.
+    /// [`EngineError`]: the loaded part stays, and another call continues from it.
+    /// [`EngineError::Misconfigured`] when the registry contains credentials of another pepper or
+    /// an unfinished roll, or when Redis lost a part of the loaded roll.
     pub async fn load_roll(
         &self,
         law_id: &ElectionId,
@@ -86,10 +86,10 @@ impl RedisRegistry {
         Ok(registered)
     }
 
-    /// Replaces everything the registry holds of an election by these lists, which have no keys in
-    /// common, and the first uses of their credentials.
+    /// Replaces all credentials of an election in the registry by these lists, which have no keys
+    /// in common, with the first uses of their credentials.
     ///
-    /// Works bucket by bucket: a vote that is marked meanwhile may be forgotten.
+    /// Works bucket by bucket: a mark that is set during the call may be lost.
     ///
     /// # Errors
     /// [`EngineError`]: repeating it is safe.
@@ -214,7 +214,7 @@ impl Inner {
             self.server.run(&first_commands(buckets, &part), Effect::Writes, BULK_TIMEOUT).await;
         let taken: Vec<BucketSlice<'_>> = match answers {
             Ok(answers) => {
-                // Two answers per bucket: the second one is that of RENAMENX.
+                // Two answers per bucket: the second answer is that of RENAMENX.
                 let moved = answers.into_iter().skip(1).step_by(2);
                 part.into_iter()
                     .zip(moved)
@@ -222,8 +222,8 @@ impl Inner {
                     .map(|(cut, _)| cut)
                     .collect()
             }
-            // Another loader renamed the temporary key between this one's two commands: nothing is
-            // left to rename.
+            // Another loader renamed the temporary key between the two commands of this loader:
+            // nothing is left to rename.
             Err(
                 EngineError::Unavailable { reason, .. }
                 | EngineError::OutcomeUnknown { reason, .. },
@@ -316,7 +316,8 @@ impl Inner {
         }
     }
 
-    /// Counts the fields of all buckets, without the empty ones, and the missing buckets.
+    /// Counts the credentials of all buckets (each bucket has one more field, with the empty name),
+    /// and the missing buckets.
     async fn count_fields(&self, buckets: &Buckets) -> Result<(u64, u64), EngineError> {
         let (mut sum, mut missing) = (0, 0);
         for part in buckets.parts() {
@@ -349,7 +350,7 @@ impl Inner {
     }
 }
 
-/// What a merge does with a missing bucket.
+/// How a merge handles a missing bucket.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Missing {
     Make,

@@ -1,7 +1,7 @@
 //! Marks credentials: one script call per envelope, one round trip per master for a whole batch.
 //!
 //! A batch does not wait for an unavailable registry: it continues without hints. So after a
-//! failure, marking fails at once until the registry answers again.
+//! failure, marking fails immediately until the registry answers again.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
@@ -109,7 +109,7 @@ impl Inner {
         answers.iter().map(read_hint).collect()
     }
 
-    /// After a temporary failure, makes marking fail at once until the registry answers.
+    /// After a temporary failure, makes marking fail immediately until the registry answers.
     pub(super) fn watch(self: &Arc<Self>, error: &EngineError) {
         // Only the call that sets the flag starts a watch.
         if !is_passing(error) || self.away.swap(true, Ordering::Relaxed) {

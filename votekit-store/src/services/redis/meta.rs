@@ -32,7 +32,7 @@ pub struct LawMeta {
 }
 
 impl LawMeta {
-    /// Refuses credentials of another pepper, and any other roll before the first one is complete.
+    /// Refuses credentials of another pepper, and any other roll before the first roll is complete.
     pub(super) fn refuse_other(
         &self,
         law_id: &ElectionId,

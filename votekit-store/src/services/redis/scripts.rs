@@ -6,10 +6,11 @@ use redis::{Cmd, Script};
 
 /// Marks a credential. KEYS: bucket, further requests. ARGV: field, tag. Returns 1 for the first
 /// use (or the same request again), n ≥ 2 for attempt n, 0 for an unknown credential, -1 for a
-/// revoked one, -2 for a missing bucket.
+/// revoked credential, -2 for a missing bucket.
 ///
 /// Further requests are stored as field ‖ space ‖ tag → attempt number, and field → their count. At
-/// most 1000 of one credential are stored: endless attempts must not fill the memory.
+/// most 1000 further requests are stored for each credential, so that endless attempts do not fill
+/// the memory.
 const MARK: &str = "
 local used = redis.call('HGET', KEYS[1], ARGV[1])
 if used == '0' then
@@ -66,7 +67,7 @@ end
 return 1
 ";
 
-/// Counts a bucket. KEYS: bucket. Returns the numbers of credentials, of used and of revoked ones;
+/// Counts a bucket. KEYS: bucket. Returns the numbers of all, of used and of revoked credentials;
 /// -1 for a missing bucket.
 const COUNT: &str = "
 local uses = redis.call('HVALS', KEYS[1])

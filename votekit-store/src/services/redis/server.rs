@@ -50,7 +50,7 @@ enum Kind {
     Cluster(Cluster),
 }
 
-/// One server, connected again when its connection is lost.
+/// One server. Reconnects when its connection is lost.
 struct Single {
     client: redis::Client,
     connection: Mutex<Option<MultiplexedConnection>>,
@@ -304,8 +304,8 @@ fn may_have_happened(error: &RedisError, commands: usize) -> bool {
         && !error.is_connection_refusal()
 }
 
-/// What an operator must correct before the server executes the command; `None` when the server may
-/// recover by itself.
+/// The correction that an operator must make before the server executes the command; `None` when
+/// the server may recover without one.
 fn refusal_hint(error: &RedisError) -> Option<&'static str> {
     let in_script = |text: &str| error.to_string().contains(text);
     match error.code() {
@@ -343,7 +343,7 @@ fn failure(error: &RedisError, in_doubt: bool) -> EngineError {
     }
 }
 
-/// An answer that none of our commands returns.
+/// An answer that no command of this engine returns.
 pub(super) fn unexpected(value: &Value) -> EngineError {
     EngineError::Corrupt {
         engine: ENGINE,

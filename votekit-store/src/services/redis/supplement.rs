@@ -1,9 +1,10 @@
 //! Applies a supplement: replacements, revocations and additions, in the order of the log's rules.
 //!
-//! The two credentials of a replacement are in different buckets, so no atomic step changes both.
-//! The new one is added before the old one is revoked: after an interruption between the two, the
-//! old one is still unused and the replacement continues. In the other order, an unfinished
-//! replacement could not be distinguished from a revocation.
+//! The two credentials of a replacement are in different buckets, so they cannot be changed in one
+//! atomic step. The new credential is added before the old credential is revoked: after an
+//! interruption between the two steps, the old credential is still unused and the replacement
+//! continues. In the other order, an unfinished replacement could not be distinguished from a
+//! revocation.
 
 use redis::Value;
 use votekit_core::credential::RegistryKey;
@@ -66,7 +67,7 @@ impl RedisRegistry {
 }
 
 impl Inner {
-    /// Adds the new credential of each pair whose old one is revoked.
+    /// Adds the new credential of each pair whose old credential is revoked.
     async fn readmit(
         &self,
         buckets: &Buckets,
@@ -95,7 +96,7 @@ impl Inner {
         Ok(pairs.map(|(pair, _)| *pair).unzip())
     }
 
-    /// Replaces the unused credentials among the old ones.
+    /// Replaces those old credentials that are unused.
     async fn replace_unused(
         &self,
         buckets: &Buckets,

@@ -18,7 +18,7 @@ const COMPARE_BATCH_LEN: usize = 8192;
 /// The counts of an election.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Credentials, including revoked ones.
+    /// Credentials, including revoked credentials.
     pub credentials: u64,
     /// Used credentials.
     pub used: u64,
@@ -50,7 +50,7 @@ pub enum Difference {
 }
 
 impl Survey {
-    /// Credentials minus revoked ones.
+    /// The number of credentials that are not revoked.
     #[must_use]
     pub fn registered(&self) -> u64 {
         self.credentials - self.revoked

@@ -397,8 +397,8 @@ async fn settle_waits_for_earlier_publications(place: &dyn TestStorage) -> Outco
     let before = batches(&law("L1"), 40);
     publish_all(&*roles.ballot_box, &before).await?;
     let _working = work(&roles);
-    // Batches published meanwhile must not delay settling. Their number is limited: with injected
-    // faults, each message may occupy its consumer's capacity permanently.
+    // Batches published during the call must not delay settling. Their number is limited: with
+    // injected faults, each message may occupy its consumer's capacity permanently.
     let mut publishing = tokio::task::JoinSet::new();
     let ballot_box = Arc::clone(&roles.ballot_box);
     publishing.spawn(async move {
@@ -423,7 +423,7 @@ async fn settle_waits_for_earlier_publications(place: &dyn TestStorage) -> Outco
 
 async fn settle_can_be_repeated(place: &dyn TestStorage) -> Outcome {
     let roles = place.open().await?;
-    // Some callers give up early. What they left in the box must not block later ones.
+    // Some callers give up early. Messages that they left in the box must not block later callers.
     for _ in 0..3 {
         let law_id = law("L1");
         let settling = roles.ballot_box.settle(&law_id);

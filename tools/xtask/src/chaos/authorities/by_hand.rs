@@ -1,5 +1,5 @@
-//! What a person does who can write to PostgreSQL: put an earlier copy back, insert rows, change
-//! rows.
+//! Manipulations by a person with write access to PostgreSQL: restores an older copy, inserts rows,
+//! changes rows.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +11,13 @@ use crate::chaos::alarms::{Marks, Report};
 use crate::chaos::member::Part;
 use crate::chaos::node::PROCESS_TIMEOUT;
 
-/// How long the log must stay as it is before the ledger is put back: what is staged is sealed
-/// then. The batches of the last moment could be in no authority's memory.
+/// How long the log must stay unchanged before the ledger is restored from the older copy. All
+/// staged batches are sealed then. Batches that were staged a moment before could be in no
+/// authority's memory.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// Two rows of rounds that no authority signed: one in order but for its signature, one that does
-/// not match its own digest either.
+/// Two rows of rounds that no authority signed: one that is valid except for its signature, and one
+/// that does not match its own digest either.
 const INSERT_ROWS: &str = r"
     WITH given AS (UPDATE votekit.round_order SET last = last + 2 RETURNING last)
     INSERT INTO votekit.round_row
@@ -29,25 +30,25 @@ const INSERT_ROWS: &str = r"
 
 const REMOVE_ROWS: &str = "DELETE FROM votekit.round_row WHERE bytes = 'fake'::bytea";
 
-/// The last position that staging has given.
+/// Reads the last position given in staging.
 const STAGED: &str = "SELECT last FROM votekit.staging";
 
 /// The outcome of a manipulation.
 #[derive(Debug, Clone)]
 pub(crate) struct ByHand {
-    /// What was done, and what became of it.
+    /// The manipulation and its effect.
     pub(crate) description: String,
     /// The authorities that raised the alarm.
     pub(crate) alarmed: Vec<usize>,
-    /// The names of the alarms, with what they name.
+    /// The names of the alarms, and the batch if they name one.
     pub(crate) alarm: String,
     /// From the manipulation, or from its repair by an operator, until votes are decided again.
     pub(crate) decided_again: Duration,
 }
 
 impl Cluster {
-    /// Puts PostgreSQL back to a copy from before some votes were decided, while all authorities
-    /// run. They must append the lost blocks again, and report it.
+    /// Restores PostgreSQL from a copy made before some votes were decided, while all authorities
+    /// run. The authorities must append the lost blocks again, and report it.
     pub(crate) fn put_ledger_back(&mut self) -> Result<ByHand> {
         self.fleet.rig.copy_postgresql()?;
         let copied = self.fleet.log_size();
@@ -103,7 +104,7 @@ impl Cluster {
             );
         }
         let decided_again = self.fleet.grows_from(before, begun)?;
-        // A reader that passes over no damage, such as the liar, would not get past them.
+        // A reader that does not skip damaged rows, such as the liar, would stop at these rows.
         self.fleet.rig.ask_postgresql(REMOVE_ROWS)?;
         Ok(ByHand {
             description: "two statements without a valid signature".to_owned(),
@@ -113,9 +114,9 @@ impl Cluster {
         })
     }
 
-    /// Changes a byte of a staged batch that no authority has read yet. None of them may count it:
-    /// the election is halted on each, and the alarm names the batch. It goes on once an operator
-    /// has repaired the row.
+    /// Changes a byte of a staged batch that no authority has read yet. No authority may count it:
+    /// the election is halted on each, and the alarm names the batch. The election continues once
+    /// an operator has repaired the row and restarted the nodes.
     pub(crate) fn change_staged_batch(&mut self) -> Result<ByHand> {
         let authorities = self.fleet.places(Part::Authority);
         self.signal(&authorities, Signal::STOP)?;

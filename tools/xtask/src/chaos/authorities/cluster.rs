@@ -14,7 +14,7 @@ use crate::chaos::member::{Member, Part};
 use crate::chaos::node::{Addresses, PROCESS_TIMEOUT, answer};
 use crate::services::Rig;
 
-/// The base name of the logs: the one that a data folder has when none is given.
+/// The base name of the logs: the default of a data folder.
 const BASE: &str = "votekit.example";
 
 /// Settings of every node, after the path of its audit log: no limits, since all voters and readers
@@ -30,7 +30,7 @@ pub(crate) struct Cluster {
     pub(crate) fleet: Fleet,
     /// The program of an authority that lies, if there is one.
     pub(crate) liar: Option<PathBuf>,
-    /// The library that bends the clock of a process, if there is one.
+    /// The library that changes the clock of a process, if there is one.
     pub(crate) clock: Option<PathBuf>,
 }
 
@@ -75,7 +75,8 @@ impl Cluster {
             fleet.office(&["node", "admit", record.trim_end()])?;
         }
         fleet.open_election()?;
-        // What voters know before the first vote: it follows from the file of the authorities.
+        // The policy that voters know before the first vote. It follows from the file of the
+        // authorities.
         let policy = fleet.command(&["policy", "show", "--authorities", AUTHORITIES, LAW])?;
         fs::write(fleet.folder.join("policy"), policy).context("writing the policy")?;
         self.reaches("open")

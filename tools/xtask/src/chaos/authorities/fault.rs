@@ -25,7 +25,7 @@ pub(super) enum Fault {
     KillRabbitMq,
     /// SIGKILL for a master of the Redis Cluster.
     KillRedis,
-    /// PostgreSQL is put back to an earlier copy while all nodes run.
+    /// PostgreSQL is restored from an older copy while all nodes run.
     PutLedgerBack,
     /// Rows of rounds that no authority signed are inserted by hand.
     InsertRows,

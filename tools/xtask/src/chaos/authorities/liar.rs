@@ -1,4 +1,4 @@
-//! An authority that lies: a program with the keys of an authority, in the place of its node.
+//! A lying authority: a program that runs with the keys of an authority, instead of its node.
 
 use std::time::Duration;
 
@@ -10,17 +10,17 @@ use crate::chaos::LAW;
 use crate::chaos::member::Part;
 use crate::chaos::node::{PROCESS_TIMEOUT, wait};
 
-/// How long the other authorities are stopped until the liar has the leadership: the lease of the
-/// leader, and a moment.
+/// How long the other authorities are stopped until the liar has the leadership: slightly longer
+/// than the leader's lease.
 const LIAR_ALONE: Duration = Duration::from_millis(2_600);
 
 /// How long the liar waits for a block that allows its lie, in seconds.
 const BLOCK_SECONDS: &str = "20";
 
-/// The end of a lie.
+/// The outcome of a lie.
 #[derive(Debug, Clone)]
 pub(crate) struct LieEnd {
-    /// 0: the others held, 1: a false block is certified, 2: the lie was not possible.
+    /// 0: the others refused the block, 1: a false block is certified, 2: the lie was not possible.
     pub(crate) code: Option<i32>,
     /// How the others answered, as JSON.
     pub(crate) answers: String,
@@ -29,14 +29,14 @@ pub(crate) struct LieEnd {
 }
 
 impl Cluster {
-    /// The authorities other than that at a place.
+    /// The authorities other than the authority with an index.
     pub(crate) fn others(&self, place: usize) -> Vec<usize> {
         let mut others = self.fleet.places(Part::Authority);
         others.retain(|other| *other != place);
         others
     }
 
-    /// Kills the node of an authority and lets the liar take its place: it takes the leadership,
+    /// Kills the node of an authority and runs the liar instead. The liar acquires the leadership
     /// while the others are stopped, and proposes a false block. The node is down afterwards.
     pub(crate) fn lie(&mut self, place: usize, lie: &str, answer_seconds: u64) -> Result<LieEnd> {
         let others = self.others(place);
@@ -54,8 +54,8 @@ impl Cluster {
         self.lie_end(lie, spawned?)
     }
 
-    /// Runs the liar with the keys of an authority whose node goes on: for a lie that needs no
-    /// leadership.
+    /// Runs the liar with the keys of an authority whose node keeps running: for a lie that needs
+    /// no leadership.
     pub(crate) fn lie_beside(
         &self,
         place: usize,

@@ -15,10 +15,11 @@ use crate::chaos::link::Wire;
 use crate::chaos::member::{Part, Service};
 use crate::services::Server;
 
-/// How long a node is stopped: its lease and its promise to lead run out.
+/// How long a node is stopped: its lease and its leadership expire.
 const STOP: Duration = Duration::from_secs(5);
 
-/// A round takes less than this, in milliseconds: a kill within it hits any step of one.
+/// A round takes less than this, in milliseconds, so a kill after a random part of this time can
+/// hit any step of a round.
 const ROUND_MILLISECONDS: u64 = 150;
 
 /// How long the liar waits for answers, in seconds.
@@ -122,8 +123,9 @@ impl Cluster {
         Ok((format!("{name}, {time:.1} s"), decided_again))
     }
 
-    /// Cuts one authority off from a service: the leader half of the time. Votes must be decided
-    /// all the same: without it where it needs the service, which is the ledger.
+    /// Cuts the connections between one authority and a service; with a probability of one half,
+    /// the leader is chosen. Votes must still be decided, without that authority if the service is
+    /// the ledger, which it needs.
     fn cut(&mut self, service: Service, chance: &mut Chance) -> Result<(String, Duration)> {
         let leader = self.fleet.leader()?;
         let place = if chance.once_in(2) { leader } else { self.follower(chance)? };

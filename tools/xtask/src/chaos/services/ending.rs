@@ -22,7 +22,7 @@ const UNCONFIRMED: Duration = Duration::from_millis(500);
 impl Installation {
     /// Closes the election under load. One of the ingest nodes is stopped when the close begins and
     /// dies before it can end its epoch: the close waits for it, and reports so, until the node is
-    /// retired. Returns what the close reported.
+    /// retired. Returns the report of the close.
     pub(super) fn close(&mut self, mut load: Load) -> Result<String> {
         let lost = self
             .fleet

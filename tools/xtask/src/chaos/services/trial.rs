@@ -64,8 +64,8 @@ impl Installation {
         Ok(Trial { description, recovery })
     }
 
-    /// Kills one of the two nodes of a kind. Half of the time the other one must show that it can
-    /// work alone.
+    /// Kills one of the two nodes of a kind. With a probability of one half, the other node must
+    /// then show that it can work alone.
     fn kill_node(&mut self, part: Part, chance: &mut Chance) -> Result<String> {
         let mut place = chance.one_of(&self.fleet.places(part));
         // Losing a sealer that does not lead has no effect: mostly choose the leader.

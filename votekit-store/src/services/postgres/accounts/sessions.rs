@@ -51,7 +51,7 @@ pub(super) async fn extend_pages(
         WHERE account_session.id = session AND token = $1 AND kind = 'pages'
             AND expires > $2 AND idle_until > $2
         RETURNING account";
-    // It may have been ended meanwhile.
+    // The session may have been ended in between.
     let extended = session.write_rows(sql, &[&token, &now, &idle_until]).await?;
     extended.first().map(|row| fixed_bytes(row, "account").map(AccountId)).transpose()
 }

@@ -15,7 +15,7 @@ use crate::services::postgres::queries::limit_column;
 use crate::services::postgres::rows::{self, fixed_bytes, number, value};
 use crate::{Account, AccountId, AccountRole, AccountState, Conflict, EngineError, Invitation};
 
-/// What [`account`] reads.
+/// The columns that [`account`] reads.
 const COLUMNS: &str = "id, email, role, state, password, totp, totp_step, recovery_codes, \
     invitation, invitation_expires, created, version";
 
@@ -144,7 +144,7 @@ pub(super) async fn by_email(
     session: &mut Session,
     email: &str,
 ) -> Result<Option<Account>, EngineError> {
-    // PostgreSQL stores no NUL in a text, and refuses to look for one.
+    // PostgreSQL stores no NUL in a text, and refuses a query with a NUL.
     if email.contains('\0') {
         return Ok(None);
     }

@@ -20,8 +20,8 @@ const SLOTS: usize = 16_384;
 /// redis-rs's own limit on a request with its retries. Its default would cut them off in a
 /// failover; every caller here has a shorter timeout, or a longer one and retries.
 const OVERALL_TIMEOUT: Duration = Duration::from_secs(10);
-/// After this number of consecutive failures all connections are made again: they may all have gone
-/// stale at once, and with them the way to find the other nodes.
+/// After this number of consecutive failures all connections are reopened: all of them may be
+/// stale, so that the other nodes cannot be discovered through them.
 const FAILURES_MAX: u32 = 3;
 
 /// A cluster and its topology.

@@ -129,7 +129,7 @@ fn connection_info(address: &ServiceAddress, database: i64) -> ConnectionInfo {
     plain.set_redis_settings(settings)
 }
 
-/// What a server reports about itself.
+/// The facts that a server reports about itself.
 struct ServerInfo {
     server: String,
     /// `None` when it is not a cluster.
@@ -166,7 +166,7 @@ fn refuse_old(address: &ServiceAddress, info: &str) -> Result<(), EngineError> {
     ))
 }
 
-/// Maps an error of redis-rs to one that says what an operator must correct.
+/// Maps an error of redis-rs to an error that says what an operator must correct.
 fn explain(address: &ServiceAddress, error: &RedisError) -> EngineError {
     // On one line, even if the server is not Redis and answers with several.
     let text = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");

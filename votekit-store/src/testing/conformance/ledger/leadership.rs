@@ -161,7 +161,8 @@ async fn a_term_is_at_least_what_its_holder_demands(place: &dyn TestStorage) -> 
             });
         }
     }
-    // A ledger that was put back may continue a term that its holder cannot use any more.
+    // A ledger that was restored from an older copy may continue a term that its holder cannot use
+    // any more.
     let raised = term_of(&ledger.acquire_leadership("first", LONG, first + 5).await?)?;
     ensure!(raised >= first + 5, "the holder's own term rises, found {raised}");
     ledger.release_leadership("first").await?;
@@ -203,7 +204,7 @@ async fn terms_survive_a_restart(place: &dyn TestStorage) -> Outcome {
     drop(ledger);
     let ledger = place.open().await?.ledger;
     let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    // Where no other node can have used the term, it may go on.
+    // If no other node can have used the term, it may continue.
     let lowest = if ledger.is_shared() { term + 1 } else { term };
     ensure!(next >= lowest, "term {next} after a restart, expected at least {lowest}");
     Ok(())

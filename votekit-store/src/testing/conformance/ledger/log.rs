@@ -216,8 +216,8 @@ async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
     expect_log(&*ledger, &commits, "the good block").await
 }
 
-/// As after the ledger was put back under nodes that had read staging before: the positions that
-/// they know have other batches, or none.
+/// As after the ledger was restored from an older copy while nodes run that had read staging
+/// before: the positions that they know have other batches, or none.
 async fn a_block_seals_through_a_position_only_with_the_batch_that_is_staged_there(
     place: &dyn TestStorage,
 ) -> Outcome {

@@ -102,7 +102,7 @@ pub(super) async fn expect_rows(
     Ok(ids)
 }
 
-/// Makes a holder lead, after the one before it.
+/// Makes a holder lead, after the previous leader.
 pub(super) async fn lead(
     ledger: &dyn Ledger,
     before: &str,
@@ -122,7 +122,7 @@ async fn rows_of_other_bytes_are_kept_beside_one_another(place: &dyn TestStorage
         let first = row(kind, "a", 1, term, "first");
         ensure_eq!(ledger.put_row(&first, None).await?, RowOutcome::Stored, what);
         ensure_eq!(ledger.put_row(&first, None).await?, RowOutcome::Present, what);
-        // Any program may have written the first one: readers use the one that is signed.
+        // Any program may have written the first row: readers use the row that is signed.
         let other = row(kind, "a", 1, term, "other");
         ensure_eq!(ledger.put_row(&other, None).await?, RowOutcome::Stored, what);
         ensure_eq!(ledger.put_row(&other, None).await?, RowOutcome::Present, what);
