@@ -1,9 +1,10 @@
-//! This node as one of several authorities: its statements, its own memory, and what it has read of
-//! the statements of the others.
+//! This node as one of several authorities: its statements, its own memory, and the statements of
+//! the others that it has read.
 //!
-//! Every statement is durable in the own memory before it leaves ([`AuthorityContext`]), and every
-//! statement of another authority is verified before anything depends on it ([`Board`]). What is
-//! decided from them is decided by votekit-authority; the blocks are made in [`crate::seal`].
+//! Every statement is durable in the own memory before it is published ([`AuthorityContext`]), and
+//! every statement of another authority is verified before anything depends on it ([`Board`]). The
+//! crate votekit-authority makes the decisions from these statements; the blocks are made in
+//! [`crate::seal`].
 
 mod block_room;
 mod board;

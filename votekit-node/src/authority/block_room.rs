@@ -24,7 +24,7 @@ struct Used {
     bytes: AtomicUsize,
 }
 
-/// The place of one block, as long as this lives.
+/// The reservation for one block, until it is dropped.
 #[derive(Debug)]
 pub(super) struct BlockPlace {
     used: Arc<Used>,
@@ -50,7 +50,7 @@ impl BlockRoom {
         (blocks.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
     }
 
-    /// Takes a place for a block. `None` if there is no room: it has to be left out.
+    /// Reserves room for a block. `None` if there is no room: the block has to be left out.
     pub(super) fn take_place(&mut self, bytes: usize) -> Option<Arc<BlockPlace>> {
         if !self.fits(bytes) {
             self.has_left_out = true;

@@ -3,10 +3,10 @@
 //! The board is a cache: it can be emptied at any time and read again from the first row. Rows
 //! whose signatures do not verify never reach it.
 //!
-//! What an authority that lies can fill is bounded by authority: its blocks and their bytes
-//! (`block_room`), the rows that no round needs now (`row_room`), and at the next height of each
-//! election with a certified block, which no liar makes alone, [`LEADERSHIPS_MAX`] proposals, as
-//! many accepts and [`COSIGNED_MAX`] cosignatures.
+//! The space that a lying authority can fill is bounded for each authority: its blocks and their
+//! bytes (`block_room`), the rows that no round needs now (`row_room`), and, at the next height of
+//! each election with a certified block, [`LEADERSHIPS_MAX`] proposals, as many accepts and
+//! [`COSIGNED_MAX`] cosignatures. A lying authority cannot make a certified block alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -25,28 +25,30 @@ use votekit_core::log::note::{KeyName, Signature};
 use super::block_room::{BlockPlace, BlockRoom};
 use super::row_room::{RowPlace, RowRoom};
 
-/// Terms of which the votes, the refusals and the suspicions of each authority are kept, the last
-/// ones. The number is one of each authority: statements of a liar about terms to come displace no
-/// other's.
+/// The number of last terms of which the votes, the refusals and the suspicions of each authority
+/// are kept. It applies to each authority separately: statements of a lying authority about future
+/// terms displace no statement of another authority.
 const TERMS_MAX: usize = 16;
 
-/// Heights of one election that are kept, the lowest ones: a round is about the next height, and
-/// rows of a few later ones may arrive before this node has applied the block. Rows about heights
-/// far ahead, which a liar may write, displace none of them.
+/// The number of heights of one election that are kept, from the lowest: a round is about the next
+/// height, and rows of a few later heights may arrive before this node has applied the block. Rows
+/// about heights far ahead, which a lying authority may write, displace none of them.
 const HEIGHTS_MAX: usize = 32;
 
-/// Leaderships of one leader of which the proposals of one height are kept, the last ones, and of
-/// which their blocks are kept. What may be agreed in an earlier one is proposed again in a later
-/// one, and an authority that accepted it has it in its memory.
+/// The number of last leaderships of one leader of which the proposals of one height, with their
+/// blocks, are kept. A block that may be agreed in an earlier leadership is proposed again in a
+/// later one, and an authority that accepted it has it in its memory.
 const LEADERSHIPS_MAX: usize = 1024;
 const BLOCKS_MAX: usize = 16;
 
-/// Cosignatures of one authority at one height that are kept, those over the largest trees. An
-/// authority signs one a height. Others are of a liar, or copies of those over its earlier blocks,
-/// whose trees are smaller: a cosignature does not state its height.
+/// The number of cosignatures of one authority at one height that are kept, those over the largest
+/// trees. An authority signs one for each height. Further cosignatures come from a lying authority,
+/// or are copies of those over earlier blocks, whose trees are smaller: a cosignature does not
+/// state its height.
 const COSIGNED_MAX: usize = 4;
 
-/// Elections of which rows are kept. A liar can sign statements about any number of them.
+/// The number of elections of which rows are kept. A lying authority can sign statements about any
+/// number of elections.
 const ELECTIONS_MAX: usize = 10_000;
 
 /// A verified proposal, with the block it is about.
@@ -101,7 +103,7 @@ impl ProposalRow {
     }
 }
 
-/// What was read about one height of one election.
+/// The rows that were read about one height of one election.
 #[derive(Debug, Clone)]
 pub(crate) struct HeightRows {
     pub(crate) proposals: Vec<ProposalRow>,
@@ -292,8 +294,8 @@ impl Board {
             .collect()
     }
 
-    /// The highest term that at least `count` authorities have voted in, or in a later one; 0 if
-    /// fewer have voted.
+    /// The highest term such that at least `count` authorities have voted in it or in a later term;
+    /// 0 if fewer have voted.
     pub(crate) fn voted_term(&self, count: usize) -> u64 {
         let inner = self.inner.lock();
         let last = |votes: &BTreeMap<u64, Vote>| votes.keys().next_back().copied();
@@ -370,8 +372,8 @@ impl Board {
     }
 }
 
-/// Adds a proposal. The first one of a leadership counts; of the others one is kept, as evidence,
-/// without its block.
+/// Adds a proposal. The first proposal of a leadership counts; one of the others is kept as
+/// evidence, without its block.
 fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow, room: &mut BlockRoom) {
     let leadership = &row.proposal.leadership;
     let is_of = |known: &&ProposalRow| known.proposal.leadership == *leadership;
@@ -396,8 +398,8 @@ fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow, room: &mu
     bound_leader(proposals, &leader);
 }
 
-/// Bounds what is kept of one leader: blocks of its last leaderships, and fewer than any number of
-/// proposals. The first proposal of a block that another leader has proposed again stays.
+/// Bounds the proposals and blocks that are kept of one leader to those of its last leaderships.
+/// The first proposal of a block that another leader has proposed again stays.
 fn bound_leader(proposals: &mut Vec<ProposalRow>, leader: &KeyName) {
     let mut terms: Vec<u64> = proposals
         .iter()
@@ -444,7 +446,7 @@ impl Inner {
         self.elections.get(law_id)?.heights.get(&height)
     }
 
-    /// Takes the place that a row of an authority needs, if any. Fails if there is no room: then
+    /// Reserves the room that a row of an authority needs, if any. Fails if there is no room: then
     /// the row has to be left out.
     fn take_row_place(
         &mut self,
@@ -533,8 +535,8 @@ impl Inner {
         election.bound();
     }
 
-    /// Drops the blocks of a leader's earlier terms: what was accepted of them is in the memory of
-    /// those that accepted it.
+    /// Drops the blocks of a leader's earlier terms: an accepted block is in the memory of each
+    /// authority that accepted it.
     fn drop_blocks_before(&mut self, term: u64, leader: &KeyName) {
         let heights = self.elections.values_mut().flat_map(|rows| rows.heights.values_mut());
         for known in heights.flat_map(|rows| &mut rows.proposals) {

@@ -29,7 +29,7 @@ pub(crate) struct AuthorityContext {
     key: StatementKey,
     incarnation: u64,
     memory: Arc<AuthorityMemory>,
-    /// What the memory holds, as the guards read it. Changed after the memory, never before.
+    /// The part of the memory that the guards read. Changed after the memory, never before.
     state: Mutex<RoundMemory>,
     /// Held, shared, while an accept is decided and written; exclusively for a vote, so that each
     /// vote reports every accept of the earlier terms.
@@ -41,26 +41,26 @@ pub(crate) struct AuthorityContext {
     passed_over: AtomicU64,
     /// The last term that was too far ahead to vote in it.
     far_term: AtomicU64,
-    /// Whether a statement was found that the memory does not hold.
+    /// Whether a statement of this authority was found that its memory does not contain.
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
     rows_put_back: AtomicBool,
     rows_wanted: Notify,
     rows_progress: Mutex<RowsProgress>,
     put_backs: Mutex<PutBacks>,
-    /// How often the ledger was found put back, in any way.
+    /// The number of times that the ledger was found restored from an older copy, in any way.
     put_back_changes: watch::Sender<u64>,
     /// The digest of the records of nodes as they were read last.
     records: watch::Sender<Option<Digest>>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
-    /// What was verified of their logs in the ledger at the last look.
+    /// The part of their logs in the ledger that was verified at the last look.
     verified_logs: Mutex<BTreeMap<ElectionId, LedgerLog>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,
 }
 
-/// How often the ledger was found put back.
+/// The number of times that the ledger was found restored from an older copy.
 #[derive(Debug, Default)]
 struct PutBacks {
     of_all: u64,
@@ -72,13 +72,13 @@ impl PutBacks {
         *self.of_elections.entry(law_id.clone()).or_default() += 1;
     }
 
-    /// The number only rises, with each put-back that concerns the election.
+    /// The number only rises, with each rollback of the ledger that concerns the election.
     fn concerning(&self, law_id: &ElectionId) -> u64 {
         self.of_all + self.of_elections.get(law_id).copied().unwrap_or(0)
     }
 }
 
-/// A round about a block that this authority has proposed, as long as this lives.
+/// A round about a block that this authority has proposed. It counts as open until this is dropped.
 pub(crate) struct OpenRound(Arc<AuthorityContext>);
 
 impl Drop for OpenRound {
@@ -92,7 +92,7 @@ impl AuthorityContext {
     ///
     /// # Errors
     /// [`NodeError`] when the folder's keys are not those of the `authorities` file, or its memory
-    /// is missing, damaged or held by another process.
+    /// is missing, damaged or locked by another process.
     pub(crate) fn open(folder: &DataFolder, set: AuthoritySet) -> Result<Self, NodeError> {
         let name = folder.authority()?;
         folder
@@ -153,14 +153,14 @@ impl AuthorityContext {
         self.state.lock().promise.clone()
     }
 
-    /// Keeps the promise as it is while the guard is held: for an accept, from its guards until it
-    /// is recorded.
+    /// Prevents a change of the promise until the returned guard is dropped: for an accept, from
+    /// the check of its conditions until it is recorded.
     pub(crate) async fn hold_promise(&self) -> RwLockReadGuard<'_, ()> {
         self.promise_lock.read().await
     }
 
-    /// Waits for accepts under way and keeps others back while the guard is held: for a vote, from
-    /// the report of what is accepted until the promise is recorded.
+    /// Waits for accepts in progress, and blocks further accepts until the returned guard is
+    /// dropped: for a vote, from the report of the accepted blocks until the promise is recorded.
     pub(crate) async fn change_promise(&self) -> RwLockWriteGuard<'_, ()> {
         self.promise_lock.write().await
     }
@@ -172,12 +172,12 @@ impl AuthorityContext {
         certified.map(|(law_id, _)| law_id.clone()).collect()
     }
 
-    /// Reads what the guards read.
+    /// Reads the state that the guards read.
     pub(crate) fn with_state<T>(&self, read: impl FnOnce(&RoundMemory) -> T) -> T {
         read(&self.state.lock())
     }
 
-    /// Changes what the guards read, after the memory was changed.
+    /// Changes the state that the guards read, after the memory was changed.
     pub(crate) fn record<T>(&self, change: impl FnOnce(&mut RoundMemory) -> T) -> T {
         change(&mut self.state.lock())
     }
@@ -213,8 +213,8 @@ impl AuthorityContext {
         self.open_rounds.load(Ordering::Relaxed) > 0
     }
 
-    /// Whether this authority signs nothing more: its keys have signed what its memory has
-    /// forgotten, so it could contradict itself.
+    /// Whether this authority signs nothing more: its keys have signed statements that its memory
+    /// has lost, so it could contradict itself.
     pub(crate) fn is_rolled_back(&self) -> bool {
         self.rolled_back.load(Ordering::Relaxed)
     }
@@ -224,7 +224,7 @@ impl AuthorityContext {
         !self.rolled_back.swap(true, Ordering::Relaxed)
     }
 
-    /// Records that the ledger was put back: its rows begin again.
+    /// Records that the ledger was restored from an older copy: all its rows have to be read again.
     pub(crate) fn note_rows_put_back(&self) {
         let mut progress = self.rows_progress.lock();
         self.rows_put_back.store(true, Ordering::Relaxed);
@@ -241,14 +241,14 @@ impl AuthorityContext {
     /// Records up to where the rows of the ledger were read, and whether these were all.
     pub(crate) fn note_rows_read(&self, through: RowId, is_last: bool) {
         let mut progress = self.rows_progress.lock();
-        // A position that was read before the put-back is another one now.
+        // After the rollback of the ledger, another row may have the position that was read.
         if !self.rows_put_back.load(Ordering::Relaxed) {
             progress.note_read(through, is_last);
         }
     }
 
-    /// Whether the last row of the ledger has to be known to judge the votes of a term, whose lease
-    /// is seen.
+    /// Whether the last row of the ledger has to be known to decide whether all votes of a term
+    /// were read. The lease of the term was seen.
     pub(crate) fn needs_last_row(&self, term: u64) -> bool {
         self.rows_progress.lock().needs_last_row(term, Instant::now())
     }
@@ -263,29 +263,31 @@ impl AuthorityContext {
         self.rows_progress.lock().has_read_votes(term)
     }
 
-    /// Records that the ledger was found put back by what it holds of one election. Other elections
-    /// find that themselves, if they lost something: that each restored election ended the rounds
-    /// of all others would cost the leader its leadership repeatedly.
+    /// Records that the content of one election shows that the ledger was restored from an older
+    /// copy. Other elections detect their own losses: if each restored election ended the rounds of
+    /// all others, the leader would repeatedly lose its leadership.
     pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
         self.verified_logs.lock().remove(law_id);
         self.put_backs.lock().note(law_id);
         self.put_back_changes.send_modify(|count| *count += 1);
     }
 
-    /// Records that the ledger was found put back by the rows of rounds, which are in one order for
-    /// all elections: what was read of staging may have other positions now in each of them.
+    /// Records that the rows of rounds show that the ledger was restored from an older copy. These
+    /// rows have one order for all elections, so in each election the staged batches that were read
+    /// may have other positions now.
     pub(crate) fn note_all_put_back(&self) {
         self.verified_logs.lock().clear();
         self.put_backs.lock().of_all += 1;
         self.put_back_changes.send_modify(|count| *count += 1);
     }
 
-    /// How often the ledger was found put back, as far as it concerns an election.
+    /// The number of times that the ledger was found restored from an older copy, as far as this
+    /// concerns an election.
     pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
         self.put_backs.lock().concerning(law_id)
     }
 
-    /// Notifies each time the ledger was found put back, whatever it concerns.
+    /// Notifies each time the ledger is found restored from an older copy, for any election.
     pub(crate) fn put_back_changes(&self) -> watch::Receiver<u64> {
         self.put_back_changes.subscribe()
     }
@@ -313,12 +315,13 @@ impl AuthorityContext {
         }
     }
 
-    /// What was verified of an election's log in the ledger when it was last found to lack blocks.
+    /// The part of an election's log in the ledger that was verified when the ledger was last found
+    /// to lack blocks.
     pub(crate) fn verified_log(&self, law_id: &ElectionId) -> Option<LedgerLog> {
         self.verified_logs.lock().get(law_id).cloned()
     }
 
-    /// Keeps what was verified of an election's log in the ledger, which lacks blocks.
+    /// Keeps the verified part of an election's log in the ledger, which lacks blocks.
     pub(crate) fn keep_verified_log(&self, law_id: &ElectionId, log: &LedgerLog) {
         self.verified_logs.lock().insert(law_id.clone(), log.clone());
     }

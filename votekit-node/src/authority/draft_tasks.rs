@@ -1,9 +1,9 @@
-//! The tasks that take part in rounds about first blocks: a few at a time, in turn.
+//! The tasks that take part in rounds about first blocks: a few at a time, scheduled round-robin.
 //!
 //! A draft may never be accepted: its keys have not reached this authority, or the others refuse
-//! it. No number of such drafts may keep another one waiting. So while others wait, a task gives up
-//! its place after a fixed time. Next comes a draft that has had no turn yet, then the one whose
-//! last turn was longest ago. Nothing that is read from the ledger changes this order: rows of
+//! it. No number of such drafts may block another draft. Therefore, while other drafts wait, a task
+//! ends after a fixed time. The next task is for a draft that has had none yet, then for the draft
+//! whose last task is the oldest. Nothing that is read from the ledger changes this order: rows of
 //! other programs are not on the board, and a draft is on it only with the signature of the leader.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,8 @@ use votekit_core::id::ElectionId;
 /// ledger ten times a second.
 const TASKS_MAX: usize = 16;
 
-/// How long a draft keeps its place while others wait: several times the duration of a round.
+/// The time after which the task of a draft ends while others wait: several times the duration of a
+/// round.
 const TURN: Duration = Duration::from_secs(2);
 
 /// The elections of which this authority takes part in the round about the first block.
@@ -52,12 +53,12 @@ impl DraftTasks {
         started
     }
 
-    /// Whether a task that has had its place for this long must end, because drafts wait.
+    /// Whether a task that has run for this long must end, because other drafts wait.
     pub(crate) fn is_turn_over(&self, after: Duration) -> bool {
         self.has_waiting && after >= TURN
     }
 
-    /// Records the end of a task. Returns whether drafts wait for its place.
+    /// Records the end of a task. Returns whether drafts wait for a free task.
     pub(crate) fn end(&mut self, law_id: &ElectionId) -> bool {
         self.running.remove(law_id);
         std::mem::take(&mut self.has_waiting)
@@ -106,7 +107,7 @@ mod tests {
             let mut tasks = DraftTasks::default();
             let mut all = drafts(0..stuck);
             let mut running = tasks.start(all.clone());
-            // All of them have had turns, and run or wait for another one.
+            // All of them have run before, and run again or wait.
             for _ in 0..stuck {
                 let ended = running.remove(0);
                 tasks.end(&ended);

@@ -1,8 +1,8 @@
-//! The log of an election as far as the ledger holds it, by its leaves: for a node that knows a
-//! longer one and puts the ledger back.
+//! The log of an election as far as the ledger contains it, by its leaves: for a node that has a
+//! longer log and restores the missing blocks.
 //!
-//! An authority that waits for another one to append polls. It goes on from what it verified last,
-//! so that a look costs the blocks that are new, not the whole log.
+//! An authority that waits until another authority appends the blocks polls the ledger. Each look
+//! continues after the last verified block, so it reads the new blocks only, not the whole log.
 
 use votekit_core::election_log::leaves_of_block;
 use votekit_core::log::leaf::{ElectionEvent, Leaf};
@@ -55,8 +55,9 @@ impl LedgerLog {
         self.tree.size() == head.size && self.tree.root() == head.root
     }
 
-    /// Whether a log with this head can be a continuation of this one. If the ledger was put back
-    /// and has grown again, only its root shows that it is not.
+    /// Whether a log with this head can be a continuation of this one. If the ledger was restored
+    /// from an older copy and has grown again, only the root shows that the log is not a
+    /// continuation.
     pub(crate) fn may_continue_to(&self, head: &Head) -> bool {
         self.height < head.height || (self.height == head.height && self.is_of(head))
     }

@@ -1,11 +1,12 @@
-//! Bounds how many rows of one authority are kept that no round needs now: those about heights
-//! after the next one of an election, and about elections without a certified block here.
+//! Bounds the number of kept rows of one authority that no round needs now: rows about heights
+//! above the next height of an election, and about elections without a certified block here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Rows of one authority that are kept: far more than an honest one has about blocks to come. A row
-/// without its block takes at most 2 KiB, so that is 8 MiB for each authority.
+/// The maximum number of such rows of one authority: far more than an honest authority writes about
+/// later blocks. A row without its block takes at most 2 KiB, so the rows of each authority take at
+/// most 8 MiB.
 pub(super) const ROWS_MAX: usize = 4096;
 
 /// The room for such rows of one authority.
@@ -16,7 +17,7 @@ pub(super) struct RowRoom {
     has_left_out: bool,
 }
 
-/// The place of one row, as long as this lives.
+/// The reservation for one row, until it is dropped.
 #[derive(Debug)]
 pub(super) struct RowPlace(Arc<AtomicUsize>);
 
@@ -27,7 +28,7 @@ impl Drop for RowPlace {
 }
 
 impl RowRoom {
-    /// Takes a place for a row. `None` if there is no room: it has to be left out.
+    /// Reserves room for a row. `None` if there is no room: the row has to be left out.
     pub(super) fn take_place(&mut self) -> Option<Arc<RowPlace>> {
         if self.used.load(Ordering::Relaxed) >= ROWS_MAX {
             self.has_left_out = true;

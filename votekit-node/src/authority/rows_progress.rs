@@ -10,7 +10,7 @@ use votekit_store::RowId;
 pub(crate) struct RowsProgress {
     /// Whether the last row was read a moment ago.
     is_last: bool,
-    /// Every row up to here was read since the ledger was last found put back.
+    /// Every row up to here was read since the ledger was last found restored from an older copy.
     through: RowId,
     awaited: Option<AwaitedVotes>,
 }
@@ -32,14 +32,15 @@ impl RowsProgress {
         self.is_last = is_last;
     }
 
-    /// Records that the rows begin again.
+    /// Records that all rows have to be read again.
     pub(crate) fn note_put_back(&mut self) {
         *self = Self::default();
     }
 
-    /// Whether the last row of the ledger has to be known to judge the votes of a term, whose lease
-    /// is seen. Rows may be inserted without end, so that the last one is never read. Which was the
-    /// last is asked once an honest holder has its votes stored, or has given up.
+    /// Whether the last row of the ledger has to be known to decide whether all votes of a term
+    /// were read. The lease of the term was seen. If rows are inserted without end, the last row is
+    /// never read. So the last row is queried once the votes for an honest holder are stored, or
+    /// the holder has stepped down.
     pub(crate) fn needs_last_row(&mut self, term: u64, now: Instant) -> bool {
         let awaited = self.awaited.take().filter(|awaited| awaited.term == term);
         let awaited = awaited.unwrap_or(AwaitedVotes { term, seen: now, last_row: None });

@@ -2,8 +2,8 @@
 //! restart, which may have come between signing and sending, after the ledger has lost rows, and
 //! while they have no effect, since another program may have removed or changed their rows.
 //!
-//! A second signature about the same would be evidence against this authority, so nothing is signed
-//! here that the memory holds already.
+//! A second signature about the same matter would be evidence against this authority, so a
+//! statement that is in the memory already is not signed again.
 
 use std::time::{Duration, Instant};
 
@@ -25,7 +25,7 @@ const REFUSALS_MAX: usize = 64;
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// The suspicion of a leader as a row: signed and durable now, or as it was signed before. The
-/// ledger keeps one a term, whatever its reason.
+/// ledger keeps one suspicion for each term, for any reason.
 pub(crate) async fn suspicion(
     context: &NodeContext,
     authority: &AuthorityContext,
@@ -54,9 +54,9 @@ pub(crate) async fn suspicion(
     Ok(authority.row(RowKind::Suspect, None, 0, term, bytes))
 }
 
-/// Sends what this authority has stated and the present rounds may depend on: its vote and its
-/// suspicion in the promised term, what it accepted and cosigned above the certified blocks, and
-/// its last refusals. What the ledger still holds stays as it is.
+/// Sends the statements of this authority on which the present rounds may depend: its vote and its
+/// suspicion in the promised term, its accepts and cosignatures above the certified blocks, and its
+/// last refusals. Statements that the ledger still has stay unchanged.
 pub(crate) async fn resend(
     context: &NodeContext,
     authority: &AuthorityContext,
@@ -83,7 +83,8 @@ async fn send(
             Ok(RowOutcome::Stored) => count += 1,
             // There already, or an accept of a term that is over.
             Ok(_) => {}
-            // A ledger that was put back far: its terms come nearer again.
+            // The ledger was restored from a much older copy. It accepts the statement once its
+            // term has risen again.
             Err(error) if error.conflict().is_some() => {
                 tracing::debug!(
                     event = "statement_not_resent",
@@ -114,9 +115,9 @@ pub(crate) struct StalledStatements {
 }
 
 impl StalledStatements {
-    /// Looks from time to time which statements are open, and sends those that were open at the
-    /// last look again, if all of them are the same: a round that goes on has others each time.
-    /// Returns whether they are: rows of others may be missing too.
+    /// Checks from time to time which statements are open. If they are exactly those of the last
+    /// check, sends them again: a round that makes progress has other open statements at each
+    /// check. Returns whether they were sent again: rows of other authorities may be missing too.
     pub(crate) async fn resend(
         &mut self,
         context: &NodeContext,
@@ -146,7 +147,8 @@ impl StalledStatements {
         })
     }
 
-    /// Notes what is open now. Returns whether it was all open at the last look.
+    /// Records the open statements. Returns whether there are any, and exactly these were open at
+    /// the last check.
     fn note(&mut self, open: Vec<Digest>) -> bool {
         let is_stalled = !open.is_empty() && open == self.open;
         self.open = open;
@@ -154,7 +156,7 @@ impl StalledStatements {
     }
 }
 
-/// What is sent again.
+/// The statements to send again.
 struct Wanted {
     /// The promised term.
     term: u64,
@@ -163,7 +165,7 @@ struct Wanted {
     blocks: Vec<OpenBlocks>,
 }
 
-/// What is open above the last certified block of an election.
+/// The open blocks above the last certified block of an election.
 struct OpenBlocks {
     law_id: ElectionId,
     /// The height of the certified block.
@@ -194,8 +196,8 @@ impl Wanted {
         Self { term: promise.map_or(0, |promise| promise.term), is_elected, blocks }
     }
 
-    /// What has had no effect yet: the vote until its leader is elected, the suspicion as long as
-    /// that leader leads, and what is about blocks that are not certified.
+    /// The statements that have had no effect yet: the vote until its leader is elected, the
+    /// suspicion as long as that leader leads, and statements about blocks that are not certified.
     fn read_open(
         &self,
         memory: &AuthorityMemory,

@@ -2,12 +2,14 @@
 //!
 //! One task a node: it queries when the ledger notifies of a change, and from time to time as a
 //! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the
-//! ledger can insert such a row, and none of them blocks a round. A row counts by its signature,
-//! not by its place among others of its key; each is verified once, also when all are read again.
+//! ledger can insert such a row, and none of them blocks a round. Whether a row counts depends on
+//! its signature, not on its position among other rows of the same key; each row is verified once,
+//! also when all rows are read again.
 //!
-//! Rows are read in order. While many are to be read, the newest are read beside them, so that no
-//! flood holds up what is written after it. Positions are not trusted: after a leap of them, and
-//! while own statements have no effect, all rows are read again, for those at lower positions.
+//! Rows are read in order. While many rows are unread, the newest are read in parallel, so that a
+//! flood of rows does not delay the rows written after it. Positions are not trusted: after a leap
+//! of the positions, and while own statements have no effect, all rows are read again to find rows
+//! at lower positions.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -150,14 +152,15 @@ struct Cursor {
     resends: bool,
 }
 
-/// What became of the row that was read last.
+/// The present state of the row that was read last.
 #[derive(Debug, PartialEq, Eq)]
 enum LastRow {
     /// It is where it was.
     Stays,
     /// It was removed, or the ledger has lost it.
     Gone,
-    /// The ledger was put back: another row is there, or none was given the position yet.
+    /// The ledger was restored from an older copy: the position has another row, or no row has it
+    /// yet.
     PutBack,
 }
 
@@ -167,7 +170,7 @@ impl Cursor {
         Self { resends: true, ..Self::default() }
     }
 
-    /// Compares the last row that was read with what the ledger has at its position now.
+    /// Compares the last row that was read with the row that the ledger has at its position now.
     fn last_row(&self, read: &RowsRead) -> LastRow {
         match (self.digest, read.after) {
             _ if read.last < self.after => LastRow::PutBack,
@@ -177,17 +180,17 @@ impl Cursor {
         }
     }
 
-    /// Whether a row is further behind the last one that was read than rows are stored.
+    /// Whether the distance of a row from the last read row is larger than between two stored rows.
     fn leaps_to(&self, row: RowId) -> bool {
         self.is_complete && row.0.saturating_sub(self.after.0) > POSITION_STEP_MAX
     }
 
-    /// Passes a row that was read, with the digest of what it states.
+    /// Advances past a row that was read, with the digest of its statement.
     fn pass(&mut self, row: RowId, stated: Digest) {
         (self.after, self.digest) = (row, Some(stated));
     }
 
-    /// Passes everything up to a position: the last row there is damaged.
+    /// Advances past all rows up to a position, whose row is damaged.
     fn pass_damaged(&mut self, through: RowId) {
         if self.after < through {
             (self.after, self.digest) = (through, None);
@@ -206,7 +209,8 @@ struct RefusedRows {
 }
 
 impl RefusedRows {
-    /// The digest of all that a row is judged by: its key, and the digest of what it states.
+    /// The digest of everything on which the verification of a row depends: its key, and the digest
+    /// of its statement.
     fn digest_of(row: &RoundRow, stated: &Digest) -> Digest {
         let RoundRow { kind, authority, law_id, height, term, .. } = row;
         let law_id = law_id.as_ref().map_or("", |law_id| law_id.as_str());
@@ -233,7 +237,8 @@ impl RefusedRows {
     }
 }
 
-/// Limits what a flood of such rows writes: anyone who can write to the ledger can insert millions.
+/// Limits the log lines about a flood of such rows: anyone who can write to the ledger can insert
+/// millions.
 static ROWS_REFUSED: LogSummary = LogSummary::new();
 
 /// The longest reason of a refusal that is reported, in characters. It may quote the row.
@@ -264,13 +269,14 @@ async fn read(
     let read = context.ledger.rows_after(cursor.after, ROWS_PER_READ).await?;
     match cursor.last_row(&read) {
         LastRow::Stays => {}
-        // Rows that no round needs are removed. To read what is left again costs little, and finds
-        // what a ledger that was put back has at positions that were read before.
+        // Rows that no round needs are removed. Reading the remaining rows again costs little, and
+        // finds the rows that a ledger restored from an older copy has at positions that were read
+        // before.
         LastRow::Gone => {
             *cursor = Cursor::default();
             return Ok(Progress::More);
         }
-        // The rows begin again, and the statements on the board are still true.
+        // All rows are read again; the statements on the board are still valid.
         LastRow::PutBack => {
             tracing::error!(
                 event = "ledger_put_back",
@@ -315,8 +321,8 @@ async fn read(
     Ok(if is_empty { Progress::Idle } else { Progress::Read })
 }
 
-/// Reads the newest rows, whatever lies between them and the last one that was read. They are read
-/// in order again later.
+/// Reads the newest rows, and skips the rows between them and the last read row. They are read in
+/// order again later.
 async fn read_newest(
     context: &NodeContext,
     authority: &AuthorityContext,
@@ -388,9 +394,9 @@ pub(crate) async fn check_own_statements(context: &NodeContext) -> Result<(), En
     }
 }
 
-/// Looks whether a statement of this authority is missing from its memory: then the memory was put
-/// back, or its keys are used elsewhere, and it signs nothing more. A cosignature line does not say
-/// what it is about; an accept precedes each.
+/// Checks whether a statement of this authority is missing from its memory: then the memory was
+/// restored from an older copy, or its keys are used elsewhere, and it signs nothing more. A
+/// cosignature line does not name its block, but an accept precedes each cosignature.
 async fn check_own_statement(context: &NodeContext, authority: &AuthorityContext, row: &RoundRow) {
     let is_statement = !matches!(row.kind, RowKind::Proposal | RowKind::Cosign);
     if row.authority != authority.name.as_str() || !is_statement || authority.is_rolled_back() {
@@ -440,7 +446,7 @@ async fn check_own_statement(context: &NodeContext, authority: &AuthorityContext
     }
 }
 
-/// Verifies a row and puts it on the board. Returns what is wrong with it.
+/// Verifies a row and adds it to the board. Returns the reason if it is not valid.
 fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result<(), String> {
     let RoundRow { kind, authority: by, law_id, height, term, bytes, leaves, .. } = row;
     let name = by.parse().map_err(|error| format!("{by}: {error}"))?;
@@ -567,7 +573,7 @@ mod tests {
         refused.add(digest);
         refused.add(digest);
         assert!(refused.holds(&digest_of(&RoundRow { id: RowId(9), ..row.clone() })));
-        // Moved to the key that its bytes state, it is judged anew.
+        // Under the key that its bytes state, the row is verified again.
         for moved in [
             RoundRow { kind: RowKind::Vote, ..row.clone() },
             RoundRow { authority: "a2".into(), ..row.clone() },

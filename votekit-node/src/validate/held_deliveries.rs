@@ -2,10 +2,10 @@
 //! not know yet, and batches whose numbers are taken by rows that no node signed.
 //!
 //! Their votes were answered, so they are neither refused nor acknowledged: the ballot box keeps
-//! them, and leaves their room to the batches of other elections. They occupy no task. One is taken
-//! up again once this node can process it, and acknowledged once its batch is staged, which another
-//! node may do: the node that published it, above all (`direct_staging`). The rest is delivered
-//! again to the next process.
+//! them, and leaves their room to the batches of other elections. They occupy no task. A held
+//! delivery is processed once this node can process it. It is acknowledged once its batch is
+//! staged, possibly by another node, usually the node that published it (`direct_staging`). The
+//! other deliveries are delivered again to the next process.
 
 use std::collections::BTreeMap;
 use std::ops::Bound::{Excluded, Unbounded};
@@ -21,7 +21,7 @@ use votekit_store::{BatchName, Delivery, DeliveryTag, ValidatedBatch};
 
 use crate::context::NodeContext;
 
-/// Interval between looks at what is held.
+/// Interval between looks at the held deliveries.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How soon a batch that waits for the log is tried again.
@@ -35,11 +35,11 @@ const QUERY_INTERVAL: Duration = Duration::from_secs(1);
 const NAMES_PER_QUERY: usize = 1000;
 
 /// The most bytes of batches that are kept to be processed later. Anyone who can write to the
-/// ballot box can send batches of elections that do not exist, tens of thousands of them. One that
-/// does not fit is recorded only by its name.
+/// ballot box can send batches of elections that do not exist, tens of thousands of them. Of a
+/// batch that does not fit, only the name is recorded.
 const BYTES_MAX: usize = 64 << 20;
 
-/// A delivery of one of the two steps.
+/// A delivery of one of the two steps of processing.
 pub(crate) trait BatchDelivery {
     /// Its batch.
     fn batch(&self) -> &Batch;
@@ -73,7 +73,7 @@ pub(crate) enum Hindrance {
     /// Its election is halted on this node, as long as it runs.
     Halted,
     /// This node does not know its election: it may be behind the ledger, or connected to another
-    /// one than the rest. A node that acknowledges a batch answers for its votes.
+    /// ledger than the other nodes. A node that acknowledges a batch answers for its votes.
     Unknown,
     /// This node has not read the log to its present end: the admission of the batch's node may be
     /// there.
@@ -84,7 +84,7 @@ pub(crate) enum Hindrance {
 }
 
 impl Hindrance {
-    /// How long a batch is held at least. `NumberTaken` needs an operator.
+    /// The minimum time for which a batch is held. `NumberTaken` needs an operator.
     fn pause(self) -> Duration {
         match self {
             Self::Halted | Self::Unknown => Duration::ZERO,
@@ -94,36 +94,36 @@ impl Hindrance {
     }
 }
 
-/// What hinders this node from processing a batch of an election, as far as its memory shows.
+/// The reason why this node cannot process a batch of an election, as far as its memory shows.
 pub(crate) fn hindrance(context: &NodeContext, law_id: &ElectionId) -> Option<Hindrance> {
     if context.damaged(law_id).is_some() {
         return Some(Hindrance::Halted);
     }
-    // On a ledger of its own a node knows every election.
+    // A node that does not share its ledger knows every election.
     (context.is_shared && context.election(law_id).is_none()).then_some(Hindrance::Unknown)
 }
 
 /// A delivery that is held.
 struct Held<D> {
     name: BatchName,
-    /// It is not taken up again before this time.
+    /// It is not processed again before this time.
     retry_at: Instant,
-    /// `None` for an election that is halted as long as this node runs, and if there was no room.
+    /// `None` for an election that is halted until this node stops, and if there was no room.
     delivery: Option<D>,
 }
 
 /// The held deliveries of one step.
 pub(crate) struct HeldDeliveries<D> {
     held: BTreeMap<DeliveryTag, Held<D>>,
-    /// The bytes of their batches, as of the last look and what was added since.
+    /// The bytes of their batches at the last look, plus those of batches added since.
     bytes: usize,
     next_look: Instant,
     next_query: Instant,
-    /// The last one that the ledger was asked about.
+    /// The last delivery that was named in a query to the ledger.
     asked: Option<DeliveryTag>,
     /// Those that were acknowledged since the last look, as staged elsewhere.
     staged: Arc<Mutex<Vec<DeliveryTag>>>,
-    /// The query that is under way, if one is: it holds up no delivery.
+    /// The query in progress, if any: it delays no delivery.
     query: JoinSet<()>,
 }
 
@@ -178,8 +178,9 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         self.bytes = kept.map(|delivery| delivery.batch().as_bytes().len()).sum();
     }
 
-    /// Drops what the ballot box delivers again, and asks the ledger for what is staged by now.
-    /// Returns at most `limit` deliveries that this node can try to process.
+    /// Drops the deliveries that the ballot box will deliver again, and queries the ledger for
+    /// those that are staged by now. Returns at most `limit` deliveries that this node can try to
+    /// process.
     pub(crate) fn look(&mut self, context: &Arc<NodeContext>, limit: usize) -> Vec<D> {
         let now = Instant::now();
         self.next_look = now + LOOK_INTERVAL;
@@ -189,7 +190,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         self.held.retain(|tag, _| context.ballot_box.hold(*tag));
         let ready = self.take_ready(limit, now, |law_id| hindrance(context, law_id).is_none());
         self.count_bytes();
-        // A query that panicked is repeated like one that failed.
+        // A query that panicked is repeated, as a failed query is.
         while self.query.try_join_next().is_some() {}
         if now >= self.next_query && self.query.is_empty() && !self.held.is_empty() {
             self.next_query = now + QUERY_INTERVAL;
@@ -215,7 +216,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         ready.iter().filter_map(|tag| self.held.remove(tag)?.delivery).collect()
     }
 
-    /// The next names to ask for, in turn.
+    /// The names for the next query, in the order of the deliveries.
     fn next_names(&mut self) -> Vec<(DeliveryTag, BatchName)> {
         let after = self.asked.map_or(Unbounded, Excluded);
         let later = self.held.range((after, Unbounded)).map(|(tag, held)| (*tag, &held.name));
@@ -227,7 +228,8 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
     }
 }
 
-/// Acknowledges deliveries whose batches are staged. What fails is tried again at the next turn.
+/// Acknowledges deliveries whose batches are staged. A failed acknowledgement is retried by a later
+/// query.
 async fn acknowledge_staged(
     context: &NodeContext,
     names: Vec<(DeliveryTag, BatchName)>,
@@ -252,7 +254,7 @@ async fn acknowledge_staged(
     }
 }
 
-/// Limits the lines about held deliveries: there may be one a batch.
+/// Limits the log lines about held deliveries: there may be one for each batch.
 static HALTED: LogSummary = LogSummary::new();
 static UNKNOWN: LogSummary = LogSummary::new();
 static NUMBER_TAKEN: LogSummary = LogSummary::new();

@@ -3,7 +3,7 @@
 //!
 //! Hints serve the voter, the throttle and the reviewers. A forged batch is not forwarded. While
 //! the registry is unavailable or damaged, batches are forwarded without hints: the log decides all
-//! the same. A batch that this node cannot verify now is held, and holds up no other election.
+//! the same. A batch that this node cannot verify now is held, and delays no other election.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,8 +22,8 @@ use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
 /// Batches validated concurrently: each waits for the registry, then for the ballot box.
 const IN_FLIGHT_MAX: usize = 32;
 
-/// How long a batch waits for this node to read the log, before it is held and leaves its place to
-/// another one.
+/// How long a batch waits for this node to read the log before it is held, so that another batch
+/// can be processed.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A delivery that could not be processed, and why.
@@ -92,7 +92,7 @@ async fn validate(context: &NodeContext, delivery: Delivery) -> Result<Hindered,
     Ok(None)
 }
 
-/// What became of the verification of a batch.
+/// The result of the verification of a batch.
 pub(crate) enum Checked {
     /// It is of an admitted node, for this election.
     Verified(Arc<ElectionHandle>),
@@ -138,7 +138,7 @@ fn check_now(context: &NodeContext, batch: &Arc<Batch>) -> Checked {
 }
 
 /// Waits until this node has read the log of an election up to its present head. Returns whether it
-/// has: it reads no more of one that is halted, and waits for one that the ledger has lost.
+/// has: it reads no more of a halted log, and waits for a log that the ledger has lost.
 async fn catch_up(context: &NodeContext, election: &ElectionHandle) -> Result<bool, EngineError> {
     if election.halted().is_some() {
         return Ok(false);
