@@ -119,7 +119,7 @@ pub enum CallRule {
     /// A file on the node's machine can be read.
     #[error("cannot read the file: {reason}")]
     FileUnread {
-        /// What hinders it.
+        /// The reason.
         reason: String,
     },
     /// A key file is whole.
@@ -142,10 +142,10 @@ pub enum CallRule {
     },
 }
 
-/// What is wrong with an address in a list of members.
+/// The fault of an address in a list of members.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberFault {
-    /// Its place in the list, from 0.
+    /// Its index in the list, from 0.
     pub place: usize,
     /// The rule that it breaks.
     pub rule: MemberRule,
@@ -155,13 +155,13 @@ impl MemberFault {
     /// The name of the list in a call.
     pub const LIST: &'static str = "eligible_voters";
 
-    /// The name of the address in a call: the list with the place.
+    /// The name of the address in a call: the list with the index.
     #[must_use]
     pub fn field(&self) -> String {
         format!("{}[{}]", Self::LIST, self.place)
     }
 
-    /// The place of an address with this name.
+    /// The index of the address with this name.
     #[must_use]
     pub fn place_of(field: &str) -> Option<usize> {
         field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
@@ -184,7 +184,7 @@ pub enum MemberRule {
     /// It is in the list once.
     #[error("same address as {}[{first}]", MemberFault::LIST)]
     Repeated {
-        /// The place of the first one.
+        /// The index of the first occurrence.
         first: usize,
     },
     /// It is not an official's.

@@ -1,5 +1,5 @@
-//! What the tasks of a node share: engines, state, the latest observations. And the consequences of
-//! a failed task.
+//! The data that the tasks of a node share: engines, state, the latest observations. Also the
+//! consequences of a failed task.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -61,7 +61,7 @@ pub(crate) struct NodeContext {
     pub(crate) drafting: Mutex<DraftTasks>,
     /// Whether other processes use the same engines.
     pub(crate) is_shared: bool,
-    /// Held while an election is created, or taken up.
+    /// Locked while an election is created or loaded.
     pub(crate) creating: tokio::sync::Mutex<()>,
     /// Held while a roll is loaded: one at a time.
     pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
@@ -127,8 +127,8 @@ impl NodeContext {
         self.decides() || self.has(Role::Query) || self.has(Role::Ingest)
     }
 
-    /// Whether this node needs the peppers of rolls. One of several authorities does only if it
-    /// takes votes too.
+    /// Whether this node needs the peppers of rolls. One of several authorities needs them only if
+    /// it accepts votes too.
     pub(crate) fn pepper_need(&self) -> PepperNeed {
         match self.authorities.is_none() || self.has(Role::Ingest) {
             true => PepperNeed::Required,
@@ -226,8 +226,8 @@ impl NodeContext {
         self.elections().iter().any(is_halted) || !self.damaged_elections().is_empty()
     }
 
-    /// Leaves the lead to the other authorities: this one can propose no block of an election, and
-    /// would hold up its votes as long as it leads.
+    /// Leaves the lead to the other authorities: this authority can propose no block of an
+    /// election, and would delay its votes as long as it leads.
     fn leave_lead(&self, reason: &str, law_id: &ElectionId) {
         if self.authority.is_none() {
             return;

@@ -34,9 +34,9 @@ pub(crate) struct LeaderLease {
 }
 
 impl LeaderLease {
-    /// A lease that is not held. `holder` differs at each start of a node, so that a restarted node
-    /// is not taken for its predecessor. `times` are the length of the lease and the interval of
-    /// its renewals.
+    /// A lease that this node does not have. `holder` differs at each start of a node, so that a
+    /// restarted node is not taken for its predecessor. `times` are the length of the lease and the
+    /// interval of its renewals.
     pub(crate) fn new(
         holder: String,
         name: KeyName,
@@ -59,8 +59,8 @@ impl LeaderLease {
         }
     }
 
-    /// The holder of a node that is the only authority, or one of several processes of it. `life`
-    /// is a random number of this process.
+    /// The holder name of a node that is the only authority, or of one of several processes of this
+    /// authority. `life` is a random number of this process.
     pub(crate) fn holder_of(name: &str, life: [u8; 4]) -> String {
         let mut holder = format!("{name}/");
         for byte in life {
@@ -74,7 +74,7 @@ impl LeaderLease {
         self.lock().term(monotonic())
     }
 
-    /// The term in which this node holds the lease and waits for the votes of a quorum.
+    /// The term in which this node has the lease and waits for the votes of a quorum.
     pub(crate) fn candidate_term(&self) -> Option<u64> {
         self.lock().candidate_term()
     }
@@ -89,9 +89,9 @@ impl LeaderLease {
         self.lock().other_leader().map(str::to_owned)
     }
 
-    /// How long until the next request is due: while another node leads, until its lease can have
-    /// run out. A request before that shows nothing new, unless the lease was given back, or is
-    /// passed over.
+    /// The time until the next request is due: while another node leads, the time after which its
+    /// lease can have expired. A request before that returns nothing new, unless the lease was
+    /// released or is passed over.
     pub(crate) fn until_next_request(&self) -> Duration {
         let machine = self.lock();
         let due = machine.next_request().0.saturating_sub(monotonic().0);
@@ -103,7 +103,7 @@ impl LeaderLease {
         other_until.map_or(due, |until| due.max(until.saturating_duration_since(Instant::now())))
     }
 
-    /// Records how long the lease of another holder lasts, if one has it.
+    /// Records the remaining time of the lease of another holder, if another holder has it.
     pub(crate) fn note_other_lease(&self, remaining: Option<Duration>) {
         *self.other_until.lock() = remaining.map(|remaining| Instant::now() + remaining);
     }
@@ -125,7 +125,7 @@ impl LeaderLease {
         self.lock().record_promise(promise);
     }
 
-    /// Stops leading at once. The lease is released by the task that holds it.
+    /// Stops leading at once. The task that renews the lease releases it.
     pub(crate) fn step_down(&self) {
         self.stop_leading(Event::StepDown);
     }

@@ -205,7 +205,7 @@ impl Node {
     async fn read_back_elections(&self) -> Result<(), NodeError> {
         let mut law_ids = self.context.ledger.elections().await?;
         if let Some(authority) = &self.context.authority {
-            // A ledger that was put back may lack whole elections.
+            // A ledger that was restored from an older copy may lack whole elections.
             let mut lost = authority.certified_elections();
             lost.retain(|law_id| !law_ids.contains(law_id));
             law_ids.extend(lost);
@@ -227,8 +227,9 @@ impl Node {
         Ok(())
     }
 
-    /// Whether the ledger was put back to before an election, and this authority lacks a part of
-    /// its log too: another one restores it, and it is taken up then.
+    /// Whether the ledger was restored from a copy that is older than an election, and this
+    /// authority lacks a part of its log too: another authority restores the log, and this one
+    /// loads the election then.
     async fn is_lost(&self, law_id: &ElectionId) -> bool {
         self.context.authority.is_some()
             && matches!(self.context.ledger.head(law_id).await, Ok(None))
@@ -289,7 +290,7 @@ impl Node {
     }
 
     /// Watches all logs of a shared ledger with one query, after each change and from time to time:
-    /// wakes the tasks of logs that moved, and takes up elections that other nodes created.
+    /// wakes the tasks of logs that have grown, and loads elections that other nodes created.
     async fn watch_logs(&self) {
         let ledger = &self.context.ledger;
         let mut changes = ledger.changes();
@@ -328,7 +329,7 @@ impl Node {
         let is_at_rest = |election: &Arc<ElectionHandle>| {
             let committed = election.committed();
             let takes_batches = matches!(committed.state(), State::Open | State::Closing);
-            // While a batch waits in staging, the next one is not announced.
+            // While a batch waits in staging, the next batch is not announced.
             let has_unsealed = election.position().staged > committed.sealed_through;
             election.unsealed.is_empty() && !(takes_batches && has_unsealed)
         };

@@ -3,8 +3,8 @@
 //!
 //! With a snapshot only the blocks and the evidence after it are read. A damaged snapshot is
 //! reported, and the log is read from its first leaf. An intact snapshot that does not belong to
-//! this log proves that the ledger was put back: continuing would fork the log, so the node does
-//! not start.
+//! this log proves that the ledger was restored from an older copy: continuing would fork the log,
+//! so the node does not start.
 
 pub(crate) mod damaged_log;
 pub(crate) mod document_copies;
@@ -110,7 +110,7 @@ pub(crate) async fn read_back(
         milliseconds = began.elapsed().as_millis(),
         "election recovered from the ledger"
     );
-    // A followed log has no snapshots: they hold what only a deciding node has.
+    // A followed log has no snapshots: they contain data that only a deciding node has.
     let snapshot_leaves = if decides { context.config.snapshot_leaves } else { 0 };
     let snapshots = Snapshots::new(context.folder.snapshot_path(law_id), snapshot_leaves, written);
     let committed = Committed::new(&log, node, head.checkpoint, head.sealed_through);
@@ -141,7 +141,8 @@ pub(crate) async fn read_back(
     ))
 }
 
-/// The head of an election, once the ledger has what this authority knows to be certified.
+/// The head of an election, after the blocks that this authority knows to be certified were
+/// appended to the ledger, if it lacks them.
 async fn head_put_back(
     context: &NodeContext,
     law_id: &ElectionId,
@@ -150,8 +151,8 @@ async fn head_put_back(
     let Some(authority) = &context.authority else { return Ok(head) };
     match put_back(context, authority, law_id, head.as_ref()).await {
         Ok(PutBack::NotNeeded) => Ok(head),
-        // An authority that has the blocks that are still missing appends them, and this one then
-        // follows.
+        // Another authority that has the blocks that are still missing appends them, and this
+        // authority then follows.
         Ok(PutBack::Restored | PutBack::Waits) => Ok(context.ledger.head(law_id).await?),
         Err(ElectionFault::Engine(error)) => Err(error.into()),
         Err(_) => {
@@ -162,8 +163,8 @@ async fn head_put_back(
 
 /// Restores a registry in memory from a log.
 ///
-/// Several nodes of one process share such a registry: the first of them that holds the roll
-/// restores it, and a later one must not drop the marks that were made since.
+/// Several nodes of one process share such a registry: the first node that has the roll restores
+/// the registry, and a later node must not drop the marks that were made since.
 async fn restore_registry(
     context: &NodeContext,
     law_id: &ElectionId,
@@ -244,8 +245,9 @@ impl StoredLog<'_> {
             Ok(None) => false,
             Ok(Some(Restored { log, sealed_through, written })) => {
                 match self.read_on(Some(log), sealed_through).await {
-                    // In a ledger that was put back, positions in staging begin anew: batches that
-                    // were sealed after the snapshot may be staged before its position.
+                    // In a ledger that was restored from an older copy, positions in staging are
+                    // assigned again: batches that were sealed after the snapshot may be staged
+                    // before its position.
                     Ok(read)
                         if sealed_through > StagingId(0)
                             && read.log.evidence_missing()
@@ -421,7 +423,7 @@ async fn reissue(
     }
 }
 
-/// Whether the log has decided a batch, or another one with its number.
+/// Whether the log has decided a batch, or another batch with its number.
 pub(crate) fn is_decided(log: &ElectionLog, number: &BatchNumber) -> bool {
     number.sequence <= log.decisions().epochs().progress(number.node, number.epoch).through
 }
@@ -497,8 +499,8 @@ pub(crate) async fn add_to_registry(
     }
 }
 
-/// Limit on evidence held before a block asks for it: batches lie in staging nearly in the order of
-/// the log.
+/// The maximum bytes of evidence kept before a block needs it: the order of batches in staging is
+/// nearly that of the log.
 const EVIDENCE_BYTES_MAX: usize = 256 << 20;
 
 /// Batches read from the ledger in step with the blocks.
@@ -517,7 +519,7 @@ impl EvidenceReader {
     }
 
     /// Reads on until every batch of the block is available, the evidence ends, or the limit is
-    /// reached. Batches already decided are not kept: no later block asks for them.
+    /// reached. Batches already decided are not kept: no later block needs them.
     pub(crate) async fn read_for(
         &mut self,
         ledger: &dyn Ledger,

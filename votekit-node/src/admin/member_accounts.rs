@@ -16,7 +16,7 @@ use crate::call_rule::{CallRule, MemberFault, MemberRule};
 use crate::error::{AdminError, NodeError};
 use crate::node::Node;
 
-/// The most members that one call may name: larger associations draw credentials offline.
+/// The most members that one call may name: larger associations generate credentials offline.
 const MEMBERS_MAX: usize = 2_000;
 
 /// Attempts to invite the members while other calls change their accounts.
@@ -81,7 +81,7 @@ impl Node {
         Ok(CreatedWithMembers { created, invitations })
     }
 
-    /// Checks the e-mail addresses of members by themselves, whatever accounts there are.
+    /// Checks the e-mail addresses of members without looking at the accounts.
     ///
     /// # Errors
     /// [`AdminError::Members`] with every address that is wrong; [`AdminError::Field`] for too few
@@ -95,7 +95,7 @@ impl Node {
         for _ in 0..ATTEMPTS_MAX {
             let known = known_members(accounts, emails).await?;
             match invite(accounts, emails, known, self.now().seconds()).await {
-                // Another call has made or changed one of the accounts meanwhile.
+                // Another call has created or changed one of the accounts in the meantime.
                 Err(AdminError::Engine(EngineError::Conflict(
                     Conflict::AccountExists | Conflict::AccountChanged,
                 ))) => {}
@@ -113,7 +113,7 @@ struct Members {
     invitations: Vec<MemberInvitation>,
 }
 
-/// The addresses, parsed. Each wrong one is named by its place in the list.
+/// The addresses, parsed. Each invalid address is named by its index in the list.
 fn addresses(texts: &[String]) -> Result<Vec<EmailAddress>, AdminError> {
     if texts.is_empty() || texts.len() > MEMBERS_MAX {
         let rule = CallRule::AddressCount { most: MEMBERS_MAX };
@@ -140,8 +140,8 @@ fn addresses(texts: &[String]) -> Result<Vec<EmailAddress>, AdminError> {
     if faults.is_empty() { Ok(emails) } else { Err(AdminError::Members { faults }) }
 }
 
-/// The accounts that exist already. Those of officials, and disabled ones, are refused, each by its
-/// place in the list.
+/// The accounts that exist already. Accounts of officials and disabled accounts are refused, each
+/// by its index in the list.
 async fn known_members(
     accounts: &dyn Accounts,
     emails: &[EmailAddress],
@@ -163,8 +163,8 @@ async fn known_members(
     if faults.is_empty() { Ok(known) } else { Err(AdminError::Members { faults }) }
 }
 
-/// Makes the accounts that are missing, all of them or none, and draws a link for each member who
-/// has not chosen a password yet.
+/// Creates the missing accounts, all of them or none, and generates a link for each member who has
+/// not chosen a password yet.
 async fn invite(
     accounts: &dyn Accounts,
     emails: &[EmailAddress],

@@ -1,18 +1,18 @@
 //! Copies of the documents that are only in the ledger, in the memory of this authority: the keys
 //! of elections as they are encrypted to each recipient, and the records of nodes.
 //!
-//! What a ledger lacks that was restored from an older copy is put back; what it holds is never
-//! replaced. Once a draft is certified its keys do not change, so the first copy is the true one.
-//! The record of a node changes once, when the node is retired. Retirement is final: where a copy
-//! says that a node was retired and the ledger does not, the ledger is older and the copy counts.
-//! After a purge no copy of keys stays.
+//! If the ledger was restored from an older copy, the documents that it lacks are stored again;
+//! documents that it has are never replaced. Once a draft is certified its keys do not change, so
+//! the first copy is the true copy. The record of a node changes once, when the node is retired.
+//! Retirement is final: if a copy says that a node was retired and the ledger does not, the ledger
+//! is older and the copy counts. After a purge no copy of keys remains.
 //!
 //! Only records that are signed in the ledger are copied. The authority that restores one signs it:
 //! the authority that signed it before may have new keys since.
 //!
-//! Ledger and copies are compared at the start, after the ledger was found put back, and when an
-//! election or the record of a node is new; and once a minute, in two queries for all elections,
-//! for what no event announced.
+//! Ledger and copies are compared at the start, after the ledger was found restored from an older
+//! copy, and when an election or the record of a node is new. They are also compared once a minute,
+//! in two queries for all elections, to find changes that no event announced.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,7 +42,7 @@ const EVENT_DELAY: Duration = Duration::from_secs(1);
 /// An election and the public key of a recipient.
 type KeyOwner = (ElectionId, [u8; 32]);
 
-/// Keeps copies, and puts lost documents back, as long as the node runs.
+/// Keeps copies, and stores lost documents again, as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
     let mut put_backs = authority.put_back_changes();
     let mut records = authority.record_changes();
@@ -77,8 +77,8 @@ fn pause_after(is_complete: bool) -> Duration {
     if is_complete { COMPARE_INTERVAL } else { RETRY_INTERVAL }
 }
 
-/// Keeps copies of what is new in the ledger, and puts back what it lacks. Returns whether no
-/// election was left out.
+/// Keeps copies of new documents of the ledger, and stores the documents again that it lacks.
+/// Returns whether no election was left out.
 async fn compare(
     context: &NodeContext,
     authority: &AuthorityContext,
@@ -104,7 +104,8 @@ async fn compare_records(
 ) -> Result<Vec<Admission>, ElectionFault> {
     let ledger = &context.ledger;
     let stored = until_definite("read_documents", || ledger.node_records()).await?;
-    // Statuses of authorities are of the moment, and anything may have been written with them.
+    // Statuses of authorities are not documents to copy, and anything may have been written beside
+    // them.
     let mut stored = Admission::all_in_ledger(&stored, Some(&authority.set));
     let kept = Admission::all_kept(&authority.durable(|memory| memory.node_records()).await?);
     let new = stored.iter().filter(|known| is_to_be_kept(known, &kept));
@@ -134,7 +135,7 @@ fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
     }
 }
 
-/// Whether the ledger has lost a record that the memory has kept, or that its node was retired.
+/// Whether the ledger has lost a record that the memory has kept, or the retirement of its node.
 fn is_lost(kept: &Admission, stored: &[Admission]) -> bool {
     match stored.iter().find(|known| known.record.name == kept.record.name) {
         Some(known) => kept.is_retired && !known.is_retired && known.record == kept.record,
@@ -173,7 +174,7 @@ struct KeyComparison<'a> {
     context: &'a NodeContext,
     authority: &'a AuthorityContext,
     recipients: Vec<[u8; 32]>,
-    /// The keys that the ledger holds.
+    /// The recipients of keys that the ledger has.
     stored: BTreeSet<KeyOwner>,
 }
 
@@ -184,7 +185,7 @@ impl KeyComparison<'_> {
         let kept = read_copies(self.authority, law_id).await?;
         let is_purged = election.log().is_purged();
         if is_purged {
-            // A copy that was kept, or put back, while another authority purged.
+            // A copy that was kept, or stored again, while another authority purged the keys.
             if !kept.is_empty() {
                 purge_everywhere(self.context, self.authority, law_id).await?;
             }
@@ -289,7 +290,8 @@ mod tests {
     fn admissions_are_copied_and_a_retirement_is_final() {
         let (admitted, retired) = (admission("n", 1, false), admission("n", 1, true));
         let (other, stranger) = (admission("m", 2, true), admission("n", 3, false));
-        // What the ledger holds, what the memory holds; whether it is copied, or put back.
+        // The records in the ledger and in the memory; whether the record is copied, or stored
+        // again.
         for (stored, kept, is_copied, is_put_back) in [
             (&admitted, &admitted, false, false),
             (&retired, &retired, false, false),

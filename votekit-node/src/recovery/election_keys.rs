@@ -46,8 +46,8 @@ pub(crate) async fn share(
 }
 
 /// The ingest nodes that operators admitted by their records, including those that they retired.
-/// With several authorities, one of them has signed each; a retirement that this authority has kept
-/// counts even if the ledger shows an earlier record.
+/// With several authorities, each record is signed by an authority; a retirement that this
+/// authority has kept counts even if the ledger shows an earlier record.
 pub(crate) async fn admissions(context: &NodeContext) -> Result<Vec<Admission>, ElectionFault> {
     let stored = context.ledger.node_records().await?;
     let stored = Admission::all_in_ledger(&stored, context.authorities.as_deref());
@@ -132,8 +132,8 @@ pub(crate) async fn obtain(context: &NodeContext, law_id: &ElectionId) -> Result
     Ok(())
 }
 
-/// How this node hashes credentials under a manifest. `None` where it never does: an authority that
-/// takes no votes holds no pepper.
+/// How this node hashes credentials under a manifest. `None` if it never does: an authority that
+/// accepts no votes has no pepper.
 pub(crate) async fn hasher(
     context: &NodeContext,
     manifest: &Digest,

@@ -1,8 +1,8 @@
 //! A follower's part in the rounds of an election: makes the proposed block itself, compares the
 //! bytes, and accepts, cosigns and appends it.
 //!
-//! An authority never cosigns what it merely read: the block is made from its own batches, rolls
-//! and keys. A block that differs is refused with its first differing leaf.
+//! An authority never cosigns a block that it merely read: it makes the block itself from its own
+//! batches, rolls and keys. A block that differs is refused with its first differing leaf.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -110,7 +110,8 @@ impl Sealer {
         }
     }
 
-    /// Accepts the block made, once the guards of events allow it. Returns whether it may go on.
+    /// Accepts the block made, once the guards of events allow it. Returns whether the round may
+    /// continue.
     async fn accept_made(
         &mut self,
         round: &Round,
@@ -303,8 +304,8 @@ impl Sealer {
         Ok(true)
     }
 
-    /// Reports a block of the log whose decisions are those made here, and that a guard forbids: a
-    /// quorum has judged its events or its time otherwise.
+    /// Reports a block of the log that a guard forbids although its decisions equal those made
+    /// here: a quorum has decided otherwise about its events or its time.
     fn report_despite_guard(&self, block: &RoundBlock, rule: &str) {
         metrics::applied_despite_guard();
         tracing::error!(
@@ -365,7 +366,7 @@ impl Sealer {
         Ok(())
     }
 
-    /// Refuses a proposal by a rule of the rounds that its leader breaks, whatever its block holds.
+    /// Refuses a proposal whose leader violates a rule of the rounds, without regard to its block.
     async fn refuse_leader(
         &mut self,
         authority: &Arc<AuthorityContext>,

@@ -26,14 +26,15 @@ use crate::ingest::intake::CLOCK_MARGIN;
 use crate::seal::endorse::is_lost;
 use crate::seal::sealer::Sealer;
 
-/// How long a close waits for other nodes to end their epochs before it returns what it waits for.
+/// How long a close waits for other nodes to end their epochs before it returns the unmet
+/// condition.
 const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long the ledger may take to store the closing. A ledger that was unavailable for longer
 /// refuses the closing, and the official closes again.
 const RECORDING: Duration = Duration::from_secs(2);
 
-/// The pause between two reads of what is in flight.
+/// The pause between two such reads.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// Limits the lines about epochs that do not count: each look finds them again.
@@ -41,7 +42,7 @@ static EPOCHS_PASSED_OVER: LogSummary = LogSummary::new();
 
 impl Sealer {
     /// Closes the election, or resumes an earlier close where it stopped: records the closing,
-    /// publishes what was taken, seals everything, reconciles, opens the totals.
+    /// publishes the accepted votes, seals everything, reconciles, opens the totals.
     pub(crate) async fn close(&mut self, reason: Option<String>) -> Result<(), AdminError> {
         let (close, first) = match self.state() {
             State::Open => Close::begin(self.close_rules(), monotonic()),
@@ -51,8 +52,8 @@ impl Sealer {
         self.drive(close, first, reason).await
     }
 
-    /// Resumes a close that was begun. What it still waits for is returned only by an explicit
-    /// close.
+    /// Resumes a close that was begun. Only an explicit close returns the condition for which it
+    /// still waits.
     pub(crate) async fn resume_close(&mut self) -> Result<(), ElectionFault> {
         let (close, first) = Close::resume(self.close_rules(), monotonic());
         match self.drive(close, first, None).await {
@@ -89,7 +90,7 @@ impl Sealer {
 
     fn close_rules(&self) -> close::Rules {
         close::Rules {
-            // An authority takes no votes, whatever its name: ingest nodes do.
+            // An authority accepts no votes, even without a name: ingest nodes do.
             has_other_nodes: self.context.config.name.is_some()
                 || self.context.authorities.is_some(),
             lease_length: LEASE_LENGTH,
@@ -133,7 +134,8 @@ impl Sealer {
         }
     }
 
-    /// Reads what is in flight. Changes nothing but what sealing changes anyway.
+    /// Reads the leases, the ballot box, staging or the epochs, as the command requires. Changes
+    /// nothing except by sealing.
     async fn read_in_flight(&mut self, command: &Command) -> Result<Event, ElectionFault> {
         Ok(match command {
             Command::ReadLeases if !self.context.is_shared => Event::Leases(Vec::new()),
@@ -237,16 +239,17 @@ impl Sealer {
             true => Some(self.context.ledger.clock().await?),
             false => None,
         };
-        // Own and ledger's clock are read in this order: what lies between them delays the
-        // closing, and never brings it forward.
+        // The own clock is read before the ledger's clock: the time between the two reads delays
+        // the closing, and never makes it earlier.
         let own = self.context.now();
         let log_time = self.election.committed().results.updated_at;
         Ok(Clocks { own, ledger, latest_stamp: self.election.latest_stamp(), log_time })
     }
 
-    /// How far each epoch has come, for a leader that ends some of them: it leaves out no batch
-    /// that it has seen staged, as the others refuse it when they have. The ledger may have been
-    /// put back, and this authority started again since.
+    /// The progress of each epoch, for a leader that ends some of them. It must include every batch
+    /// that it has seen staged, because authorities that have seen the batch refuse a lower end.
+    /// The ledger may have been restored from an older copy, and this authority may have been
+    /// restarted since.
     async fn own_epoch_progress(&self) -> Result<Vec<EpochProgress>, ElectionFault> {
         let Some(authority) = self.context.authority.clone() else {
             return Ok(self.epoch_progress(&[]).await?);
@@ -273,9 +276,9 @@ impl Sealer {
         Ok(progress)
     }
 
-    /// How far each epoch has come: those that the ledger has given out, if they count, those that
-    /// the log has open, those of which this authority has seen a batch, and at the close those
-    /// that are missing.
+    /// The progress of each epoch: epochs that the ledger has allocated, if they count; epochs that
+    /// are open in the log; epochs of which this authority has seen a batch; and, at the close,
+    /// epochs that are missing.
     pub(crate) async fn epoch_progress(
         &self,
         seen: &[(NodeId, Epoch)],

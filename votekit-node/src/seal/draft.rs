@@ -96,7 +96,7 @@ async fn take_part(
                 .find(|row| Some(&row.proposal.leadership) == promise.as_ref() && row.has_block())
         });
         if promised.is_none() {
-            // Another leadership was promised since: its drafts need the place.
+            // Another leadership was promised since: its drafts need this task.
             return Ok(());
         }
         // The leader takes part where it proposes.

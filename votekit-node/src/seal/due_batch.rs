@@ -10,8 +10,8 @@ use votekit_core::id::BatchNumber;
 const LEFT_OUT_MAX: Duration = Duration::from_secs(10);
 
 /// How long the round about a block of one leadership may be open. A leader that finds no quorum
-/// steps down after half of this time. One that lies need not, and its block may be such that the
-/// others wait for an input: a batch that does not exist, a minute of another clock.
+/// steps down after half of this time. A lying leader may not, and its block may make the others
+/// wait for an input: a batch that does not exist, a minute of another clock.
 const ROUND_OPEN_MAX: Duration = Duration::from_secs(30);
 
 /// What this authority has seen of its leader.
@@ -73,7 +73,7 @@ impl LeaderWatch {
         height: u64,
     ) -> Option<SuspectReason> {
         self.round = None;
-        // Without a batch that is due, nothing is noted: the next one has all the time.
+        // If no batch is due, nothing is recorded: the next batch gets the full time.
         let known = self.due.take();
         let number = number.filter(|_| self.suspected < leadership.term)?;
         let known = known.filter(|due| due.number == number && due.leadership == leadership);

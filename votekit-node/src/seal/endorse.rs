@@ -41,7 +41,7 @@ pub(crate) struct ProposedBlock {
 pub(crate) enum Endorsement {
     /// It is in the log, with the signatures that the policy requires.
     Certified(Head),
-    /// Another block took its place: drop the proposal and follow the log.
+    /// Another block was appended at its height: drop the proposal and follow the log.
     Superseded {
         /// The present head of the log.
         by: Head,
@@ -60,8 +60,9 @@ pub(crate) trait Endorse: Send + Sync {
     ///
     /// # Errors
     /// [`ElectionFault`] when the block cannot be signed, breaks a rule of the ledger, came too
-    /// late ([`Conflict::Late`]), or seals batches of a ledger that was put back
-    /// ([`Conflict::NotStaged`]). An unknown outcome is retried until it is known.
+    /// late ([`Conflict::Late`]), or seals batches that the ledger has lost since, because it was
+    /// restored from an older copy ([`Conflict::NotStaged`]). A call with an unknown outcome is
+    /// retried until the outcome is known.
     async fn endorse(&self, proposed: ProposedBlock) -> Result<Endorsement, ElectionFault>;
 }
 
@@ -143,8 +144,8 @@ pub(crate) fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
     }
 }
 
-/// Whether the ledger refused a proposal permanently: another block took its place, it came too
-/// late, or it was made before the ledger was put back.
+/// Whether the ledger refused a proposal permanently: another block was appended at its height, it
+/// came too late, or it was made before the ledger was restored from an older copy.
 pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
     is_overtaken(conflict)
         || matches!(conflict, Some(Conflict::Late { .. } | Conflict::NotStaged { .. }))

@@ -1,8 +1,9 @@
-//! The facts by which an authority judges the events of a proposed block, and the verdict.
+//! The facts by which an authority checks the events of a proposed block, and the result of the
+//! check.
 //!
-//! The guards of votekit-authority only compare. What they compare is gathered here: clock and
-//! keys for every block; rolls, leases, epochs and the own memory only for a block with an event
-//! that needs them, so that a block of votes costs no query.
+//! The guards of votekit-authority only compare. This module gathers the facts that they compare:
+//! clock and keys for every block; rolls, leases, epochs and the own memory only for a block with
+//! an event that needs them, so that a block of votes costs no query.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,10 +36,11 @@ use crate::seal::sealer::Sealer;
 /// How long a block waits for the ballot box to settle before it is looked at again.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The beginnings of the leaves of votes: no event is among them, and a block holds thousands.
+/// The first bytes of the leaves of votes. Such leaves are not events, and a block contains
+/// thousands of them.
 const VOTES: [&[u8]; 3] = [br#"{"leaf":"entry""#, br#"{"leaf":"replay""#, br#"{"leaf":"batch""#];
 
-/// What the events of a block need to be judged.
+/// The facts that the check of a block's events needs.
 #[derive(Debug, Default)]
 struct Needs {
     manifests: Vec<Digest>,
@@ -81,7 +83,7 @@ impl Needs {
     }
 }
 
-/// What was read for the events of one block.
+/// The facts that were read for the events of one block.
 #[derive(Debug, Default)]
 struct Gathered {
     rolls: Vec<RollFacts>,
@@ -163,7 +165,8 @@ impl Sealer {
         }
         if needs.needs_epochs() {
             let law_id = self.election.law_id().clone();
-            // Without its own marks an authority does not judge: no epochs, so it waits.
+            // Without its own marks an authority does not decide: it reads no epochs, so the guards
+            // wait.
             let Ok(observed) = authority.durable(move |memory| memory.observed(&law_id)).await
             else {
                 return gathered;
@@ -312,8 +315,8 @@ fn same_bytes(rows: Option<HeightRows>, digest: &Digest) -> Vec<BlockProposal> {
     rows.map(|row| row.proposal).filter(|proposal| proposal.digest == *digest).collect()
 }
 
-/// Judges a closing that a new leader carries on by the time at which it was first proposed: by
-/// now it lies in the past, and no other block may take its place.
+/// Checks a closing that a new leader proposes again against the time at which it was first
+/// proposed: the closing time is in the past now, and no other block may replace this block.
 fn check_again_at_first(
     leaves: &[u8],
     facts: &Facts<'_>,

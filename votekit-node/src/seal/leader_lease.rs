@@ -21,8 +21,8 @@ use crate::error::ElectionFault;
 use crate::leader::LeaderLease;
 use crate::seal::own_statements::suspicion;
 
-/// The length of the lease, and so the wait for a leader that is gone. With 1.5 seconds a new
-/// leader has its votes and seals within three.
+/// The length of the lease, which is also the wait after a leader has failed. With 1.5 seconds, a
+/// new leader has its votes and seals within three seconds.
 const LENGTH: Duration = Duration::from_millis(1500);
 
 /// How often the lease is renewed or requested.
@@ -92,8 +92,8 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
         tokio::select! {
             () = tokio::time::sleep(lease.until_next_request()) => {}
             () = lease.wake.notified() => {}
-            // The lease of another node may have been given back, or a term may have begun: it is
-            // not waited for any more.
+            // Another node may have released its lease, or a term may have begun: then the wait for
+            // that lease ends.
             Ok(logs) = changed => {
                 seen = logs;
                 lease.note_other_lease(None);
@@ -170,7 +170,7 @@ async fn count_suspicions(
     }
 }
 
-/// Passes an event to the state machine, and executes what it commands.
+/// Passes an event to the state machine, and executes the commands that it returns.
 async fn take_step(context: &NodeContext, event: Event) {
     for command in context.leader_lease.step(event) {
         Box::pin(execute(context, command)).await;
@@ -222,8 +222,8 @@ async fn execute(context: &NodeContext, command: Command) {
     }
 }
 
-/// How long the lease of another node lasts, if one has it; of one that lies it may be any time,
-/// and is asked for as if it were of the usual length.
+/// The remaining time of the lease of another node, if another node has it. A lying authority can
+/// state any time, so the result is at most the usual length.
 fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
     match answer {
         Leadership::Leading { .. } => None,
@@ -231,7 +231,8 @@ fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
     }
 }
 
-/// Asks the ledger for the lease, in place of the holder of a term that is passed over, if any.
+/// Requests the lease from the ledger, and replaces the holder of a term that is passed over, if
+/// any.
 async fn acquire(
     context: &NodeContext,
     length: Duration,
@@ -269,7 +270,7 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
     if let Some(leadership) = &leadership {
         vote(context, &authority, leadership).await;
     }
-    // A vote that is still to be read may be the one that is missing.
+    // The missing vote may be among the rows that were not read yet.
     if !has_read_votes(context, &authority, *term).await {
         return;
     }
@@ -285,8 +286,8 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
 /// Whether every vote of a term was read that its holder needs.
 async fn has_read_votes(context: &NodeContext, authority: &AuthorityContext, term: u64) -> bool {
     if authority.needs_last_row(term) {
-        // No row lies after this position: the answer has none. A failed query is repeated with the
-        // next request for the lease.
+        // No row has a higher position, so the answer contains no rows. A failed query is repeated
+        // with the next request for the lease.
         let query = context.ledger.rows_after(RowId(u64::MAX), 1);
         if let Ok(Ok(read)) = tokio::time::timeout(LENGTH, query).await {
             authority.note_last_row(term, read.last);
@@ -295,7 +296,7 @@ async fn has_read_votes(context: &NodeContext, authority: &AuthorityContext, ter
     authority.has_read_votes(term)
 }
 
-/// Suspects an authority that holds the lease and that no quorum votes for.
+/// Suspects an authority that has the lease without the votes of a quorum.
 async fn suspect_holder(context: &NodeContext, leadership: &TermLeader) {
     let Some(authority) = context.authority.clone() else { return };
     if authority.is_rolled_back() {
@@ -407,8 +408,8 @@ async fn store_vote(
     Ok(())
 }
 
-/// Puts the proposals of what this authority accepted into the ledger again: a new leader must be
-/// able to propose them again.
+/// Stores the proposals of the blocks that this authority accepted in the ledger again: a new
+/// leader must be able to propose them again.
 async fn resend_accepted(
     context: &NodeContext,
     authority: &AuthorityContext,

@@ -1,5 +1,5 @@
-//! Rotation by time: a leader steps down by itself once it has led for the time that its
-//! configuration sets, so that each authority leads in turn.
+//! Rotation by time: a leader steps down once it has led for the configured time, so that the
+//! authorities alternate as leaders.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,7 +11,8 @@ use crate::context::NodeContext;
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 const DUE_INTERVAL: Duration = Duration::from_millis(10);
 
-/// How recent a statement of another authority must be, so that one is there to lead.
+/// The maximum age of the last statement of another authority: then another authority is available
+/// as leader.
 const HEARD_MAX: Duration = Duration::from_secs(10);
 
 /// Steps down after each `length` of leading, as long as the node runs.
@@ -42,9 +43,9 @@ pub(crate) async fn run(
     }
 }
 
-/// Whether no round is open, no administrative call is under way, and another authority has been
-/// heard of lately. One of them may begin in the next moment: then its caller learns that another
-/// authority leads, as after any change of leader.
+/// Whether no round is open, no administrative call is in progress, and a recent statement of
+/// another authority was read. A call may begin just after this check: then its caller gets the
+/// answer that another authority leads, as after any change of leader.
 fn may_step_down(context: &NodeContext, authority: &AuthorityContext) -> bool {
     !authority.has_open_round()
         && context.creating.try_lock().is_ok()

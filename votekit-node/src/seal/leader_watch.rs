@@ -1,6 +1,6 @@
-//! What a follower watches of its leader: whether it seals what is staged. And the durable marks of
-//! the batches that were seen in staging: no row that is removed later makes an authority forget
-//! them.
+//! Checks, on a follower, whether the leader seals the staged batches. Also keeps the durable marks
+//! of the batches that were seen in staging, so that an authority knows them after their rows are
+//! removed.
 
 use std::sync::Arc;
 
@@ -95,7 +95,7 @@ impl Sealer {
     }
 
     /// Makes durable which batches were seen in staging: those that an admitted node has signed for
-    /// an epoch that goes on. Any other is void.
+    /// an epoch that has not ended. Any other batch is void.
     pub(crate) async fn record_observed(&self, staged: &[Staged]) -> Result<(), ElectionFault> {
         let Some(authority) = &self.context.authority else { return Ok(()) };
         if staged.is_empty() {

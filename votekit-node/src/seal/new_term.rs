@@ -1,5 +1,5 @@
-//! The first work of a new leader: to settle, for each election, what may have been agreed under
-//! its predecessors.
+//! The first work of a new leader: to settle, for each election, the block that may have been
+//! agreed under its predecessors.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a block could be proposed again.
 enum Again {
-    /// It is in the log now, or another one is.
+    /// The block, or another block of its height, is in the log now.
     Moved,
     /// This authority makes other bytes, or has none: it may be passed over.
     Unusable,
@@ -43,8 +43,8 @@ enum Again {
 }
 
 impl Sealer {
-    /// Proposes again what may have been agreed. Returns whether this leader may propose blocks of
-    /// its own now.
+    /// Proposes the block again that may have been agreed. Returns whether this leader may propose
+    /// its own blocks now.
     pub(crate) async fn settle_term(&mut self, term: u64) -> Result<bool, ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(true) };
         let leadership = TermLeader { term, leader: authority.name.clone() };
@@ -100,7 +100,7 @@ impl Sealer {
         Ok(false)
     }
 
-    /// Grants leases again that an earlier leader held back for a closing that came to nothing.
+    /// Allows leases again after an earlier leader stopped them for a closing that was not agreed.
     async fn grant_leases_again(&self) -> Result<(), ElectionFault> {
         if self.state() == State::Open {
             let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
@@ -109,8 +109,9 @@ impl Sealer {
         Ok(())
     }
 
-    /// Holds leases back before a closing is proposed again, and waits for the last of them. An
-    /// earlier leader has done so; a ledger that was put back since may have granted them again.
+    /// Stops leases before a closing is proposed again, and waits until the last one has expired.
+    /// An earlier leader has done so, but if the ledger was restored from an older copy since, it
+    /// may have granted leases again.
     async fn hold_leases_back(&self) -> Result<(), ElectionFault> {
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
         until_definite("grant_leases", || ledger.set_takes_votes(law_id, false)).await?;
@@ -188,8 +189,9 @@ impl Sealer {
         Ok(Again::Moved)
     }
 
-    /// Stages the batches of a block that this authority accepted again: a ledger that was put back
-    /// may have lost them while it lost no block, and after a restart only the memory has them.
+    /// Stages the batches of a block that this authority accepted again: a ledger that was restored
+    /// from an older copy may have lost them without losing a block, and after a restart only the
+    /// memory has them.
     async fn stage_accepted_again(
         &self,
         authority: &AuthorityContext,

@@ -83,8 +83,8 @@ async fn send(
             Ok(RowOutcome::Stored) => count += 1,
             // There already, or an accept of a term that is over.
             Ok(_) => {}
-            // The ledger was restored from a much older copy. It accepts the statement once its
-            // term has risen again.
+            // The ledger was restored from a much older copy: its term is too far below that of the
+            // statement, and rises again.
             Err(error) if error.conflict().is_some() => {
                 tracing::debug!(
                     event = "statement_not_resent",

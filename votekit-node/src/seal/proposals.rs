@@ -1,4 +1,4 @@
-//! What this authority has made of the proposals of others at the next height of an election.
+//! The results of checking the proposals of others at the next height of an election.
 
 use std::collections::VecDeque;
 
@@ -16,15 +16,16 @@ const REFUSED_MAX: usize = 16;
 /// the last leaderships of as many authorities as there can be.
 const DIFFERING_MAX: usize = 512;
 
-/// What this authority has made of the proposals at the next height.
+/// The results of checking the proposals at the next height.
 #[derive(Default)]
 pub(crate) struct Acceptor {
     pub(crate) made: Option<Made>,
     /// The proposals that were refused last, so that each is refused once. The same bytes under
-    /// another leader are judged again: a lease or a clock may have refused them.
+    /// another leader are checked again: the refusal may have depended on a lease or a clock.
     refused: Judged,
-    /// The proposals of other leaderships than the promised one of which another block is made
-    /// here. No statement refuses them: without this, each look would make them again.
+    /// The proposals of leaderships other than the promised one for which this authority computes
+    /// another block. No statement refuses them: without this list, each look would compute their
+    /// blocks again.
     differing: Judged,
     pub(crate) quorum_seen: QuorumSeen,
     /// The block that was made here and that a guard of events or of the clock forbids, with the
@@ -32,7 +33,7 @@ pub(crate) struct Acceptor {
     pub(crate) forbidden: Option<(Digest, String)>,
 }
 
-/// The proposals that were judged last: height, leadership and digest of each.
+/// The proposals that were checked last: height, leadership and digest of each.
 #[derive(Default)]
 struct Judged(VecDeque<(u64, TermLeader, Digest)>);
 
@@ -75,8 +76,9 @@ impl Acceptor {
         self.refused.holds(proposal)
     }
 
-    /// Whether another block was made here than that of this proposal. What is made of a block
-    /// depends on the log before it alone, so it is so for as long as the log has this height.
+    /// Whether this authority has computed another block than that of this proposal. The computed
+    /// block depends only on the log before it, so the result is valid as long as the log has this
+    /// height.
     pub(crate) fn differs(&self, proposal: &BlockProposal) -> bool {
         self.differing.holds(proposal)
     }
@@ -98,7 +100,7 @@ impl Acceptor {
         self.refused.add(proposal, REFUSED_MAX);
     }
 
-    /// Forgets what was made at a height that the log has passed.
+    /// Drops the results for heights that the log has passed.
     pub(crate) fn forget_through(&mut self, height: u64) {
         if self.made.as_ref().is_some_and(|made| made.block.point.height <= height) {
             *self = Self::default();

@@ -24,11 +24,12 @@ use crate::seal::round::{Accepted, Appended, Round, RoundBlock};
 /// over.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
-/// How long a leader waits for a quorum before it steps down: it may be the one that is cut off.
+/// How long a leader waits for a quorum before it steps down: the leader itself may be cut off from
+/// the network.
 const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
 
 /// Heights of blocks in the log whose rows are kept: an authority that is some blocks behind makes
-/// the certificates of those blocks from them, and a reader of rows finds the last one that it
+/// the certificates of those blocks from them, and a reader of rows finds the last row that it
 /// read.
 const HEIGHTS_KEPT: u64 = 16;
 
@@ -99,8 +100,9 @@ impl QuorumEndorse {
     }
 
     /// Whether the round ends without an outcome: this authority signs nothing more, or the ledger
-    /// was put back since `put_backs` was counted. Then the position in staging that the block
-    /// names is of another batch, and the block is settled like one of an earlier leader.
+    /// was restored from an older copy since `put_backs` was read. Then another batch may have the
+    /// position in staging that the block names, and the block is settled like a block of an
+    /// earlier leader.
     fn is_to_end(&self, put_backs: u64) -> bool {
         let Round { context, authority, law_id, .. } = &self.round;
         if authority.is_rolled_back() {
@@ -144,7 +146,8 @@ impl QuorumEndorse {
         let Some(rows) = self.round.rows(block.point.height) else { return Ok(Step::Wait) };
         Ok(match self.round.append(block, &rows, leadership.term).await? {
             Some(Appended::Head(head)) => Step::Moved(head),
-            // The ledger was put back to before this election: following puts the log back.
+            // The ledger was restored from a copy that is older than this election: following
+            // restores the log.
             Some(Appended::Missing) => Step::Lost { term: leadership.term },
             None => Step::Wait,
         })
@@ -205,7 +208,7 @@ impl Endorse for QuorumEndorse {
                 continue;
             }
             next_check = Instant::now() + POLL_INTERVAL;
-            // Another authority may have appended the block, or a later leader another one.
+            // Another authority may have appended the block, or a later leader another block.
             let head = until_definite("read_head", || context.ledger.head(law_id)).await?;
             if let Some(head) = head.filter(|head| head.height >= block.point.height) {
                 return self.moved(block, head).await;

@@ -327,24 +327,25 @@ impl Round {
                 }
                 Ok(Some(head.map_or(Appended::Missing, Appended::Head)))
             }
-            // It was put back once more: the next look appends the block.
+            // The ledger was restored from an older copy once more: the next look appends the
+            // block.
             Err(EngineError::Conflict(Conflict::NotStaged { .. })) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Stages the batches of a certified block again, in a ledger that was put back: this authority
-    /// has them, and the ledger may have lost them.
+    /// Stages the batches of a certified block again in a ledger that was restored from an older
+    /// copy: this authority has them, and the ledger may have lost them.
     async fn stage_lost(&self, block: &RoundBlock) -> Result<(), ElectionFault> {
         report_lost_staging(&self.law_id, block.sealed_through);
-        // What was read of staging is read again.
+        // All of staging has to be read again.
         self.authority.note_put_back(&self.law_id);
         stage_again(&self.context, &block.batches).await
     }
 
     /// The same block, which leaves the position in staging up to which batches are sealed where it
-    /// is: in a ledger that was put back, the positions known here are of other batches or of none.
-    /// A lower position than possible does no harm.
+    /// is: in a ledger that was restored from an older copy, other batches or none have the
+    /// positions known here. A lower position than possible does no harm.
     async fn sealing_nothing_more(
         &self,
         commit: &BlockCommit,
@@ -424,7 +425,8 @@ impl Round {
 /// The outcome of appending a block.
 #[derive(Debug)]
 pub(crate) enum Appended {
-    /// The head of the log now. It is the block's, or another block took its place.
+    /// The head of the log now. It is the head of this block, or of another block that was appended
+    /// instead.
     Head(Head),
     /// The ledger has no log of this election any more.
     Missing,

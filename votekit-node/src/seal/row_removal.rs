@@ -1,10 +1,10 @@
-//! Removes the rows of rounds that no round needs any more, as the leader: those of blocks in the
-//! log are removed with the next blocks (`quorum`); these are of terms that are over, and what
-//! accuses.
+//! Removes the rows of rounds that no round needs any more, as the leader: rows of blocks in the
+//! log are removed with the next blocks (`quorum`); this module removes votes and suspicions of
+//! terms that have ended, and refusals.
 //!
-//! Rows carry no time. Each authority notes once a minute which row is the last, so that it knows
-//! how old rows are if it leads later. Refusals stay ten minutes, for people to see; they are in
-//! the memory of the authority that signed them, in its log lines and in its audit log.
+//! Rows carry no time. Once a minute each authority records which row is the last, so that it knows
+//! the age of rows if it leads later. Refusals stay ten minutes, so that people can see them; they
+//! are in the memory of the authority that signed them, in its log lines and in its audit log.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -64,10 +64,10 @@ struct RowAges {
 }
 
 impl RowAges {
-    /// Notes the last row. Returns the last one that is old.
+    /// Records the last row. Returns the last row that is older than the limit.
     fn note(&mut self, now: Instant, last: RowId) -> RowId {
         if self.polled.back().is_some_and(|(_, known)| last < *known) {
-            // The ledger was put back: its rows are new.
+            // The ledger was restored from an older copy: the ages of its rows are unknown.
             *self = Self::default();
         }
         self.polled.push_back((now, last));
