@@ -167,7 +167,7 @@ impl Archive {
     }
 
     /// The signed checkpoint of an election's log, with the cosignatures of the outside witnesses
-    /// that the ledger holds; `None` for an election without a log.
+    /// that are in the ledger; `None` for an election without a log.
     ///
     /// # Errors
     /// [`NodeError`].

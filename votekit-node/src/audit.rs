@@ -1,9 +1,9 @@
-//! Audit events: what authorities, officials and operators may have to answer for later, one JSON
-//! object a line. `docs/audit-events.md` is the schema.
+//! Audit events: the actions for which authorities, officials and operators may have to account
+//! later, one JSON object a line. `docs/audit-events.md` is the schema.
 //!
 //! Events have the tracing target [`AUDIT_TARGET`]. [`crate::logging`] writes them to the file of
-//! the setting `audit_log`, without waiting for it; without that setting they are not written.
-//! No event holds a credential, a choice, a request id or an address.
+//! the setting `audit_log`, without waiting for it; without that setting they are not written. No
+//! event contains a credential, a choice, a request id or an address.
 
 use votekit_core::authority::{LogPoint, TermLeader};
 use votekit_core::election_log::LogEvent;
@@ -11,7 +11,7 @@ use votekit_core::id::ElectionId;
 
 use crate::logging::AUDIT_TARGET;
 
-/// What happened. The names are those of the log events about the same, where there is one.
+/// The kinds of events. The names are those of the corresponding log events, if there are any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuditEvent {
     LeaderVotedFor,
@@ -78,7 +78,7 @@ impl AuditEvent {
     }
 }
 
-/// The fields of an event. One that is `None` is not written.
+/// The fields of an event. A field that is `None` is not written.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct AuditFields<'a> {
     pub(crate) law_id: Option<&'a ElectionId>,
@@ -95,7 +95,7 @@ pub(crate) struct AuditFields<'a> {
     pub(crate) state: Option<&'a str>,
     /// The node that an act is about.
     pub(crate) admitted: Option<&'a str>,
-    /// The authority that another one has noticed something about.
+    /// The other authority that the event concerns.
     pub(crate) about: Option<&'a str>,
     /// The digest of the manifest of a roll.
     pub(crate) manifest: Option<&'a str>,
@@ -123,15 +123,15 @@ impl<'a> AuditFields<'a> {
 pub(crate) struct AuditLog {
     /// The name of the node, if it has one.
     node: Option<String>,
-    /// The name of the authority, where there are several and this node is one of them.
+    /// The name of the authority, if there are several and this node is one of them.
     authority: Option<String>,
     /// How often the authority has been started.
     incarnation: Option<u64>,
 }
 
 impl AuditLog {
-    /// The events of a node, which is one of several authorities if it has a name as `authority`
-    /// and an incarnation.
+    /// The events of a node. With `authority`, its name and incarnation as an authority, the node
+    /// is one of several authorities.
     pub(crate) fn new(node: Option<String>, authority: Option<(String, u64)>) -> Self {
         let (authority, incarnation) = authority.unzip();
         Self { node, authority, incarnation }

@@ -1,4 +1,4 @@
-//! Gathers the facts by which a binding election is judged before it opens.
+//! Gathers the facts by which a binding election is checked before it opens.
 
 use votekit_core::binding::{BindingFacts, BindingRule};
 

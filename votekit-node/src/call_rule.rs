@@ -110,7 +110,7 @@ pub enum CallRule {
     /// With several authorities, a node needs a record.
     #[error("the node has no admitted record")]
     NodeWithoutRecord,
-    /// The key of an ingest node is not one of an authority.
+    /// The key of an ingest node is not a key of an authority.
     #[error("key of the authority {authority}")]
     AuthorityKey {
         /// The name of the authority.

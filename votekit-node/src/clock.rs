@@ -15,18 +15,19 @@ pub(crate) fn monotonic() -> Monotonic {
     Monotonic(ORIGIN.elapsed())
 }
 
-/// How far behind the floor the wall clock may be and still be held there, in milliseconds.
+/// The maximum time by which the wall clock may be behind the floor while the clock reads the
+/// floor, in milliseconds.
 pub(crate) const HELD_MAX_MILLIS: u64 = 10_000;
 
-/// The wall clock is further behind the floor than can be held.
+/// The wall clock is behind the floor by more than the maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stepped {
     /// How far behind the floor.
     pub(crate) by: u64,
 }
 
-/// A clock that never reads below its floor: the latest time that was sealed or given out. Small
-/// steps back of the wall clock are held at the floor; a larger one is reported.
+/// A clock that never reads below its floor: the latest time that was sealed or issued. After a
+/// small step back of the wall clock it reads the floor; a larger step is reported.
 #[derive(Debug)]
 pub(crate) struct HeldClock {
     floor: AtomicU64,
@@ -34,17 +35,17 @@ pub(crate) struct HeldClock {
 }
 
 impl HeldClock {
-    /// A clock that holds steps back of at most `held_max`.
+    /// A clock that reads the floor after steps back of at most `held_max`.
     pub(crate) const fn new(floor: u64, held_max: u64) -> Self {
         Self { floor: AtomicU64::new(floor), held_max }
     }
 
-    /// Raises the floor to a time that was sealed or given out: no later reading is below it.
+    /// Raises the floor to a time that was sealed or issued: no later reading is below it.
     pub(crate) fn raise(&self, time: u64) {
         self.floor.fetch_max(time, Ordering::Relaxed);
     }
 
-    /// The latest time that was sealed or given out.
+    /// The latest time that was sealed or issued.
     pub(crate) fn floor(&self) -> u64 {
         self.floor.load(Ordering::Relaxed)
     }
@@ -60,13 +61,13 @@ impl HeldClock {
     }
 }
 
-/// Planned closing times that have passed. A time that has passed stays passed, whatever the clock
-/// reads later.
+/// Planned closing times that have passed. A time that has passed stays passed, even if the clock
+/// steps back later.
 #[derive(Debug, Default)]
 pub(crate) struct PassedCloses(AtomicU64);
 
 impl PassedCloses {
-    /// Records a closing time if it has come by `now`, and returns whether it has ever come.
+    /// Records a closing time if it has passed at `now`, and returns whether it has ever passed.
     pub(crate) fn has_come(&self, closes: u64, now: u64) -> bool {
         if now >= closes {
             self.0.fetch_max(closes, Ordering::Relaxed);
@@ -105,8 +106,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever the wall clock does, times that are given out and raised never decrease, and
-        /// none is further ahead of the wall clock than the limit.
+        /// For any readings of the wall clock, times that are issued and recorded never decrease,
+        /// and none is ahead of the wall clock by more than the limit.
         #[test]
         fn times_given_out_never_decrease(walls in proptest::collection::vec(0_u64..1000, 1..50)) {
             let clock = HeldClock::new(0, 10);

@@ -76,8 +76,8 @@ pub struct Config {
     pub queue_votes_max: usize,
     /// The largest number of votes in a batch.
     pub batch_votes_max: usize,
-    /// Leaves by which the log of an election grows between two snapshots; one is also written at
-    /// the stop. 0: none is written.
+    /// Leaves by which the log of an election grows between two snapshots; a snapshot is also
+    /// written at the stop. 0: no snapshot is written.
     pub snapshot_leaves: u64,
     /// Whether a start reads every log from its first leaf and ignores snapshots.
     pub replay: bool,
@@ -92,8 +92,8 @@ pub struct Config {
     pub name: Option<NodeName>,
     /// The roles of this node: all, unless other nodes on the same services have the rest.
     pub roles: Vec<Role>,
-    /// How long one of several authorities leads before it steps down by itself, in seconds, so
-    /// that each leads in turn; 0: until it has a reason.
+    /// The time after which one of several authorities steps down as leader, in seconds, so that
+    /// the authorities alternate; 0: no limit.
     pub leader_term_seconds: u64,
     /// The registry: `redis://` or `rediss://`. Together with the two below it replaces the
     /// embedded engine.
@@ -116,8 +116,8 @@ pub enum Role {
     Ingest,
     /// Verifies batches and gets hints on them from the registry.
     Validate,
-    /// Stages validated batches, and seals them when it leads. Alone holds rolls, evidence and
-    /// ballot keys: the other roles follow the log as it is stored.
+    /// Stages validated batches, and seals them when it leads. Only this role has rolls, evidence
+    /// and ballot keys: the other roles follow the log as it is stored.
     Seal,
     /// Serves results, receipts and logs.
     Query,
@@ -202,7 +202,7 @@ impl Default for Config {
     }
 }
 
-/// What is wrong with a configuration. `Display` is for logs; the edges make the sentences.
+/// The faults of a configuration. `Display` is for logs; the edges make the sentences.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 // Exhaustive: the edges have a sentence for each variant.
 pub enum ConfigError {
@@ -229,7 +229,7 @@ pub enum ConfigError {
         /// The address.
         address: SocketAddr,
     },
-    /// A batch cannot hold this many votes.
+    /// A batch cannot contain this many votes.
     #[error("batch_votes_max above {maximum}")]
     BatchVotes {
         /// The largest number allowed.
@@ -346,7 +346,7 @@ impl Config {
         self.tls_cert.is_some() || !self.tls_proxies.is_empty()
     }
 
-    /// Whether the node runs on services, in place of the embedded engine.
+    /// Whether the node runs on services, instead of the embedded engine.
     #[must_use]
     pub fn has_services(&self) -> bool {
         self.registry.is_some() || self.ballot_box.is_some() || self.ledger.is_some()
@@ -454,9 +454,9 @@ pub struct PagesConfig {
     pub organisation_en: String,
     /// How voters reach it: a telephone number or an e-mail address.
     pub contact: String,
-    /// What it does with personal information, in French.
+    /// Its privacy statement, in French.
     pub privacy_fr: String,
-    /// What it does with personal information, in English.
+    /// Its privacy statement, in English.
     pub privacy_en: String,
     /// The zone of the times on the pages, in addition to UTC; without it, only UTC.
     pub time_zone: Option<TimeZone>,

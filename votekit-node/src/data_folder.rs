@@ -81,7 +81,7 @@ const INCOMING: &str = "incoming";
 /// A key, a space, its check.
 const KEY_LINE_BYTES: usize = 64 + 1 + 8;
 
-/// The administrator's token. People copy it from its file, so the file holds nothing else.
+/// The administrator's token. People copy it from its file, so the file contains nothing else.
 const TOKEN: &str = "admin-token";
 
 /// The format that this program writes.
@@ -99,7 +99,7 @@ struct Identity {
 /// Opens no symbolic link.
 pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
-/// A data folder held by this process. Dropping it releases the folder.
+/// A data folder locked by this process. Dropping it releases the folder.
 #[derive(Debug)]
 pub struct DataFolder {
     path: PathBuf,
@@ -165,7 +165,8 @@ impl DataFolder {
         check_private(&own)?;
         let own_lock = lock(&own, FlockOperation::NonBlockingLockExclusive)?;
         let mut folder = match lock(path, FlockOperation::NonBlockingLockExclusive) {
-            // No other process is here: create what is missing, then share the lock with others.
+            // No other process uses the folder: create the missing files, then share the lock with
+            // others.
             Ok(lock) => {
                 let folder = Self::prepare(path, base, lock)?;
                 for lock in &folder.locks {
@@ -217,11 +218,11 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// Checks whether a node could hold this folder now, without changing it. A missing folder
+    /// Checks whether a node could lock this folder now, without changing it. A missing folder
     /// passes if its nearest existing parent is writable.
     ///
     /// # Errors
-    /// [`FolderError`], among others if another process holds it.
+    /// [`FolderError`], among others if another process has locked it.
     pub fn check_usable(path: &Path, name: Option<&NodeName>) -> Result<(), FolderError> {
         use rustix::fs::Access;
         let nearest = path.ancestors().find(|folder| folder.is_dir()).unwrap_or(Path::new("."));
@@ -328,11 +329,11 @@ impl DataFolder {
     }
 
     /// The record of this folder's node, by which it is admitted to an installation: of the named
-    /// node, if one of this name shares the folder, else of the folder's own node. Generates
+    /// node, if a node with this name shares the folder, else of the folder's own node. Generates
     /// nothing.
     ///
     /// # Errors
-    /// [`FolderError`], among others if the folder has no key of its own.
+    /// [`FolderError`], among others if the folder lacks the node's key.
     pub fn node_record(&self, name: &NodeName) -> Result<NodeRecord, FolderError> {
         let named = self.path.join("nodes").join(name.as_str()).join("key");
         let own = self.path.join("keys/node");
@@ -589,7 +590,7 @@ pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
     Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
-/// Refuses to turn a folder that holds something else into a data folder.
+/// Refuses to turn a folder with other content into a data folder.
 fn refuse_foreign(path: &Path) -> Result<(), FolderError> {
     if DataFolder::is_one(path) { Ok(()) } else { refuse_all_but(&BEFOREHAND, path) }
 }
@@ -739,7 +740,7 @@ fn clear_temporary(folder: &Path) -> Result<(), FolderError> {
     Ok(())
 }
 
-/// Removes what uploads that were cut off by a kill have left.
+/// Removes the remains of uploads that were interrupted by a kill.
 fn clear_uploads(incoming: &Path) -> Result<(), FolderError> {
     for upload in entries_of(incoming)? {
         for file in entries_of(&upload)? {
@@ -768,7 +769,7 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
             file.write_all(&[b'0'; KEY_LINE_BYTES])?;
             file.sync_all()?;
         }
-        // A symbolic link holds no key: it is removed, and its target stays.
+        // A symbolic link contains no key: the link is removed, and its target stays.
         Err(_) if fs::symlink_metadata(path)?.is_symlink() => {}
         Err(error) => return Err(error),
     }

@@ -40,7 +40,7 @@ pub enum NodeError {
     Log {
         /// The election.
         law_id: ElectionId,
-        /// The fault and its place.
+        /// The fault and its location.
         error: ReplayError,
     },
     /// A stored log has another root than its checkpoint, or its checkpoint is not by this node.
@@ -48,16 +48,16 @@ pub enum NodeError {
     Checkpoint {
         /// The election.
         law_id: ElectionId,
-        /// What differs.
+        /// The value that differs.
         rule: &'static str,
     },
-    /// An intact snapshot is of another log than the ledger's: an older ledger was put back, and it
-    /// lacks votes that were answered.
+    /// An intact snapshot belongs to another log than the ledger's: the ledger was restored from an
+    /// older copy, and lacks votes that were answered.
     #[error("ledger of {law_id} is an older copy: {rule}")]
     Forked {
         /// The election.
         law_id: ElectionId,
-        /// What proves it.
+        /// The proof.
         rule: String,
     },
     /// The ballot key or the request key is missing, and its election still needs it.
@@ -71,7 +71,7 @@ pub enum NodeError {
     ElectionKeys {
         /// The election.
         law_id: ElectionId,
-        /// The file, and what is wrong with it.
+        /// The file, and its fault.
         source: FolderError,
     },
     /// A name in the data folder is not a valid key name.
@@ -123,9 +123,9 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Whether what belongs to one election is damaged or missing: its log, evidence, rolls or
-    /// keys. Any other error concerns all elections. So does a ledger that was put back: it is one
-    /// file or database, and lacks votes of any of them.
+    /// Whether the log, evidence, rolls or keys of one election are damaged or missing. Any other
+    /// error concerns all elections. A ledger that was restored from an older copy concerns all of
+    /// them too: it is one file or database, and may lack votes of any election.
     pub(crate) fn halts_one_election(&self) -> bool {
         match self {
             Self::Log { .. }
@@ -187,7 +187,7 @@ pub enum AdminError {
     /// Addresses of members are wrong, or their accounts cannot be members. No account was made.
     #[error("{}", faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Members {
-        /// Each address, by its place in the list.
+        /// Each address, by its index in the list.
         faults: Vec<MemberFault>,
     },
     /// Other calls keep changing the accounts of the members. No election was created.
@@ -205,7 +205,7 @@ pub enum AdminError {
         /// The requirements that it does not meet.
         missing: Vec<BindingRule>,
     },
-    /// Batches that the ledger holds are not in the log.
+    /// Batches that are in the ledger are not in the log.
     #[error(
         "node {node}, epoch {epoch}: {staged} batches received, {sealed} in the log",
         epoch = epoch.0,
@@ -225,7 +225,7 @@ pub enum AdminError {
     /// The roll was not loaded.
     #[error(transparent)]
     Roll(#[from] RollError),
-    /// A law has one roll, and another one is stored for it.
+    /// A law has one roll, and another roll is stored for it.
     #[error("{law_id} has another roll, manifest {kept}")]
     SecondRoll {
         /// The law.
@@ -244,7 +244,7 @@ pub enum AdminError {
         /// Characters of the shortest code.
         length: u32,
     },
-    /// A supplement does not follow the one that was loaded last.
+    /// A supplement does not follow the supplement that was loaded last.
     #[error("{law_id}: supplement to manifest {parent}, the latest is {last}")]
     NotLatest {
         /// The law.
@@ -346,7 +346,7 @@ pub enum AdminError {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// The call is for one of several authorities, and this node is not one.
+    /// The call is for one of several authorities, and this node is not one of them.
     #[error("not one of several authorities")]
     NotAnAuthority,
     /// Another administrative call on this election is under way.
@@ -444,7 +444,7 @@ pub enum NotReady {
     /// The log does not admit its key.
     #[error("node key not admitted to the election")]
     NotAdmitted,
-    /// The last write was not stored: votes are refused until one is.
+    /// The last write was not stored: votes are refused until a write is stored.
     #[error("last write not stored")]
     WritesFail,
     /// Its intake for the election has ended: the node is stopping.
@@ -562,7 +562,7 @@ pub enum SubmitError {
     /// stored.
     #[error("this node's clock went back by {} s", by.as_secs())]
     Clock {
-        /// How far the clock is behind the latest time that was given out or sealed.
+        /// How far the clock is behind the latest time that was issued or sealed.
         by: Duration,
     },
     /// A fault halted the election on this node. Nothing was stored.

@@ -6,9 +6,9 @@
 //! certificate:  block h, by a quorum ─▶ the leaves below hash to its root? ─▶ discard h+1 … n
 //! ```
 //!
-//! Each authority of the quorum made the block durable in its memory before it cosigned. What was
-//! certified above `h` and is discarded with the rest is in such memories too, and authorities
-//! append it again when they start.
+//! Each authority of the quorum made the block durable in its memory before it cosigned. Blocks
+//! that were certified above `h`, and are discarded with the rest, are in such memories too, and
+//! authorities append them again when they start.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -59,7 +59,7 @@ pub enum RepairError {
         /// Its height.
         height: u64,
     },
-    /// The ledger does not hold the blocks that the checkpoint is about.
+    /// The ledger does not contain the blocks of the checkpoint.
     #[error("ledger without the {size} leaves of {law_id}: {reason}")]
     NotHeld {
         /// The election.
@@ -87,7 +87,7 @@ pub enum RepairError {
     },
 }
 
-/// What is to be discarded of a log, and the head that remains.
+/// The blocks of a log to be discarded, and the head that remains.
 #[derive(Debug)]
 pub struct Discard {
     law_id: ElectionId,
@@ -98,7 +98,7 @@ pub struct Discard {
 
 impl Discard {
     /// Verifies that the head of a log is not certified, that the checkpoint is, and that the
-    /// ledger holds the blocks below it. Reads what lies above.
+    /// ledger contains the blocks below it. Reads the blocks above it.
     ///
     /// # Errors
     /// [`RepairError`].
@@ -141,7 +141,7 @@ impl Discard {
         self.head.size
     }
 
-    /// What is wrong with the present head.
+    /// The fault of the present head.
     #[must_use]
     pub fn fault(&self) -> &str {
         &self.fault
@@ -213,7 +213,7 @@ fn certified(
     Err(fault)
 }
 
-/// What is wrong with the head of a log.
+/// The fault of the head of a log.
 async fn fault_of_head(
     ledger: &dyn Ledger,
     policy: &Policy,

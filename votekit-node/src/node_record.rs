@@ -31,7 +31,7 @@ pub struct NodeRecord {
 
 /// The state of a node: it was admitted by its record, and may have been retired since.
 ///
-/// With several authorities, the ledger stores it as a note signed by one of them, so that another
+/// With several authorities, the ledger stores it as a note signed by an authority, so that another
 /// writer of the ledger can neither admit nor retire a node. In the memory of an authority, and
 /// with only one authority, it is a line without a signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,9 +74,9 @@ impl Admission {
         Self::all(stored, Self::parse)
     }
 
-    /// The admissions among the records in the ledger, in their order. Others are left out:
-    /// statuses of authorities, and what another program wrote. With several authorities that is
-    /// all that none of them has signed.
+    /// The admissions among the records in the ledger, in their order. Other records are left out:
+    /// statuses of authorities, and records of other programs. With several authorities, a record
+    /// that none of them has signed counts as a record of another program.
     pub(crate) fn all_in_ledger(
         stored: &[(String, Vec<u8>)],
         authorities: Option<&AuthoritySet>,
@@ -99,8 +99,8 @@ impl Admission {
         stored
     }
 
-    /// The records of the nodes that are admitted: no record has the key of a node that was
-    /// retired, under whatever name.
+    /// The records of the nodes that are admitted: no record has the key of a node that was retired
+    /// under any name.
     pub(crate) fn present(admissions: &[Self]) -> Vec<NodeRecord> {
         let is_retired = |key: &NodePublicKey| {
             admissions.iter().any(|known| known.is_retired && known.record.key == *key)

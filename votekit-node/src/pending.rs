@@ -173,8 +173,8 @@ impl Pending {
 
     fn remove(&self, request: &RequestId) -> Option<Waiting> {
         let mut shard = self.shard(request);
-        // Counted before the removal, so that whatever finds the request gone also finds the new
-        // count.
+        // Counted before the removal, so that a reader that does not find the request also reads
+        // the new count.
         self.removals[shard_of(request)].fetch_add(1, Ordering::Release);
         shard.remove(request)
     }
@@ -208,7 +208,7 @@ impl Pending {
 }
 
 fn shard_of(request: &RequestId) -> usize {
-    // The maps hash by the first eight bytes, so the shard is chosen by another one.
+    // The maps hash by the first eight bytes, so another byte selects the shard.
     usize::from(request.as_bytes()[15]) % SHARDS
 }
 
@@ -308,7 +308,7 @@ mod tests {
         pending.record_stored(&request(1), &Err(IntakeError::Finished));
         assert!(matches!(second.await, Ok(Err(IntakeError::Finished))));
         assert_eq!((pending.len(), pending.hint_of(&request(1))), (0, None));
-        // A copy whose outcome is unknown stays, even if another one is known not to be stored.
+        // A copy whose outcome is unknown stays, even if another copy is known not to be stored.
         pending.issue(request(2), &mut None, None);
         pending.record_stored(&request(2), &Err(IntakeError::OutcomeUnknown));
         assert!(matches!(pending.issue(request(2), &mut None, None), Issue::Registered));
@@ -371,7 +371,7 @@ mod tests {
         assert_eq!(pending.len(), 0);
         // The search found nothing: another request of the same shard was decided.
         assert!(matches!(pending.issue(request(1), &mut None, Some(removals)), Issue::Registered));
-        // A request in flight is joined, whatever else was decided.
+        // A request in flight is joined, regardless of other decisions.
         pending.resolve(&request(65), None);
         assert!(matches!(
             pending.issue(request(1), &mut None, Some(removals)),

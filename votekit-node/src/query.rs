@@ -54,7 +54,7 @@ pub enum VoteStatus {
 // Exhaustive: votekit-http gives each variant its problem.
 pub enum ReadError {
     /// A fault halted the election, and its log cannot be read on this node. For a request: no
-    /// other log has it, so it may be in that one.
+    /// readable log has it, so it may be in the unreadable log.
     #[error("a log cannot be read on this node")]
     Halted,
     /// An engine failed.
@@ -163,7 +163,7 @@ impl Node {
                 // A node that follows resolves the requests of a block before it shows the block.
                 self.durable(&request).await;
             };
-            // Whether or not it came in time, the ledger holds the status.
+            // After a timeout too, `status` returns the present state.
             tokio::select! {
                 _ = tokio::time::timeout(wait, durable) => {}
                 () = self.context.hurried() => {}
@@ -221,8 +221,8 @@ impl Node {
         }
     }
 
-    /// Whether an election is a draft: created, and never opened. `false` for one whose log cannot
-    /// be read, and for one that does not exist.
+    /// Whether an election is a draft: created, and never opened. `false` for an election whose log
+    /// cannot be read, and for an election that does not exist.
     #[must_use]
     pub fn is_draft(&self, law_id: &ElectionId) -> bool {
         let election = self.context.election(law_id);
@@ -365,7 +365,7 @@ impl Node {
         }
     }
 
-    /// Returns a bundle of leaves, named by the level-0 tile that holds their hashes.
+    /// Returns a bundle of leaves, named by the level-0 tile that contains their hashes.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -502,7 +502,7 @@ fn shown_results(committed: &Committed, shown: bool) -> Result<Results, ResultsE
     }
 }
 
-/// The hashes of a tile on the right edge, which are held in memory.
+/// The hashes of a tile on the right edge, which are kept in memory.
 fn partial_tile(committed: &Committed, tile: Tile) -> Option<Vec<TreeHash>> {
     let edge = Tile::in_tree(committed.size(), tile.level(), tile.index())?;
     (edge.width() < TILE_WIDTH).then(|| committed.tree.partial_tile(tile.level()).to_vec())

@@ -25,8 +25,8 @@ use votekit_files::{sync_parent, sync_placed};
 use crate::data_folder::{DataFolder, FileDamage, FolderError, write_whole};
 use crate::regular_file::{self, FileKind, ReadError};
 
-/// The file of officials' keys in the data folder, one vkey per line. If it exists, manifests must
-/// be signed by one of them.
+/// The file of officials' keys in the data folder, one vkey per line. If the file exists, manifests
+/// must be signed with one of these keys.
 const OFFICIALS: &str = "officials";
 
 /// The largest manifest: enough for tens of thousands of shards.
@@ -38,7 +38,7 @@ const NOTE_BYTES_MAX: u64 = 64 << 10;
 /// The largest pepper file.
 const PEPPER_BYTES_MAX: u64 = 4 << 10;
 
-/// The largest change file, whatever its manifest says.
+/// The maximum size of a change file, for any manifest.
 const CHANGES_BYTES_MAX: u64 = 2 << 30;
 
 /// Bytes that a shard or change file may have besides its keys.
@@ -75,7 +75,7 @@ pub enum RollError {
         /// The limit in bytes.
         bytes_max: u64,
     },
-    /// The load was given up before it was complete.
+    /// The load was aborted before it was complete.
     #[error("load aborted")]
     GivenUp,
     /// The manifest, or a file it lists, is not valid.
@@ -94,7 +94,7 @@ pub enum RollError {
         /// What is wrong.
         source: PepperError,
     },
-    /// This node requires signed manifests, and this one is not signed.
+    /// This node requires signed manifests, and this manifest is not signed.
     #[error(
         "{path}: no valid signature by a known official: {reason}",
         path = path.display()
@@ -146,9 +146,9 @@ pub struct CheckedRoll {
 }
 
 impl CheckedRoll {
-    /// Reads and checks a folder that `hashgen` made, by the rules by which a node takes it: every
-    /// digest and count, the pepper's check value, and, if the data folder names officials, a
-    /// signature of one of them. Stores nothing.
+    /// Reads and checks a folder that `hashgen` made, by the rules of a node that loads it: every
+    /// digest and count, the pepper's check value, and, if the data folder names officials, the
+    /// signature of an official. Stores nothing.
     ///
     /// # Errors
     /// [`RollError`] with the file and the rule.
@@ -180,7 +180,7 @@ impl CheckedRoll {
     }
 }
 
-/// The progress of a load. It can be given up until it begins to store what it has read.
+/// The progress of a load. It can be aborted until it begins to store the roll.
 #[derive(Debug, Default)]
 pub(crate) struct LoadProgress(AtomicU8);
 
@@ -241,8 +241,8 @@ pub struct RolledLaw {
 pub(crate) enum PepperNeed {
     /// It hashes the credentials of voters.
     Required,
-    /// It decides only by registry keys, as one of several authorities that takes no votes. A
-    /// available pepper is compared with the manifest.
+    /// The node decides only by registry keys, as one of several authorities that accepts no votes.
+    /// An available pepper is compared with the manifest.
     Optional,
 }
 
@@ -251,7 +251,7 @@ pub(crate) struct Kept {
     pub(crate) manifest: Manifest,
     /// Whether this call stored it.
     pub(crate) is_new: bool,
-    /// Whether it is hashed under a pepper that this folder does not hold.
+    /// Whether it is hashed under a pepper that this folder does not have.
     pub(crate) lacks_pepper: bool,
     /// The names of the officials whose signatures were verified; empty where none is required.
     pub(crate) signed_by: Vec<String>,
@@ -319,7 +319,7 @@ pub(crate) fn keep(
 /// has made sure that no election uses the roll.
 ///
 /// # Errors
-/// [`RollError`]; what is then left of the roll no longer counts as one.
+/// [`RollError`]; the remains of the roll then no longer count as a roll.
 pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollError> {
     let marks = manifest(folder, digest)?.body().pepper;
     let path = folder.roll_path(digest);
@@ -351,7 +351,7 @@ pub(crate) fn destroy_members_key(folder: &DataFolder, digest: &Digest) -> Resul
     }
 }
 
-/// Destroys a pepper, unless another roll than this one is hashed under it.
+/// Destroys a pepper, unless another roll is hashed under it.
 fn destroy_pepper(folder: &DataFolder, id: &PepperId, roll: &Digest) -> Result<(), RollError> {
     for other in manifests(folder)? {
         let is_same = other.body().pepper.is_some_and(|marks| marks.id == *id);
@@ -477,7 +477,7 @@ fn replaced_by(folder: &DataFolder, digest: &Digest) -> Result<Vec<Digest>, Roll
     read.map_err(|_| FolderError::Damaged { path, damage: FileDamage::NotDigest }.into())
 }
 
-/// Lists the stored rolls. `used` holds the manifests that each election's log names.
+/// Lists the stored rolls. `used` contains the manifests that each election's log names.
 ///
 /// # Errors
 /// [`RollError`] when a manifest cannot be read.

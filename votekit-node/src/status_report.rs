@@ -1,9 +1,9 @@
-//! The statuses of the authorities: every few seconds each reports in the ledger that it runs, what
-//! its clock reads, and what is halted on it. Every node of the installation reads them.
+//! The statuses of the authorities: every few seconds each authority reports in the ledger that it
+//! runs, its clock reading, and its halted elections. Every node of the installation reads them.
 //!
 //! They are for operators, with one exception: a leader on which an election is halted offers the
-//! lead once another authority reports that nothing is halted there. Whether that one leads is
-//! decided by the lease and the votes.
+//! lead once another authority reports that none is halted there. The lease and the votes decide
+//! whether that authority leads.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::node_record::Admission;
 /// How often a status is stored and the others are read.
 const INTERVAL: Duration = Duration::from_secs(5);
 
-/// The longest time that one round of that takes.
+/// The maximum time of one round of reporting and reading.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The age of its last status from which an authority counts as silent.
@@ -129,7 +129,7 @@ fn bounded(mut elections: Vec<ElectionStatus>) -> Vec<ElectionStatus> {
     elections
 }
 
-/// The name of the record that holds the status of an authority. Names of nodes have no slash.
+/// The name of the record with the status of an authority. Names of nodes have no slash.
 fn record_name(member: &AuthorityMember) -> String {
     format!("authority/{}", const_hex::encode(member.statement))
 }
@@ -176,7 +176,7 @@ fn is_able(status: &AuthorityStatus, now: UnixSeconds) -> bool {
         && !status.elections.iter().any(|election| election.is_halted)
 }
 
-/// What this node has concluded from the statuses.
+/// The conclusions of this node from the statuses.
 struct StatusWatch {
     /// When the watch began: before that nothing is known.
     since: Instant,

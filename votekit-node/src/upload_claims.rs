@@ -28,7 +28,7 @@ impl UploadClaims {
         self.claim(law_id, file)
     }
 
-    /// Claims all files of an election; `None` if one of them is in use.
+    /// Claims all files of an election; `None` if a file is in use.
     pub(crate) fn all(self: &Arc<Self>, law_id: &ElectionId) -> Option<UploadClaim> {
         self.claim(law_id, "")
     }

@@ -1,5 +1,5 @@
 //! The ballot key that officials made: it is installed before its election is created, which then
-//! uses it in place of one that the node draws.
+//! uses it instead of a key that the node generates.
 
 use std::path::{Path, PathBuf};
 

@@ -63,8 +63,8 @@ impl Node {
 
     /// Retires a node that was admitted by its record from the installation: it begins no more
     /// epochs, and elections that open later do not admit it. In each election that takes votes, or
-    /// is closing, its epochs are fenced, what it published is sealed, and its higher numbers are
-    /// void. Retiring it again completes what failed.
+    /// is closing, its epochs are fenced, its published batches are sealed, and its higher numbers
+    /// are void. Retiring it again completes failed steps.
     ///
     /// # Errors
     /// [`AdminError`], among others [`AdminError::Answering`] while it still answers voters.
@@ -169,8 +169,8 @@ fn check_distinct(admitted: &[Admission], record: &NodeRecord) -> Result<(), Adm
     for Admission { record: other, is_retired } in admitted {
         let name = || other.name.clone();
         let (field, rule) = if *is_retired && other == record {
-            // A ledger that was put back shows it as admitted: only if none is ever admitted again
-            // is it known to be the older one.
+            // A ledger that was restored from an older copy shows the node as admitted. Because a
+            // retired node is never admitted again, such a ledger is known to be the older state.
             ("name", CallRule::NodeRetired { name: name() })
         } else if other.name == record.name {
             ("name", CallRule::NodeNameTaken { name: name() })

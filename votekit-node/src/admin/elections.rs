@@ -195,8 +195,8 @@ pub struct CreatedElection {
     /// The election.
     #[serde(flatten)]
     pub election: ElectionView,
-    /// What its settings reveal, and why it cannot open yet, one sentence each. Empty if there is
-    /// nothing to report.
+    /// The secrets that its settings reveal, and the reasons why it cannot open yet, one sentence
+    /// each. Empty if there is nothing to report.
     pub warnings: Vec<String>,
 }
 
@@ -357,7 +357,7 @@ impl AmendElection {
     }
 }
 
-/// What decides whether a planned time is in the past.
+/// The facts that decide whether a planned time is in the past.
 struct Amended {
     /// Whether the request sets the opening.
     opens: bool,
@@ -401,8 +401,8 @@ fn past_times(definition: &Definition, amended: &Amended) -> Vec<FieldFault> {
     opening.into_iter().chain(closing).collect()
 }
 
-/// Reads a list of choices. An empty one is a mistake: without the field the choices are the
-/// customary ones.
+/// Reads a list of choices. An empty list is a mistake: without the field, the default choices
+/// apply.
 fn some_choices<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Vec<ChoiceRequest>, D::Error> {
@@ -668,7 +668,7 @@ impl Node {
                 return Err(AdminError::NotSafe { missing });
             }
         }
-        // If the clock went back, the opening still does not precede what the log holds.
+        // Even if the clock was set back, the opening does not precede the stamps in the log.
         let now = self.now().max(election.latest_stamp()).minutes();
         let planned = election.committed().results.definition.opens;
         let opens = planned.map_or(now, |planned| planned.max(now));
@@ -824,11 +824,11 @@ impl Node {
     }
 
     /// Retires an ingest node that is gone permanently: fences it, so that it answers no more
-    /// voters, decides what it confirmed, and voids its higher numbers in the log. Retiring it
-    /// again changes nothing.
+    /// voters, decides the batches that it confirmed, and voids its higher numbers in the log.
+    /// Retiring it again changes nothing.
     ///
     /// # Errors
-    /// [`AdminError`]; a second call completes what failed.
+    /// [`AdminError`]; a second call completes the failed steps.
     pub async fn retire_node(
         &self,
         law_id: &ElectionId,
@@ -990,7 +990,7 @@ impl Node {
             && error.is_refusal()
             && self.use_of(&digest).await.is_none()
         {
-            // A refused roll is removed. One that cannot be removed is listed as kept.
+            // A refused roll is removed. If the removal fails, the roll is listed as kept.
             let discard = move |folder: &DataFolder| Ok(roll_store::discard(folder, &digest)?);
             if let Err(error) = self.on_files(discard).await {
                 tracing::warn!(event = "roll_discard_failed", %error, "refused roll not removed");
@@ -1108,8 +1108,8 @@ impl Node {
             .ok_or_else(|| AdminError::UnknownElection { law_id: law_id.clone() })
     }
 
-    /// Allows one administrative call at a time on an election, and none on one that is halted
-    /// here.
+    /// Allows one administrative call at a time on an election, and none on an election that is
+    /// halted here.
     fn busy(
         &self,
         election: &Arc<ElectionHandle>,
@@ -1155,8 +1155,8 @@ impl Node {
         done.unwrap_or(Err(AdminError::OutcomeUnknown))
     }
 
-    /// Reads, checks and keeps a roll on a blocking thread, and gives up when its files take too
-    /// long. No other roll is loaded until that thread has ended.
+    /// Reads, checks and keeps a roll on a blocking thread, and aborts when reading its files takes
+    /// too long. No other roll is loaded until that thread has ended.
     async fn keep_roll(
         &self,
         folder: &Path,
@@ -1188,8 +1188,8 @@ impl Node {
     }
 }
 
-/// Refuses a change that the state of an election does not allow, before what else the change
-/// requires is looked at.
+/// Refuses a change that the state of an election does not allow, before the other conditions of
+/// the change are checked.
 fn check_state(election: &ElectionHandle, wanted: Change) -> Result<(), AdminError> {
     let state = election.committed().state();
     if wanted.is_possible_in(state) { Ok(()) } else { Err(AdminError::State { state, wanted }) }

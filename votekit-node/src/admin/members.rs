@@ -1,8 +1,8 @@
 //! Elections for the members of an association, who have accounts and no electoral roll.
 //!
-//! The node makes the roll itself, under a members' key that is drawn for this election: the hash
-//! of a member is a function of key, account and law. From there on the roll is like any other: it
-//! is loaded, named in the log, replayed and verified by the same code.
+//! The node makes the roll itself, under a members' key that is generated for this election: the
+//! hash of a member is a function of key, account and law. Apart from that the roll is like any
+//! other: it is loaded, named in the log, replayed and verified by the same code.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -99,8 +99,8 @@ impl Node {
         is_refusal || (!is_unknown && self.context.election(law_id).is_none())
     }
 
-    /// Removes a members' roll whose election was not created, with its key. What cannot be removed
-    /// now is listed by `votekit roll list`.
+    /// Removes a members' roll whose election was not created, with its key. If the removal fails,
+    /// `votekit roll list` lists the roll.
     async fn take_back(&self, manifest: &Manifest) {
         let removed = match self.discard_roll(&manifest.digest()).await {
             Err(AdminError::UnknownRoll { .. }) => {

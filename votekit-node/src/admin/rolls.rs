@@ -42,7 +42,7 @@ impl Node {
             used.push((election.law_id().clone(), manifests));
         }
         let mut rolls = self.on_files(move |folder| Ok(roll_store::list(folder, &used)?)).await?;
-        // What the log of an election names is not known while it cannot be read.
+        // While the log of an election cannot be read, it is not known which rolls it names.
         let damaged = self.context.damaged_elections();
         for law in rolls.iter_mut().flat_map(|roll| roll.laws.iter_mut()) {
             law.in_use |= damaged.iter().any(|one| one.law_id().as_str() == law.law_id);
@@ -109,7 +109,7 @@ impl Node {
         Ok(replaced)
     }
 
-    /// Refuses a roll that one of its laws cannot take. `of_law` holds the kept rolls of the law
+    /// Refuses a roll that one of its laws cannot take. `of_law` contains the kept rolls of the law
     /// that are not replaced.
     async fn check_law(
         &self,
@@ -207,7 +207,7 @@ impl Node {
         // nodes without rolls read it.
         let encoded = manifest.encode();
         until_definite("put_manifest", || self.context.ledger.put_manifest(&encoded)).await?;
-        // Fallible steps come before the log records the roll. The registry holds hints only:
+        // Fallible steps come before the log records the roll. The registry contains hints only:
         // writes to it are retried until they succeed.
         let origin = RollOrigin::from_manifest(manifest);
         let replaces = match self.context.election(law_id).filter(|_| !manifest.is_supplement()) {

@@ -1,7 +1,7 @@
 //! Rolls in the data folder of an authority whose node is stopped.
 //!
-//! Several authorities share one ledger, which such a folder does not hold: so no node is started
-//! on it, and nothing but the roll is written.
+//! Several authorities share one ledger, which is not in such a folder. Therefore no node is
+//! started on the folder, and only the roll is written.
 
 use std::path::Path;
 

@@ -55,7 +55,7 @@ impl LiveBefore {
     pub(crate) fn new(changes: &Changes, electorate: &Electorate) -> Self {
         let live = |key: &&RegistryKey| is_live(electorate, key);
         let added = changes.add.iter().chain(changes.readmit.iter().map(|(_, new)| new));
-        // If the elector has voted with the earlier code, the new one is refused.
+        // If the elector has voted with the earlier code, the new code is refused.
         let used: Vec<_> =
             changes.readmit.iter().map(|(old, _)| old).filter(live).copied().collect();
         let revoke: Vec<_> = changes.revoke.iter().filter(live).copied().collect();
@@ -127,7 +127,7 @@ mod tests {
             SupplementReport { refused: 2, unknown: 4, ..SupplementReport::default() }
         );
         // A new code for an elector whose code was revoked earlier is an addition, unless the old
-        // code was used: then the new one is refused.
+        // code was used: then the new code is refused.
         let readmit =
             Changes { readmit: vec![(key(1), key(14)), (key(2), key(15))], ..Changes::default() };
         let before = LiveBefore::new(&readmit, &electorate);

@@ -112,7 +112,7 @@ impl Node {
         self.remove_upload(law_id).await
     }
 
-    /// Loads the uploaded roll or supplement, with the pepper that this node holds, and removes the
+    /// Loads the uploaded roll or supplement, with the pepper that this node has, and removes the
     /// upload. With `replace` it replaces the present roll of a draft. After a refusal the upload
     /// is kept, so that files can be uploaded again.
     ///

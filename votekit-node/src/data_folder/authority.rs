@@ -1,9 +1,10 @@
 //! The data folder of one of several authorities: its keys, its memory, and the file of all
 //! authorities.
 //!
-//! An authority that forgets what it signed can be made to sign the contrary. So no key of an
-//! authority is ever generated anew beside its memory, and no memory is created beside keys that
-//! have signed: [`DataFolder::renew_authority`] puts both aside together, the keys first.
+//! An authority that forgets its statements can be made to sign contradictory ones. Therefore no
+//! key of an authority is ever generated again while its memory exists, and no memory is created
+//! for keys that have signed: [`DataFolder::renew_authority`] moves both aside together, the keys
+//! first.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -47,7 +48,7 @@ const TRANSPORT: &str = "transport";
 const KEYS: [&str; 4] = ["log", "cosigner", STATEMENT, TRANSPORT];
 
 /// Names allowed in a folder that becomes an authority's. Unlike for other data folders, keys are
-/// not among them: they may have signed something that no memory holds.
+/// not among them: they may have signed statements that are in no memory.
 const BEFOREHAND: [&str; 4] = ["officials", AUTHORITIES, "lost+found", "lock"];
 
 impl DataFolder {
@@ -81,8 +82,8 @@ impl DataFolder {
         Ok(folder)
     }
 
-    /// Gives an authority new keys and an empty memory. The former ones are kept in a folder of
-    /// their own, which is returned. An interrupted call is completed by the next one.
+    /// Gives an authority new keys and an empty memory. The former keys and memory are kept in a
+    /// separate folder, whose path is returned. The next call completes an interrupted one.
     ///
     /// # Errors
     /// [`FolderError`], among others [`FolderError::NotAuthority`], and [`FolderError::InUse`]
@@ -257,7 +258,7 @@ impl DataFolder {
         write_identity(&self.path, &self.identity)
     }
 
-    /// Removes what a failed creation has written. Nothing of it has signed anything.
+    /// Removes the files of a failed creation. Its keys have signed nothing.
     fn remove_unfinished(&self) {
         if Self::is_one(&self.path) {
             return;
@@ -290,8 +291,8 @@ impl DataFolder {
         Ok(false)
     }
 
-    /// Moves keys and memory into a new folder. The keys come first: at no moment is there a key
-    /// that has signed without the memory of what it signed.
+    /// Moves keys and memory into a new folder. The keys come first: at no time does the folder
+    /// have a key that has signed without the memory of its statements.
     fn retire_authority(&self) -> Result<PathBuf, FolderError> {
         let time = clock::now().seconds().to_rfc3339().replace(['-', ':'], "");
         let mut retired = self.path.join(format!("{RETIRED}{time}"));
@@ -324,7 +325,7 @@ fn move_to(from: &Path, to: &Path) -> Result<(), FolderError> {
     }
 }
 
-/// Refuses to create an authority in a folder that holds anything else.
+/// Refuses to create an authority in a folder with any other content.
 fn refuse_occupied(path: &Path) -> Result<(), FolderError> {
     if DataFolder::is_one(path) {
         return Err(FolderError::Present { path: path.to_owned() });

@@ -15,7 +15,7 @@ const FILE: &str = "services";
 /// The file of the ledger of an embedded installation.
 const EMBEDDED: &str = "ledger.sqlite";
 
-/// The place of a folder's ledger.
+/// The location of a folder's ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Belonging {
     /// In the folder itself.

@@ -25,7 +25,7 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder was to become a data folder, but holds something else.
+    /// The folder was to become a data folder, but has other content.
     #[error("{path}: not a data folder, contains '{found}'", path = path.display())]
     Occupied {
         /// The folder.
@@ -41,7 +41,7 @@ pub enum FolderError {
         /// Who owns or reaches it.
         exposure: Exposure,
     },
-    /// Another process holds the folder.
+    /// Another process uses the folder.
     #[error("{path}: in use by another process", path = path.display())]
     InUse {
         /// The folder.
@@ -79,7 +79,7 @@ pub enum FolderError {
         /// The folder.
         path: PathBuf,
     },
-    /// The folder is not that of one of several authorities.
+    /// The folder does not belong to one of several authorities.
     #[error("{path}: no statement key", path = path.display())]
     NotAuthority {
         /// The folder.
@@ -98,7 +98,7 @@ pub enum FolderError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The damage.
         damage: FileDamage,
     },
 }
@@ -134,7 +134,7 @@ pub enum LedgerMismatch {
     /// The folder belongs to a ledger on services.
     #[error("ledger on services, none given")]
     OnServices,
-    /// The folder has a ledger of its own.
+    /// The folder contains a ledger.
     #[error("ledger in the folder, services given")]
     InFolder,
     /// The folder belongs to another ledger on services.
@@ -163,7 +163,7 @@ pub enum AuthorityMismatch {
     },
 }
 
-/// What is wrong with a file of a data folder.
+/// The damage of a file of a data folder.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FileDamage {
     /// A required key is not there.

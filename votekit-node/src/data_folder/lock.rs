@@ -1,4 +1,4 @@
-//! The lock on a data folder: held by one process, or shared by several named nodes.
+//! The lock on a data folder: owned by one process, or shared by several named nodes.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;

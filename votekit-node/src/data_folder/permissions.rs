@@ -67,7 +67,7 @@ pub(crate) fn make_private_folder(path: &Path) -> Result<(), FolderError> {
     make().map_err(FolderError::io(path))
 }
 
-/// Removes the access of others to a data folder, which holds the ledger and the rolls. A folder
+/// Removes the access of others to a data folder, which contains the ledger and the rolls. A folder
 /// owned by root may be shared with a group, which then has write access.
 ///
 /// # Errors

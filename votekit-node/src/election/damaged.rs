@@ -18,7 +18,7 @@ pub(crate) struct DamagedElection {
 }
 
 impl DamagedElection {
-    /// `reason` is what was found, and where.
+    /// `reason` describes the damage and its location.
     pub(crate) fn new(
         law_id: ElectionId,
         reason: String,

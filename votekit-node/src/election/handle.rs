@@ -48,13 +48,12 @@ pub(crate) struct ElectionHandle {
     position: watch::Sender<Position>,
     hasher: RwLock<Option<(Option<Digest>, CredentialHasher)>>,
     pub(crate) intake: mpsc::Sender<Submission>,
-    /// Whether the engine stores what the intake publishes.
+    /// Whether the engine stores the batches that the intake publishes.
     pub(crate) writes: WriteGate,
-    /// What this node published and has not seen in the log of a shared ledger yet.
+    /// The batches that this node published and has not seen in the log of a shared ledger yet.
     pub(crate) unsealed: UnsealedBatches,
     pub(crate) sealer: mpsc::Sender<SealerCommand>,
-    /// In Unix milliseconds. The floor is the latest stamp given out, or the time of the last
-    /// block.
+    /// In Unix milliseconds. The floor is the latest issued stamp, or the time of the last block.
     pub(crate) clock: HeldClock,
     passed_closes: PassedCloses,
     /// Why a fault halted the election on this node, if it did.
@@ -127,7 +126,7 @@ impl ElectionHandle {
         self.clock.raise(received.0);
     }
 
-    /// The latest stamp given out, or the time of the last block.
+    /// The latest issued stamp, or the time of the last block.
     pub(crate) fn latest_stamp(&self) -> UnixMillis {
         UnixMillis(self.clock.floor())
     }
@@ -187,7 +186,7 @@ impl ElectionHandle {
         self.position.subscribe()
     }
 
-    /// The log. Readers may wait while a block is applied, never while one is made.
+    /// The log. Readers may wait while a block is applied, never while a block is made.
     pub(crate) fn log(&self) -> RwLockReadGuard<'_, ElectionLog> {
         self.log.read()
     }
@@ -197,7 +196,7 @@ impl ElectionHandle {
         self.log.write().apply(effect);
     }
 
-    /// Writes what the snapshot on disk lacks. Blocks the thread.
+    /// Writes the blocks that the snapshot on disk lacks. Blocks the thread.
     pub(crate) fn write_snapshot(&self) -> Result<(), WriteError> {
         // The staging id is read first, then the log, which may be ahead of it: at worst a restart
         // reads a few batches too many.

@@ -36,7 +36,7 @@ impl ElectionSecrets {
         stack_used();
         let Some(request_key) = folder.request_key(law_id)? else { return Ok(None) };
         if !decides {
-            // A node with a folder of its own never holds the ballot key.
+            // A node with its own data folder never has the ballot key.
             let exists = folder.has_ballot_key(law_id) || folder.authorities()?.is_some();
             return Ok(exists.then_some(Self { ballot_key: None, request_key }));
         }

@@ -8,7 +8,7 @@
 //!
 //! Written while sealing continues: the list of decided requests only grows, and is copied part by
 //! part, each under a short lock. A snapshot is never ahead of the ledger, since the log in memory
-//! holds durable blocks only. Snapshots are a cache: a deleted folder is written again.
+//! contains durable blocks only. Snapshots are a cache: a deleted folder is written again.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,7 @@ impl Snapshots {
             && (grown >= self.leaves || (grown > 0 && committed.state() >= State::Closed))
     }
 
-    /// Writes what is new. Blocks the thread.
+    /// Writes the new blocks and evidence. Blocks the thread.
     pub(crate) fn write(
         &self,
         law_id: &ElectionId,

@@ -57,7 +57,8 @@ impl UnsealedBatches {
         if !confirmed.fits(size) && confirmed.batches.values().any(|known| known.is_staged) {
             confirmed.retain(|_, known| !known.is_staged);
         }
-        // The newest is dropped: the oldest holds up all others of its epoch.
+        // The newest batch is dropped, not the oldest, because the oldest delays all others of its
+        // epoch.
         if confirmed.fits(size) {
             let added = ConfirmedBatch { batch: Arc::clone(batch), at, is_staged: false };
             let replaced = confirmed.batches.insert(batch.number(), added);
@@ -183,7 +184,7 @@ mod tests {
         unsealed.add(&first, at);
         unsealed.add(&second, at);
         assert_eq!(sequences(&unsealed.unstaged_for(Duration::ZERO, at)), [1]);
-        // Room is counted anew from what is left.
+        // The room is computed from the remaining batches.
         unsealed.retain(|_| true);
         unsealed.add(&second, at);
         unsealed.add(&second, at);

@@ -133,7 +133,7 @@ impl ElectionView {
         view
     }
 
-    /// What is known of an election whose log cannot be read.
+    /// The known facts about an election whose log cannot be read.
     pub(crate) fn from_damaged(election: &DamagedElection) -> Self {
         let view = match election.definition() {
             Some(definition) => Self::defined(definition),

@@ -22,7 +22,8 @@ pub(crate) fn witness_names(policy: &Policy) -> Vec<String> {
 }
 
 /// Reads the lines that show how far outside witnesses have cosigned a log: those over its head,
-/// and the last ones over smaller trees. The lines over the head are found whatever the others are.
+/// and the last lines over smaller trees. Other lines do not affect which lines over the head are
+/// found.
 pub(crate) async fn read_cosigned(
     ledger: &dyn Ledger,
     law_id: &ElectionId,
@@ -84,8 +85,8 @@ struct Cached {
 }
 
 impl WitnessedHead {
-    /// The note for a checkpoint of the log. `None` if the ledger has to be read for it: by this
-    /// caller, the others get what is known until then.
+    /// The note for a checkpoint of the log. `None` if this caller has to read the ledger for it;
+    /// until then, other callers get the last known note, or the checkpoint alone.
     pub(crate) fn get(&self, checkpoint: &[u8]) -> Option<Vec<u8>> {
         let mut cached = self.0.lock();
         let is_same = cached.checkpoint == checkpoint;
@@ -98,7 +99,7 @@ impl WitnessedHead {
         Some(if is_same { cached.note.clone() } else { checkpoint.to_vec() })
     }
 
-    /// Records what was read, and returns the note.
+    /// Records the lines that were read, and returns the note.
     pub(crate) fn set(&self, checkpoint: &[u8], read: &WitnessedCheckpoint) -> Vec<u8> {
         let note = read.checkpoint.to_string().into_bytes();
         let mut cached = self.0.lock();

@@ -14,7 +14,7 @@ pub(crate) struct WriteGate {
     probing: AtomicBool,
 }
 
-/// The right of one vote to reach the engine, held until dropped.
+/// The right of one vote to reach the engine, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct WritePass<'a> {
     /// Set for the vote that probes whether the engine writes again.

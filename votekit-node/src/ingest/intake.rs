@@ -71,7 +71,8 @@ pub(crate) struct Intake {
     ended: bool,
 }
 
-/// Limit the lines about a ledger that was put back: there would be one a batch of votes.
+/// Limit the log lines about a ledger that was restored from an older copy: there would be one for
+/// each batch of votes.
 static LOG_BEHIND: LogSummary = LogSummary::new();
 static EPOCHS_REFUSED: LogSummary = LogSummary::new();
 
@@ -180,9 +181,9 @@ impl Intake {
         None
     }
 
-    /// Minutes never decrease in an epoch. A vote stamped at the end of a minute that arrives here
-    /// after one of the next minute gets the later stamp; returns `false` if that would make it
-    /// late.
+    /// Minutes never decrease in an epoch. A vote that was stamped at the end of a minute, but
+    /// arrives here after a vote of the next minute, gets the later stamp; returns `false` if that
+    /// would make it late.
     fn stamp_in_order(&mut self, envelope: &mut Envelope) -> bool {
         if envelope.received < self.latest {
             if self.election.committed().closes.is_some_and(|closes| self.latest >= closes) {
@@ -222,8 +223,8 @@ impl Intake {
             Err(error) if matches!(error.conflict(), Some(Conflict::NoLease { .. })) => {
                 Err(IntakeError::Finished)
             }
-            // The node stops, and what the disk holds is known only after the restart: no voter may
-            // be answered that nothing was stored.
+            // The node stops, and the content of the disk is known only after the restart: no
+            // answer to a voter may say that nothing was stored.
             Err(_) => Err(IntakeError::OutcomeUnknown),
         };
         self.answer_all(envelopes, voters, &outcome);
@@ -246,7 +247,7 @@ impl Intake {
     }
 
     /// Fails while the log is shorter than this node has read it, in this run or an earlier one: a
-    /// ledger that was put back may grant leases for a poll that is closing.
+    /// ledger that was restored from an older copy may grant leases for a poll that is closing.
     fn check_log_is_whole(&self) -> Result<(), ElectionFault> {
         let height = self.election.committed().height;
         if self.marks.as_ref().is_none_or(|marks| !marks.has_read_beyond(height)) {
@@ -323,8 +324,9 @@ impl Intake {
         }
     }
 
-    /// Begins an epoch above one, and above all that this node has had: a ledger that was put back
-    /// gives their numbers out again, and batches of this node have them.
+    /// Begins an epoch above the lost epoch and all earlier epochs of this node: a ledger that was
+    /// restored from an older copy allocates their numbers again, but batches of this node have
+    /// these numbers.
     async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
         let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
@@ -378,8 +380,8 @@ impl Intake {
         ElectionFault::NotReady(NotReady::NotPublished { reason })
     }
 
-    /// Ends an epoch of this run that the ledger has lost, once the authorities have restored what
-    /// it held: nothing more is published in it, and no later run may come before the close.
+    /// Ends an epoch of this run that the ledger has lost, once the authorities have restored its
+    /// batches: nothing more is published in it, and the node may not run again before the close.
     fn end_lost(&self, epoch: Epoch) {
         let (context, election) = (Arc::clone(&self.context), Arc::clone(&self.election));
         let (node_key, marks) = (self.node_key.clone(), self.marks.clone());

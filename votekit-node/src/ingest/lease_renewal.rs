@@ -1,5 +1,5 @@
-//! The ingest lease: a node accepts votes only while it holds one, so that the close knows when the
-//! last vote was accepted.
+//! The ingest lease: a node accepts votes only while it has a lease, so that the close knows when
+//! the last vote was accepted.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -11,8 +11,8 @@ use votekit_store::clock;
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
 
-/// The interval between renewals of the lease, and the pause after one that failed: also after one
-/// that timed out there is time for another before the lease runs out.
+/// The interval between renewals of the lease, and the pause after a failed renewal: even after a
+/// timeout there is time for another renewal before the lease expires.
 const RENEWAL_INTERVAL: Duration = Duration::from_secs(1);
 const RETRY_INTERVAL: Duration = Duration::from_millis(250);
 

@@ -28,9 +28,9 @@ struct Candidate {
 }
 
 impl Node {
-    /// Whether a roll holds a credential that is not revoked, for a voter who signs in. `None` if
-    /// not. Counts as an attempt in the throttle, as a vote with the credential would; used and
-    /// unused credentials get the same answer.
+    /// The hash of a credential that is on a roll and not revoked, for a voter who signs in. `None`
+    /// otherwise. Counts as an attempt in the throttle, as a vote with the credential would; used
+    /// and unused credentials get the same answer.
     ///
     /// # Errors
     /// [`SubmitError`]: back-off, an exhausted rate, an election that takes no votes now, or a
@@ -46,11 +46,12 @@ impl Node {
         Ok(recognised.into_iter().next().map(|(_, hash)| hash))
     }
 
-    /// As [`Node::recognise`] for several elections, in one attempt: the elections whose rolls hold
-    /// NAS and code, in the order of `laws`. Empty, and one wrong code, if there is none.
+    /// As [`Node::recognise`] for several elections, in one attempt: the elections whose rolls
+    /// contain NAS and code, in the order of `laws`. Without such an election the result is empty,
+    /// and the attempt counts as one wrong code.
     ///
-    /// The first of `laws` is the one that the voter signs in for. Others that take no votes now
-    /// are left out, and so are those of another roll and those beyond [`SIGN_IN_LAWS_MAX`].
+    /// The first of `laws` is the election for which the voter signs in. Others are left out if
+    /// they accept no votes now, have another roll, or exceed [`SIGN_IN_LAWS_MAX`].
     ///
     /// # Errors
     /// As for [`Node::recognise`]; an election that takes no votes is an error only as the first.
@@ -66,11 +67,11 @@ impl Node {
         self.context.admission.check_rate(Instant::now())?;
         let turn = self.turn(self.context.throttle.origin(prefix, nas)).await?;
         let mut recognised = Vec::with_capacity(candidates.len());
-        // Each one is looked up, whatever the ones before it gave: the time of the answer depends
-        // only on the number of elections.
+        // Each election is looked up, even after a match: the time of the answer depends only on
+        // the number of elections.
         for Candidate { law_id, hash, key } in candidates {
             let registered = self.context.registry.is_registered(&law_id, &key).await;
-            // Without an answer the attempt is not judged.
+            // Without an answer the attempt counts neither as right nor as wrong.
             if registered.map_err(|error| SubmitError::Unavailable(error.into()))? {
                 recognised.push((law_id, hash));
             }
@@ -85,7 +86,7 @@ impl Node {
     /// take votes now and are of the same roll.
     #[must_use]
     pub fn sign_in_laws(&self, law_id: &ElectionId) -> Vec<ElectionId> {
-        // What is wrong with it is said at the attempt.
+        // The attempt reports the error.
         let Some(first) = self.context.election(law_id) else { return vec![law_id.clone()] };
         let (roll, now) = (roll_of(&first), self.now());
         let others = self.context.elections().into_iter().filter(|other| {

@@ -29,7 +29,7 @@ use crate::metrics;
 #[derive(Debug)]
 pub(crate) struct Admission {
     votes: RateLimit,
-    /// Limits the votes of a credential after the one that used it.
+    /// Limits the votes of a credential after the vote that used it.
     duplicates: KeyedRateLimit,
     start: Instant,
     /// Time of the last shedding log line, in seconds from `start`, plus 1; 0 before the first.
@@ -59,7 +59,7 @@ impl Admission {
         }
     }
 
-    /// Checks the rate before a body is read. Takes nothing from it.
+    /// Checks the rate before a body is read, without using it.
     ///
     /// # Errors
     /// The time until the next vote can be taken.
@@ -72,8 +72,8 @@ impl Admission {
         self.duplicates.forget_quiet();
     }
 
-    /// Admits a vote. Returns the turn if the registry has no hint yet and the code is still to be
-    /// judged; `None` if it was judged here.
+    /// Admits a vote. Returns the turn if the registry has no hint yet, so that the caller must
+    /// report whether the code is right; `None` if this call has done so.
     ///
     /// # Errors
     /// [`SubmitError::RateLimited`], [`SubmitError::NotRecognised`],
@@ -111,8 +111,8 @@ impl Admission {
         Ok(unjudged)
     }
 
-    /// Admits a vote of a credential that was recognised before, unless it is one of too many
-    /// duplicates. Takes nothing from the rate.
+    /// Admits a vote of a credential that was recognised before, unless it has too many duplicates.
+    /// Does not use the rate.
     ///
     /// # Errors
     /// [`SubmitError::TooManyDuplicates`].
@@ -159,7 +159,7 @@ impl Admission {
         let now_s = now.saturating_duration_since(self.start).as_secs() + 1;
         let last_logged_s = self.last_logged_s.load(Ordering::Relaxed);
         if (last_logged_s == 0 || now_s >= last_logged_s + LOG_INTERVAL_S)
-            // Of several tasks, only the one that moves the time writes the line.
+            // Of several tasks, only the task that updates the time writes the line.
             && self
                 .last_logged_s
                 .compare_exchange(last_logged_s, now_s, Ordering::Relaxed, Ordering::Relaxed)

@@ -14,18 +14,18 @@ use crate::limits::{DigestMap, SHARDS, shard_of};
 /// A rate with a burst: the generic cell rate algorithm, on nanoseconds since any start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Rate {
-    /// The time that one takes up; 0: there is no limit.
+    /// The time after which one use of the rate is earned again; 0: there is no limit.
     interval_ns: u64,
     burst_ns: u64,
 }
 
 impl Rate {
-    /// A number a second, and a number at once; 0 a second lifts the limit.
+    /// A number of uses a second, and a burst; 0 a second lifts the limit.
     pub(crate) fn per_second(rate: u32, burst: u32) -> Self {
         Self::per(1_000_000_000, rate, burst)
     }
 
-    /// A number a minute, and a number at once; 0 a minute lifts the limit.
+    /// A number of uses a minute, and a burst; 0 a minute lifts the limit.
     pub(crate) fn per_minute(rate: u32, burst: u32) -> Self {
         Self::per(60_000_000_000, rate, burst)
     }
@@ -39,7 +39,8 @@ impl Rate {
         self.interval_ns == 0
     }
 
-    /// When everything taken will have been earned if one is taken now, or how long to wait before.
+    /// The time at which all uses will be earned again, with one more use now; or how long to wait
+    /// before that use.
     pub(crate) fn after(self, earned_at_ns: u64, now_ns: u64) -> Result<u64, Duration> {
         let after = earned_at_ns.max(now_ns) + self.interval_ns;
         match after.saturating_sub(now_ns).checked_sub(self.burst_ns) {
@@ -54,7 +55,7 @@ impl Rate {
 pub struct RateLimit {
     start: Instant,
     rate: Rate,
-    /// When everything taken so far will have been earned, in nanoseconds from the start.
+    /// The time at which all uses so far will be earned again, in nanoseconds from the start.
     earned_at_ns: AtomicU64,
 }
 
@@ -65,14 +66,14 @@ impl RateLimit {
         Self { start: Instant::now(), rate, earned_at_ns: AtomicU64::new(0) }
     }
 
-    /// Returns how long to wait if nothing can be taken now. Takes nothing.
+    /// Returns how long to wait if no use is possible now. Records no use.
     pub fn check(&self, now: Instant) -> Result<(), Duration> {
         self.rate
             .after(self.earned_at_ns.load(Ordering::Relaxed), nanoseconds(self.start, now))
             .map(drop)
     }
 
-    /// Takes one, or returns how long to wait. Costs one compare-and-swap.
+    /// Records one use, or returns how long to wait. Costs one compare-and-swap.
     pub fn take(&self, now: Instant) -> Result<(), Duration> {
         let now_ns = nanoseconds(self.start, now);
         // Relaxed is enough: this word is the limiter's whole state.
@@ -91,8 +92,8 @@ impl RateLimit {
         }
     }
 
-    /// Takes one in any case, and returns how long to wait until it is earned: at most `wait_max`.
-    /// Debt beyond that is forgotten.
+    /// Records one use in any case, and returns how long to wait until it is earned: at most
+    /// `wait_max`. Debt beyond that is forgotten.
     pub fn pace(&self, now: Instant, wait_max: Duration) -> Duration {
         let now_ns = nanoseconds(self.start, now);
         let Rate { interval_ns, burst_ns } = self.rate;
@@ -110,7 +111,7 @@ impl RateLimit {
     }
 }
 
-/// A rate with a burst for each key. A key that has its whole burst again is as good as new and is
+/// A rate with a burst for each key. A key that has its whole burst again equals a new key and is
 /// evicted by [`KeyedRateLimit::forget_quiet`], so memory is bounded by the keys of that period.
 ///
 /// Keys are kept as digests under a random key of this process, in shards as in the throttle.
@@ -118,7 +119,7 @@ pub struct KeyedRateLimit {
     start: Instant,
     rate: Rate,
     key: DigestKey,
-    /// When everything that a key took will have been earned.
+    /// The time at which all uses by a key will be earned again.
     earned_at_ns: Vec<Mutex<DigestMap<u64>>>,
 }
 

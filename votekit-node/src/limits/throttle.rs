@@ -1,5 +1,5 @@
-//! The throttle on wrong codes: makes guessing hopeless, and lets no elector be probed or locked
-//! out.
+//! The throttle on wrong codes: makes guessing infeasible, without a way to probe an elector or to
+//! lock an elector out.
 //!
 //! ```text
 //! state     wrong codes by pair of address prefix and NAS: 5 free, then waits of 1, 2, 4 … 60 s
@@ -7,10 +7,10 @@
 //! budget    20 wrong codes a second are stored, 2 of them per prefix; the others are only answered
 //! ```
 //!
-//! No counter goes by NAS alone: anyone who knows a NAS could read from it when its elector voted,
-//! and could lock the elector out. None goes by prefix alone: one of many voters behind an address
-//! would stop the others. The state machines (`pairs`, `WrongBudget`) take the time as an
-//! argument; the clock, the locks and the waiting are here.
+//! No counter depends on the NAS alone: anyone who knows a NAS could learn from it when its elector
+//! voted, and could lock the elector out. No counter depends on the prefix alone: one of many
+//! voters behind an address would block the others. The state machines (`pairs`, `WrongBudget`)
+//! take the time as an argument; the clock, the locks and the waiting are here.
 //!
 //! Addresses and NAS are kept as digests under a key that exists only as long as the process.
 //!
@@ -67,7 +67,7 @@ pub struct Throttle {
 /// A part of the pairs, with its own lock.
 struct Shard {
     pairs: Mutex<Pairs>,
-    /// Notified when an attempt that others may wait for is judged.
+    /// Notified when the result of an attempt is known for which others may wait.
     judged: Notify,
 }
 
@@ -139,7 +139,7 @@ impl Throttle {
         let arrived = Instant::now();
         let judged = &self.shard(origin.pair).judged;
         loop {
-            // Registered before the check, so that a judgement in between is not missed.
+            // Registered before the check, so that a result in between is not missed.
             let mut notified = std::pin::pin!(judged.notified());
             notified.as_mut().enable();
             match self.begin(origin, arrived, Instant::now())? {
@@ -229,17 +229,17 @@ impl fmt::Debug for Throttle {
 pub(crate) enum Next {
     /// The caller may check the code.
     Turn(Turn),
-    /// An earlier attempt of the pair is not judged yet: check again once it is, or after this
-    /// time.
+    /// The result of an earlier attempt of the pair is not known yet: check again once it is, or
+    /// after this time.
     InTurn(Duration),
 }
 
-/// The turn of one attempt, until it is judged. Dropping it clears the attempt: the code was right,
-/// or the vote a repeat or a duplicate, or the code was never checked.
+/// The turn of one attempt, until its result is known. Dropping it clears the attempt: the code was
+/// right, or the vote was a repeat or a duplicate, or the code was never checked.
 pub struct Turn {
     throttle: Arc<Throttle>,
     origin: Origin,
-    /// `None` once judged, or without a throttle.
+    /// `None` once the result is known, or without a throttle.
     attempt: Option<AttemptId>,
 }
 
@@ -294,15 +294,16 @@ impl WrongByNas {
     }
 }
 
-/// The budget for storing votes with a wrong code: a rate in all, and a lower one per prefix, so
-/// that one attacker cannot use it up. Only wrong codes change it. Each rate has a burst of one
-/// second's worth.
+/// The budget for storing votes with a wrong code: a total rate, and a lower rate per prefix, so
+/// that one attacker cannot use up the budget. Only wrong codes change it. Each rate has a burst of
+/// one second's worth.
 struct WrongBudget {
     all: Rate,
     all_earned_ns: u64,
     of_prefix: Rate,
-    /// When each prefix has earned back what it took. A prefix that has earned everything back is
-    /// dropped, so the map holds no more prefixes than are stored in a second or two.
+    /// The time at which each prefix will have earned its uses again. After that time a prefix is
+    /// dropped, so the map contains only the prefixes of the votes stored in the last second or
+    /// two.
     by_prefix: HashMap<Prefix, u64>,
 }
 
@@ -316,7 +317,7 @@ impl WrongBudget {
         }
     }
 
-    /// Takes one for a prefix, or returns how long to wait. A refusal takes nothing.
+    /// Records one use for a prefix, or returns how long to wait. A refusal records no use.
     fn take(&mut self, prefix: Prefix, now: Millis) -> Result<(), Duration> {
         let now_ns = now.0.saturating_mul(1_000_000);
         let earned_ns = self.by_prefix.get(&prefix).copied().unwrap_or(0);

@@ -99,7 +99,7 @@ mod tests {
 
     #[test]
     fn work_leaves_its_stack_and_overwriting_clears_it() {
-        // A byte value that neither a zeroed nor a poisoned stack holds.
+        // A byte value that neither a zeroed nor a poisoned stack contains.
         let byte = 0xb7;
         let left = bytes_left(leave_pattern_deep(byte), byte);
         assert!(left > LENGTH / 2, "without overwriting the pattern stays: {left} bytes left");

@@ -1,4 +1,4 @@
-//! Overwrites what a connection has read in the buffers of the libraries above it.
+//! Overwrites the data that a connection has read in the buffers of the libraries above it.
 //!
 //! hyper and rustls keep one read buffer a connection and reuse it without freeing it, so the body
 //! of a vote would stay in it for as long as a voter keeps the connection open. Both pass the
@@ -16,7 +16,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::stack::stack_used;
 
-/// A stream whose reader's buffer holds no more than the data in progress.
+/// A stream whose reader's buffer contains no more than the data in progress.
 pub struct OverwritingStream<S> {
     stream: S,
     /// Bytes read since the buffer was last overwritten: no byte beyond them was touched.

@@ -2,8 +2,8 @@
 //! operators.
 //!
 //! Nothing is decided from this view. It shows what the rows prove, and rows of blocks that are in
-//! the log are removed: what an authority has certified is at least what is shown. Beside that it
-//! shows what each authority reports of itself every few seconds: its status.
+//! the log are removed, so an authority may have certified more than is shown. The view also shows
+//! the status that each authority reports of itself every few seconds.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use crate::status_report;
 /// Rows read in one call.
 const ROWS_PER_READ: usize = 256;
 
-/// The authorities, what this node halted, and the nodes that are admitted.
+/// The authorities, the elections that this node halted, and the nodes that are admitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClusterView {
     /// The name of the authority that answers; `null` if the node is not an authority.
@@ -41,10 +41,10 @@ pub struct ClusterView {
     pub quorum: u64,
     /// The authorities, in the order of their file.
     pub authorities: Vec<AuthorityView>,
-    /// Statements in the ledger that are not what their authority signed.
+    /// The number of statements in the ledger that differ from those that their authority signed.
     pub invalid_rows: u64,
-    /// Whether the authority that answers signs nothing more: the ledger holds statements of it
-    /// that its memory does not.
+    /// Whether the authority that answers signs nothing more: the ledger contains statements of
+    /// this authority that its memory lacks.
     #[serde(default)]
     pub rolled_back: bool,
     /// Elections that a fault halted on the node that answers.
@@ -67,11 +67,11 @@ pub struct AuthorityView {
     pub term: Option<u64>,
     /// How many times its memory has been opened, by its latest statement.
     pub incarnation: Option<u64>,
-    /// What it states about each election.
+    /// Its statements about each election.
     pub elections: Vec<AuthorityElection>,
     /// The leaders that it suspects, with the latest term last.
     pub suspects: Vec<SuspectView>,
-    /// What it last reported of itself; `null` if the ledger has no report that it signed.
+    /// The status that it reported last; `null` if the ledger has no report that it signed.
     #[serde(default)]
     pub status: Option<StatusView>,
 }
@@ -82,7 +82,7 @@ pub struct AuthorityView {
 pub enum AuthorityRole {
     /// It proposes blocks: a quorum has voted for it.
     Leader,
-    /// It holds the lease of the term, and no quorum has voted for it yet.
+    /// It has the lease of the term, and no quorum has voted for it yet.
     Candidate,
     /// It has voted for the leader of the term.
     Follower,
@@ -90,12 +90,12 @@ pub enum AuthorityRole {
     Unknown,
 }
 
-/// What an authority states about one election.
+/// The statements of an authority about one election.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct AuthorityElection {
     /// The election.
     pub law_id: String,
-    /// The highest block that it has certified for all that is known: perhaps a later one.
+    /// The highest block that it is known to have certified. It may have certified a later block.
     pub certified_height: u64,
     /// The highest block that it has accepted, if a row of it is there.
     pub accepted_height: Option<u64>,
@@ -178,8 +178,8 @@ impl From<&NodeRecord> for AdmittedNode {
 /// The authorities that cosigned the present head of each log.
 pub(crate) type HeadCosigners = BTreeMap<ElectionId, Vec<KeyName>>;
 
-/// What the rows of rounds say, row by row: the ledger may hold any number of them, of which
-/// another program may have written most.
+/// The statements in the rows of rounds, read row by row: the ledger may contain any number of
+/// rows, most of them possibly written by another program.
 #[derive(Debug, Default)]
 pub(crate) struct RowsSeen {
     seen: BTreeMap<KeyName, Seen>,
@@ -187,7 +187,7 @@ pub(crate) struct RowsSeen {
 }
 
 impl RowsSeen {
-    /// Takes up a row, of which nothing is kept but what a verified statement says.
+    /// Adds a row. Only the content of a verified statement is kept.
     pub(crate) fn take_up(&mut self, set: &AuthoritySet, row: &RoundRow) {
         if !is_statement(row) {
             return;
@@ -244,7 +244,7 @@ pub(crate) fn from_rows(
     }
 }
 
-/// The view of an installation with one authority, whose log is whatever the ledger holds.
+/// The view of an installation with one authority, whose log is the log in the ledger.
 fn of_sole(name: &KeyName, term: Option<u64>, heads: &[(ElectionId, u64)]) -> ClusterView {
     let elections = heads
         .iter()
@@ -272,7 +272,7 @@ fn is_statement(row: &RoundRow) -> bool {
     matches!(row.kind, RowKind::Vote | RowKind::Accept | RowKind::Refuse | RowKind::Suspect)
 }
 
-/// What the verified statements of one authority say.
+/// The content of the verified statements of one authority.
 #[derive(Debug, Default)]
 struct Seen {
     incarnation: Option<u64>,
@@ -305,10 +305,11 @@ impl ElectionSeen {
 /// Refusals of one election, and suspicions, that are shown of one authority: the last ones.
 const SHOWN_MAX: usize = 100;
 
-/// Elections about which statements of one authority are shown. One that lies can name any number.
+/// The maximum number of elections about which statements of one authority are shown. A lying
+/// authority can name any number.
 const ELECTIONS_MAX: usize = 10_000;
 
-/// Adds to a list of which the last elements are kept.
+/// Appends to a list of which only the last elements are kept.
 fn push_last<T>(list: &mut Vec<T>, element: T) {
     if list.len() >= SHOWN_MAX {
         list.remove(0);
@@ -402,8 +403,7 @@ fn view(
     }
 }
 
-/// Adds to a view what the authorities report of themselves. `now` is the time on the ledger's
-/// clock.
+/// Adds the statuses of the authorities to a view. `now` is the time on the ledger's clock.
 pub(crate) fn add_statuses(
     view: &mut ClusterView,
     statuses: &[AuthorityStatus],
@@ -449,7 +449,8 @@ fn suspect_view(suspect: &Suspect) -> SuspectView {
 }
 
 /// The records of nodes that were admitted and not retired among those in the ledger, in the order
-/// of their names. Others are left out: statuses of authorities, and what another program wrote.
+/// of their names. Other records are left out: statuses of authorities, and records of other
+/// programs.
 fn admitted(stored: &[(String, Vec<u8>)], set: Option<&AuthoritySet>) -> Vec<NodeRecord> {
     let admissions = Admission::all_in_ledger(stored, set).into_iter();
     let mut records: Vec<NodeRecord> =

@@ -1,5 +1,5 @@
-//! The decision on one request, waited for without a limit: what the reader of a live update does,
-//! where a client with `Prefer: wait` has a limit.
+//! Waits for the decision on one request without a limit, for readers of live updates; a client
+//! with `Prefer: wait` has a limit.
 
 use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;

@@ -14,7 +14,7 @@ pub struct ElectionWatch {
     committed: watch::Receiver<Arc<Committed>>,
 }
 
-/// Follows the list of elections on this node: it moves with each one that is added.
+/// Watches the list of elections on this node: it changes with each added election.
 #[derive(Debug)]
 pub struct ElectionListWatch(watch::Receiver<u64>);
 

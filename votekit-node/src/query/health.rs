@@ -1,4 +1,4 @@
-//! Health and gauges: what a node reports about itself, for load balancers and monitoring.
+//! Health and gauges: the report of a node about itself, for load balancers and monitoring.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +51,8 @@ pub struct Gauges {
     /// By how many seconds the clock is ahead of the ledger's, negative if it is behind; `None` if
     /// the ledger belongs to this node only, or was not asked yet.
     pub clock_offset_seconds: Option<f64>,
-    /// What the statuses of the authorities say, as this node has read them; empty where there is
-    /// one authority.
+    /// The statuses of the authorities, as this node has read them; empty if there is one
+    /// authority.
     pub authorities: Vec<AuthorityGauges>,
     /// Free bytes in the file system of the data folder, and its size, where known.
     pub data_bytes: Option<(u64, u64)>,

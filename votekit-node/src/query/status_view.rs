@@ -1,5 +1,5 @@
-//! What the authorities report of themselves, for operators: in addition to what their statements
-//! prove.
+//! The statuses that the authorities report of themselves, for operators, in addition to the facts
+//! that their statements prove.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -9,7 +9,7 @@ use votekit_core::instant::UnixSeconds;
 
 use crate::status_report;
 
-/// What an authority reports of itself.
+/// The status that an authority reports of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct StatusView {
     /// How long ago it reported, in seconds, on the ledger's clock.
@@ -65,7 +65,7 @@ pub(crate) fn status_view(
     }
 }
 
-/// The height of a log; 0 of one that is not there.
+/// The height of a log; 0 for a log that does not exist.
 pub(crate) fn height_of(heads: &[(ElectionId, u64)], law_id: &ElectionId) -> u64 {
     heads.iter().find(|(of, _)| of == law_id).map_or(0, |(_, height)| *height)
 }

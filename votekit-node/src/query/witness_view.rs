@@ -73,7 +73,7 @@ fn head(set: &AuthoritySet, witness: &SetWitness, log: &LogSize<'_>) -> WitnessH
     WitnessHead {
         law_id: log.law_id.to_string(),
         origin: log.origin.to_string(),
-        // A set has usable keys, and a witness is fed by one of its authorities.
+        // A set has usable keys, and one of its authorities sends heads to each witness.
         log_key: log_key.map(|key| key.to_string()).unwrap_or_default(),
         cosigned_size,
         behind: log.size.saturating_sub(cosigned_size),

@@ -174,7 +174,7 @@ struct KeyComparison<'a> {
     context: &'a NodeContext,
     authority: &'a AuthorityContext,
     recipients: Vec<[u8; 32]>,
-    /// The recipients of keys that the ledger has.
+    /// The owners of the sealed keys that the ledger has.
     stored: BTreeSet<KeyOwner>,
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 
-/// The longest answer read, in bytes. A good one is a few lines.
+/// The longest answer read, in bytes. A valid answer has a few lines.
 const BODY_MAX: usize = 64 << 10;
 
 /// Timeout of a whole request.
@@ -34,7 +34,7 @@ pub(crate) enum ClientError {
     /// The witness was not reached, or broke off.
     #[error("it cannot be reached: {reason}")]
     Unreachable { reason: String },
-    /// The answer is not what a witness sends.
+    /// The answer is not the answer of a witness.
     #[error("its answer has more than {BODY_MAX} bytes")]
     TooLong,
 }

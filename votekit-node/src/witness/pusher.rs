@@ -1,8 +1,8 @@
 //! Pushes the heads of all logs to one outside witness, and stores its cosignatures.
 //!
 //! Only heads that were appended are pushed, the latest of each log, at most one in
-//! [`REQUEST_INTERVAL`]; the heads of closed elections at once. Nothing is durable here: what the
-//! witness has cosigned is in the ledger, or in its answer.
+//! [`REQUEST_INTERVAL`]; the heads of closed elections at once. This module stores nothing: the
+//! ledger, or the answer of the witness, shows which head it has cosigned.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,11 +36,12 @@ const REQUEST_INTERVAL: Duration = Duration::from_secs(10);
 /// The longest pause after failures in a row.
 const BACK_OFF_MAX: Duration = Duration::from_secs(300);
 
-/// Requests for one head: the witness answers the first with the size that it knows, if that is
-/// another one.
+/// Requests for one head: the witness answers the first with the size that it knows, if that size
+/// is another.
 const REQUESTS_PER_HEAD: usize = 3;
 
-/// How often the ledger is asked which cosignatures it holds: it may have been put back.
+/// How often the cosignatures in the ledger are read again: the ledger may have been restored from
+/// an older copy.
 const RECHECK_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How often the gauges are set.
@@ -73,7 +74,7 @@ struct Pusher {
     reported_at: Option<Instant>,
 }
 
-/// What is known of a witness and one log.
+/// The known state of a witness for one log.
 #[derive(Debug, Clone, Copy, Default)]
 struct PushState {
     /// The size that the witness has cosigned last, as far as known.
@@ -126,8 +127,8 @@ enum PushError {
 }
 
 impl PushError {
-    /// Whether the witness has seen another log under this name: a fork, or a ledger that was put
-    /// back behind what was cosigned.
+    /// Whether the witness has seen another log under this name: a fork, or a ledger restored from
+    /// a copy that is older than the cosigned head.
     fn is_contradiction(&self) -> bool {
         matches!(self, Self::Refused { status: 422, .. } | Self::Ahead { .. })
     }
@@ -139,7 +140,7 @@ impl Pusher {
         Self { node, witness, logs: BTreeMap::new(), next_request, reported_at: None }
     }
 
-    /// Feeds the witness as long as the node runs.
+    /// Sends heads to the witness as long as the node runs.
     async fn run(mut self) {
         let client = match Client::new(self.witness.submission_url()) {
             Ok(client) => client,
@@ -172,7 +173,7 @@ impl Pusher {
         }
     }
 
-    /// The log whose head is to be pushed now: a closed one first, then the one that has waited
+    /// The log whose head is to be pushed now: a closed log first, then the log that has waited
     /// longest.
     async fn next_due(&mut self) -> Option<Arc<ElectionHandle>> {
         if !self.may_sign() {
@@ -196,7 +197,7 @@ impl Pusher {
                 metrics::witness_behind(self.witness.name.as_str(), election.law_id(), behind);
             }
             let is_urgent = committed.state() >= State::Closed;
-            // The first push of a final head is not held up by failures before it.
+            // Earlier failures do not delay the first push of a final head.
             let is_first = is_urgent && state.tried_size != committed.size();
             let waits = !is_first && state.retry_at.is_some_and(|at| at > now);
             if behind == 0 || waits || (!is_urgent && now < next_request) {
@@ -207,8 +208,8 @@ impl Pusher {
         due.into_values().next()
     }
 
-    /// What is known of a log: at first, and from time to time, what the ledger holds of lines that
-    /// this witness has signed. `None` while that cannot be read.
+    /// The known state of a log. At first, and from time to time, the lines that this witness has
+    /// signed are read from the ledger. `None` if they cannot be read.
     async fn state(&mut self, election: &ElectionHandle) -> Option<PushState> {
         let law_id = election.law_id();
         let before = self.logs.get(law_id).copied().unwrap_or_default();
@@ -239,14 +240,14 @@ impl Pusher {
         Some(state)
     }
 
-    /// Pushes the head of a log, and records what became of it.
+    /// Pushes the head of a log, and records the outcome.
     async fn push(&mut self, client: &Client, election: &Arc<ElectionHandle>) {
         let law_id = election.law_id();
         let committed = election.committed();
         let size = committed.size();
         let known = self.logs.get(law_id).map_or(0, |state| state.known);
         if committed.state() < State::Closed {
-            // Many closed elections whose heads it refuses hold up no open one.
+            // Many closed elections whose heads the witness refuses do not delay an open election.
             self.next_request = Instant::now() + REQUEST_INTERVAL;
         }
         let pushed = self.request(client, election, &committed, known).await;
@@ -308,7 +309,7 @@ impl Pusher {
         committed: &Committed,
         known: u64,
     ) -> Result<(), PushError> {
-        // The text that the authorities have cosigned, under the log key of this one.
+        // The text that the authorities have cosigned, signed with the log key of this authority.
         let checkpoint = SignedCheckpoint::parse(&committed.checkpoint)?.unverified().clone();
         let signature = election.signer.log_signature(&checkpoint)?;
         let signed = SignedCheckpoint::new(checkpoint, signature, [])?;

@@ -20,7 +20,7 @@ pub enum UploadError {
     /// The file is a roll that is not hashed.
     #[error("a roll that is not hashed")]
     NotHashed,
-    /// The file is not one of a hashed roll, or not the one that the manifest lists.
+    /// The file is not a file of a hashed roll, or not the file that the manifest lists.
     #[error("{file} {rule}")]
     Refused {
         /// The file.
@@ -60,7 +60,7 @@ pub enum UploadError {
         /// The election.
         law_id: ElectionId,
     },
-    /// The node does not hold the pepper of the roll.
+    /// The node does not have the pepper of the roll.
     #[error("pepper {id} missing on this node")]
     NoPepper {
         /// The pepper's id.
@@ -109,7 +109,7 @@ pub enum FileRule {
     /// Something else has the name of the file.
     #[error("is {found}")]
     NotRegular {
-        /// What was found.
+        /// The kind that was found.
         found: FileKind,
     },
 }

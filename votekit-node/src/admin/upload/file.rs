@@ -23,7 +23,7 @@ use crate::watch::space_at;
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// Bytes that are written between two syncs: one long sync would hold up those of the ledger, which
+/// Bytes that are written between two syncs: one long sync would delay those of the ledger, which
 /// may be on the same disk.
 const SYNC_BYTES: u64 = 16 << 20;
 
@@ -60,7 +60,7 @@ pub struct FileUpload {
     received: u64,
     /// Whether the first bytes were checked. Before that nothing is written.
     is_checked: bool,
-    /// Zeroed when dropped: until the check it may hold rows of a roll. Never reallocated.
+    /// Zeroed when dropped: until the check it may contain rows of a roll. Never reallocated.
     buffer: Zeroizing<Vec<u8>>,
     sink: Option<Sink>,
     claim: UploadClaim,

@@ -92,7 +92,7 @@ fn is_roll(head: &[u8]) -> bool {
     })
 }
 
-/// A field without what is written around and between its characters.
+/// A field without the quotes, spaces and separators around and between its characters.
 fn bare(field: &[u8]) -> Zeroizing<Vec<u8>> {
     let is_left_out = |byte: &u8| {
         byte.is_ascii_whitespace() || matches!(byte, b'"' | b'\'' | b'.' | b'-' | b'_' | b'#')

@@ -5,11 +5,11 @@
 //! In a full set the pair that was unseen longest is evicted. An eviction only lets attempts
 //! through, it never refuses one.
 //!
-//! Attempts of one pair are judged in turn. Where the registry cannot say at once whether a code
-//! was right, the next attempt waits for that hint, at most [`HINT_TIME_MS`]; an overdue hint
-//! counts as wrong until it arrives. A pair's answers depend on when attempts arrived, never on how
-//! long a hint took: a correct vote between two wrong codes, with its hint in time, leaves no
-//! trace.
+//! Attempts of one pair are checked one after the other. If the registry cannot say at once whether
+//! a code was right, the next attempt waits for that hint, at most [`HINT_TIME_MS`]; an overdue
+//! hint counts as wrong until it arrives. A pair's answers depend on when attempts arrived, never
+//! on how long a hint took: a correct vote between two wrong codes, with its hint in time, leaves
+//! no trace.
 
 use crate::limits::DigestMap;
 
@@ -37,8 +37,8 @@ pub(super) struct AttemptId(u64);
 pub(super) enum Begin {
     /// It is this attempt's turn.
     Turn(AttemptId),
-    /// An earlier attempt of the pair waits for its hint: retry once it is judged, or after this
-    /// time.
+    /// An earlier attempt of the pair waits for its hint: retry once the hint has arrived, or after
+    /// this time.
     InTurn { wait_ms: u64 },
     /// The pair has to wait.
     Refused { wait_ms: u64 },
@@ -65,7 +65,7 @@ pub(super) struct Pairs {
     next_attempt: u64,
 }
 
-/// Attempts of a pair not yet judged by a hint.
+/// The attempts of a pair without a hint yet.
 #[derive(Default)]
 struct Unjudged {
     current: Option<Attempt>,
