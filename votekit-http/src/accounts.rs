@@ -6,10 +6,10 @@
 //! each call ─▶ token or cookie ─▶ account as stored now ─▶ Caller
 //! ```
 //!
-//! A token or a cookie says who calls; whether its session lasts, whether the account is active,
-//! and its role, are read from the store at each call. So a disabled account is refused at once,
-//! and so is a session that was signed out. Of passwords, refresh tokens, cookies, links and
-//! recovery codes the store has only digests.
+//! A token or a cookie identifies the caller. The validity of its session, the state of the account
+//! and its role are read from the store at each call. Therefore a disabled account and a signed-out
+//! session are refused at once. Of passwords, refresh tokens, cookies, links and recovery codes the
+//! store has only digests.
 //!
 //! Nothing here is about votes: no row, token or log line joins an account and a vote.
 

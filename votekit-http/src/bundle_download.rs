@@ -33,8 +33,8 @@ const SEND_TIME: Duration = Duration::from_secs(300);
 /// The lowest speed at which a bundle is sent: 1 Mbit/s.
 const BYTES_PER_SECOND: u64 = 125_000;
 
-/// The largest piece that is handed to the connection. Between two pieces the time is checked: a
-/// client that takes a large one slowly would hold its place far longer.
+/// The largest piece that is passed to the connection. The time is checked between two pieces: a
+/// client that reads a large piece slowly would occupy its slot far longer.
 const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// The name of the leaves in a bundle.
@@ -44,7 +44,7 @@ const LEAVES: &str = votekit_core::bundle::file::LEAVES;
 /// gives.
 ///
 /// # Errors
-/// [`Problem`], if there is no bundle, or no place for this download.
+/// [`Problem`], if there is no bundle, or no slot for this download.
 pub(crate) async fn bundle_answer(
     api: &Api,
     caller: &Caller,
@@ -85,7 +85,7 @@ fn zip_response(law: &ElectionId, body: Body) -> Result<Response, Problem> {
 /// The body of one answer.
 struct Download {
     law_id: ElectionId,
-    /// What is sent next: at first the other files and all headers, then lines of the leaves.
+    /// The pieces to send next: at first the other files and all headers, then lines of the leaves.
     pieces: VecDeque<Bytes>,
     lines: BundleLines,
     /// The checksum of the lines so far, and that of all lines in the first pass.

@@ -14,7 +14,7 @@ const DOWNLOADS_MAX: usize = 2;
 #[derive(Debug, Default)]
 pub(crate) struct BundleDownloads(Mutex<Vec<AccountId>>);
 
-/// The place of one download; dropping it frees the place.
+/// The slot of one download; dropping it frees the slot.
 #[derive(Debug)]
 pub(crate) struct DownloadPlace {
     downloads: Arc<BundleDownloads>,
@@ -22,7 +22,7 @@ pub(crate) struct DownloadPlace {
 }
 
 impl BundleDownloads {
-    /// Takes a place for an account, which has at most one.
+    /// Takes a slot for an account, which has at most one.
     ///
     /// # Errors
     /// [`Problem::TooManyDownloads`].

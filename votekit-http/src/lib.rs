@@ -1,6 +1,6 @@
-//! The HTTP interface of a votekit node: one resource a file, problems in one place, every route
-//! with its permission in one table, three listeners. `web` has the pages on which people vote and
-//! read results, `sessions` the cookie of a voter, `accounts` officials and members.
+//! The HTTP interface of a votekit node: one resource a file, all problems in one module, every
+//! route with its permission in one table, three listeners. `web` has the pages on which people
+//! vote and read results, `sessions` the cookie of a voter, `accounts` officials and members.
 //!
 //! ```text
 //! listener ─▶ gate ─▶ routes ─▶ guard ─▶ api, web ─▶ node

@@ -3,7 +3,7 @@
 //! ```text
 //! DATA/
 //!   votekit.toml      format, base name of the logs, name of the authority
-//!   lock ledger.lock  held while a process uses the folder
+//!   lock ledger.lock  locked while a process uses the folder
 //!   officials         written by people: keys, one of which must sign each manifest
 //!   authorities       written by people: the keys of several authorities, and their quorum
 //!   keys/             0700; each file 0600, one line: 64 hexadecimal digits and an 8-digit check

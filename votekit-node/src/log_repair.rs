@@ -66,7 +66,7 @@ pub enum RepairError {
         law_id: ElectionId,
         /// The size of the checkpoint.
         size: u64,
-        /// What differs.
+        /// The difference.
         reason: String,
     },
     /// A quorum has certified a higher block.

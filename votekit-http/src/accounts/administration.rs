@@ -1,4 +1,4 @@
-//! What an administrator changes at the accounts of others.
+//! The changes that an administrator makes to the accounts of others.
 
 use votekit_node::accounts::{LastAdministrator, OneTimeLink, disable, enable, reset};
 use votekit_store::{Account, AccountId};

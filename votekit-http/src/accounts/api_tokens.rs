@@ -1,5 +1,5 @@
 //! Tokens of programs: a short access token, and a refresh token that is replaced at each use. Both
-//! belong to a session in the store; when it ends, so do they.
+//! belong to a session in the store, and end with it.
 
 use axum::http::HeaderMap;
 use votekit_core::id::Digest;
@@ -18,7 +18,7 @@ use crate::problem::Problem;
 /// A program that is not used for an hour signs in again, and twice a day in any case.
 const REFRESH_TIMES: SessionTimes = SessionTimes { idle: 3600, all: 12 * 3600 };
 
-/// What a program gets when it signs in or refreshes.
+/// The tokens that a program gets when it signs in or refreshes.
 pub(crate) struct TokenPair {
     /// The access token, for the field `Authorization`.
     pub(crate) access: Zeroizing<String>,
@@ -31,7 +31,7 @@ impl TokenPair {
     pub(crate) const ACCESS_SECONDS: u64 = LIFETIME_SECONDS;
 }
 
-/// Who holds an access token, and until when it is valid.
+/// The holder of an access token, and the end of its validity.
 pub(crate) struct TokenHolder {
     pub(crate) caller: Caller,
     /// From then on the token is not valid.
@@ -57,8 +57,8 @@ impl AccountService {
         Ok(TokenPair { access, refresh })
     }
 
-    /// Replaces a refresh token. One that was replaced before was copied: its session ends, with an
-    /// alarm. `from_officials_network` is as in a sign-in.
+    /// Replaces a refresh token. If the token was replaced before, somebody has copied it: its
+    /// session ends, with an alarm. `from_officials_network` is as in a sign-in.
     ///
     /// # Errors
     /// [`Problem::RefreshRefused`]; [`Problem::ForeignNetwork`] for an official at a network from
@@ -139,7 +139,7 @@ impl AccountService {
     /// session of the token must last.
     ///
     /// # Errors
-    /// [`Problem::TokenRefused`] whatever is wrong, or the store is not available.
+    /// [`Problem::TokenRefused`] for any fault of the token, or if the store is not available.
     pub(crate) async fn bearer(&self, headers: &HeaderMap) -> Result<Caller, Problem> {
         let token = bearer_token(headers).ok_or(Problem::TokenRefused)?;
         Ok(self.holder(token).await?.caller)

@@ -41,8 +41,8 @@ impl Caller {
         Self { form_key, ..Self::with_token(account) }
     }
 
-    /// The token of a form of this session; empty without a session. `form` names the form and what
-    /// it is about.
+    /// The token of a form of this session; empty without a session. `form` names the form and its
+    /// subject.
     pub(crate) fn form_token(&self, form: &str) -> String {
         let mac = self.mac(form).map(|mac| const_hex::encode(mac.finalize().into_bytes()));
         mac.unwrap_or_default()

@@ -1,4 +1,5 @@
-//! What fails below the accounts, as problems: the store, the system's random numbers, the hashes.
+//! The failures of the layers below the accounts, as problems: the store, the system's random
+//! numbers, the hashes.
 
 use std::time::{Duration, Instant};
 

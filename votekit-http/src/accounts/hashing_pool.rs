@@ -16,7 +16,7 @@ const PLACES: usize = 32;
 /// Why no hash was made.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum PoolError {
-    /// Every place is taken.
+    /// The pool is full.
     #[error("too many passwords are waiting")]
     Busy,
     /// The hash failed.
@@ -24,7 +24,7 @@ pub(crate) enum PoolError {
     Hash(#[from] HashError),
 }
 
-/// The places for hashes.
+/// The slots for hashes.
 pub(crate) struct HashingPool {
     running: Arc<Semaphore>,
     places: Arc<Semaphore>,
@@ -48,11 +48,12 @@ impl HashingPool {
         }
     }
 
-    /// Runs work on a blocking thread, in turn. A caller that gives up frees its place when the
-    /// work that has begun is done: otherwise dropped requests could start any number of hashes.
+    /// Runs work on a blocking thread, in the order of the calls. If the caller is dropped, its
+    /// slot becomes free only when the started work is done: otherwise dropped requests could start
+    /// any number of hashes.
     ///
     /// # Errors
-    /// [`PoolError::Busy`] at once, if every place is taken; or the error of the work.
+    /// [`PoolError::Busy`] at once, if no slot is free; or the error of the work.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,

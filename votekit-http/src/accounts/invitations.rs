@@ -26,7 +26,7 @@ pub(crate) struct SecondFactorOffer {
     pub(crate) uri: Zeroizing<String>,
 }
 
-/// What the holder of an account chooses.
+/// The values that the holder of an account chooses.
 #[derive(Clone, Copy)]
 pub(crate) struct NewCredentials<'a> {
     /// The password.
@@ -38,8 +38,8 @@ pub(crate) struct NewCredentials<'a> {
 }
 
 impl AccountService {
-    /// Makes an account, whose holder follows the link. An invited account whose link was not
-    /// followed gets a new link, and the earlier one is void.
+    /// Creates an account, whose holder follows the link. An invited account whose link was not
+    /// followed gets a new link, and the earlier link is void.
     ///
     /// # Errors
     /// [`Problem::AccountExists`], a wrong address, or the store is not available.

@@ -1,4 +1,4 @@
-//! One-time links: what they set, once, and for how long.
+//! One-time links: the values that they set, single use, and expiry.
 
 use super::*;
 use crate::accounts::office::{EMAIL, Office, PASSWORD, code, fields, sent_back};

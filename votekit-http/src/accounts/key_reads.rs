@@ -1,10 +1,10 @@
 //! When the published keys of access tokens are read from the store: for a key id that is not
 //! known yet, one read at a time, and at a bounded rate.
 //!
-//! Anyone can send tokens with invented key ids. None of them may become a read of its own, and
-//! none may make the node refuse the fresh key of a neighbour: a token with an unseen id waits for
-//! the next read, which answers all that wait. An id that a read did not find is remembered for a
-//! while. While the store fails, reads back off, and tokens with unseen ids are answered at once.
+//! Anyone can send tokens with invented key ids. Such a token must not cause a separate read, and
+//! must not make the node refuse the new key of another node: a token with an unseen id waits for
+//! the next read, which answers all waiting calls. An id that a read did not find is remembered for
+//! a while. While the store fails, reads back off, and tokens with unseen ids are answered at once.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -48,8 +48,8 @@ struct LastRead {
 }
 
 impl KeyReads {
-    /// Finds a key: `known` looks it up in memory, and `read`, which is polled only if it is not
-    /// there, reads what is published into the memory.
+    /// Finds a key: `known` looks it up in memory, and `read`, which is polled only if the key is
+    /// not there, reads the published keys into the memory.
     ///
     /// # Errors
     /// The keys could not be read, now or a moment ago.
@@ -67,7 +67,7 @@ impl KeyReads {
         }
         let arrived = Instant::now();
         let mut last = self.last.lock().await;
-        // Another call may have read while this one waited for the lock.
+        // Another call may have read while this call waited for the lock.
         let found = known();
         if found.is_some() {
             return Ok(found);
@@ -83,7 +83,7 @@ impl KeyReads {
             sleep_until(due).await;
         }
         let began = Instant::now();
-        // Before the read: one that is dropped half-way counts for the rate.
+        // Before the read, so that a dropped read counts for the rate too.
         last.due = Some(began + READ_INTERVAL);
         if let Err(problem) = read.await {
             last.due = Some(Instant::now() + back_off(last.failures));

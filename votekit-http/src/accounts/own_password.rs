@@ -14,7 +14,7 @@ use crate::problem::{Problem, Refusal};
 /// Attempts to end the sessions of an account whose password is changed already.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// What the holder types.
+/// The values that the holder types.
 #[derive(Clone, Copy)]
 pub(crate) struct PasswordChange<'a> {
     /// The present password.

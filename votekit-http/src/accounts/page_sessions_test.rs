@@ -1,4 +1,4 @@
-//! Sessions of pages: how long they last, and what ends them.
+//! Sessions of pages: their duration, and the events that end them.
 
 use votekit_store::AccountRole;
 

@@ -29,8 +29,8 @@ const HASH_BYTES: usize = 32;
 
 const PREFIX: &str = "$argon2id$v=19$";
 
-/// What passwords are made of that are guessed first, without the digits at either end. Nothing at
-/// all is left of a number.
+/// The words in the passwords that are guessed first, without the digits at either end. A number
+/// without its digits is empty.
 const COMMON: &[&str] = &[
     "",
     "abcdefghijkl",
@@ -258,7 +258,8 @@ struct StoredHash {
 }
 
 impl StoredHash {
-    /// In place of the hash of an account that does not exist, so that both take as long.
+    /// Used instead of the hash of an account that does not exist, so that both checks take the
+    /// same time.
     const DUMMY: Self =
         Self { costs: Costs::PRESENT, salt: [0; SALT_BYTES], hash: [0; HASH_BYTES] };
 

@@ -1,4 +1,4 @@
-//! Recovery codes, for an account whose authenticator app is lost: each is used once in place of a
+//! Recovery codes, for an account whose authenticator app is lost: each is used once, instead of a
 //! code of the app.
 
 use std::fmt;

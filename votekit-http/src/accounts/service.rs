@@ -1,4 +1,5 @@
-//! What the calls about accounts share: the store, the clock, the keys, the places for hashes.
+//! The state that the calls about accounts share: the store, the clock, the keys, the slots for
+//! hashes.
 
 use std::sync::Arc;
 

@@ -50,7 +50,7 @@ impl AccountService {
     /// Signs in. The account as it is after the attempt: its code is used.
     ///
     /// # Errors
-    /// [`Problem::SignInRefused`] whatever is wrong; [`Problem::BackOff`] by the pair of address
+    /// [`Problem::SignInRefused`] for any wrong value; [`Problem::BackOff`] by the pair of address
     /// prefix and e-mail address; or a fault.
     pub(crate) async fn sign_in(
         &self,
@@ -114,8 +114,8 @@ impl AccountService {
         self.record_sign_in(account, attempt.code, rehashed).await
     }
 
-    /// Waits for the turn of a code after the right password. `None` for one that is not guessed: a
-    /// recovery code has fifty random bits.
+    /// Waits for the turn of a code after the right password. `None` for a code that cannot be
+    /// guessed: a recovery code has fifty random bits.
     async fn second_factor_turn(
         &self,
         account: &Account,

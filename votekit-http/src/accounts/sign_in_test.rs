@@ -128,7 +128,7 @@ async fn an_outdated_hash_is_replaced_when_its_holder_signs_in() {
     office.end().await;
 }
 
-/// In place of a clock: each attempt costs one hash, whatever is wrong with it.
+/// Instead of measuring time: each attempt costs one hash, for every kind of wrong value.
 #[tokio::test]
 async fn known_and_unknown_accounts_cost_the_same_work() {
     let throttle = ThrottleConfig { delay_seconds_min: 60, ..ThrottleConfig::default() };

@@ -72,7 +72,7 @@ struct Claims<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TokenRefused;
 
-/// What a valid token says.
+/// The claims of a valid token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Grant {
     pub(super) account: AccountId,
@@ -126,7 +126,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
 /// A token in its form, before its signature is verified. Nothing of it is trusted but the name of
 /// the key.
 pub(super) struct UnverifiedToken<'a> {
-    /// What is signed: header, dot, claims.
+    /// The signed bytes: header, dot, claims.
     message: &'a [u8],
     kid: String,
     claims: Vec<u8>,

@@ -29,7 +29,7 @@ const KEY_ID_BYTES: usize = 16;
 /// The keys of one node and of its neighbours.
 pub(super) struct TokenKeys {
     store: Arc<dyn Accounts>,
-    /// Held while a key is drawn and published.
+    /// Locked while a key is generated and published.
     own: tokio::sync::Mutex<Option<OwnKey>>,
     known: Mutex<KnownKeys>,
     reads: KeyReads,
@@ -45,7 +45,7 @@ struct OwnKey {
 type KnownKeys = HashMap<String, (VerifyingKey, UnixSeconds)>;
 
 impl TokenKeys {
-    /// Without a key: it is drawn and published when the first token is signed.
+    /// Without a key: the key is generated and published when the first token is signed.
     pub(super) fn new(store: Arc<dyn Accounts>) -> Self {
         let (own, known) = (tokio::sync::Mutex::default(), Mutex::default());
         Self { store, own, known, reads: KeyReads::default() }
@@ -54,7 +54,7 @@ impl TokenKeys {
     /// Signs a token with this node's key.
     ///
     /// # Errors
-    /// The key could not be drawn or published.
+    /// The key could not be generated or published.
     pub(super) async fn sign(
         &self,
         issuer: &str,
@@ -97,7 +97,7 @@ impl TokenKeys {
         now: UnixSeconds,
     ) -> Result<ValidToken, Problem> {
         let token = UnverifiedToken::parse(token).map_err(|_| Problem::TokenRefused)?;
-        // Not even looked up: no node draws such an id.
+        // Not looked up, because no node generates such an id.
         if !is_key_id(token.kid()) {
             return Err(Problem::TokenRefused);
         }

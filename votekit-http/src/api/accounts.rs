@@ -47,7 +47,7 @@ pub(crate) struct InvitationDocument {
 
 impl From<OneTimeLink> for InvitationDocument {
     fn from(link: OneTimeLink) -> Self {
-        // The language of the link is a suggestion: its page leads to the other one.
+        // The language of the link is a suggestion: its page links to the other language.
         Self { link: link.path("fr"), expires: link.expires.to_rfc3339() }
     }
 }
@@ -103,7 +103,7 @@ pub(crate) struct AccountsQuery {
 
 /// Invites an official or a member.
 ///
-/// An account whose link was not followed yet gets another link, and the earlier one is void.
+/// An account whose link was not followed yet gets another link, and the earlier link is void.
 #[utoipa::path(
     post, path = "/api/v1/accounts", tag = "accounts", operation_id = "inviteAccount", security(("account" = [])),
     request_body(content = InviteAccount, content_type = "application/json"),
@@ -149,8 +149,8 @@ pub(crate) async fn list(
 
 /// Disables an account.
 ///
-/// Its sessions and its tokens end at once, on every node, and a link of it is void. What it did
-/// stays on record.
+/// Its sessions and its tokens end at once, on every node, and its link is void. Its earlier
+/// actions stay on record.
 #[utoipa::path(
     post, path = "/api/v1/accounts/{id}/disable", tag = "accounts", operation_id = "disableAccount", security(("account" = [])),
     params(("id" = String, Path, description = "The id of the account", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),
@@ -171,8 +171,8 @@ pub(crate) async fn disable(
 
 /// Enables a disabled account.
 ///
-/// Its password and its second factor count again. One that never had a password is `invited`, and
-/// gets a link by a reset.
+/// Its password and its second factor count again. An account that never had a password is
+/// `invited`, and gets a link by a reset.
 #[utoipa::path(
     post, path = "/api/v1/accounts/{id}/enable", tag = "accounts", operation_id = "enableAccount", security(("account" = [])),
     params(("id" = String, Path, description = "The id of the account", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32)),

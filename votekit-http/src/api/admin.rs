@@ -35,20 +35,19 @@ pub(crate) struct LoadRoll {
     /// The folder with the manifest and its shards, as `votekit hashgen` wrote it.
     #[schema(value_type = String)]
     folder: PathBuf,
-    /// The pepper's file, if the roll is hashed under one that this node does not hold yet.
+    /// The pepper's file, if the roll is hashed under a pepper that this node does not have yet.
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pepper_file: Option<PathBuf>,
-    /// Whether the roll replaces the present one of its laws, while their elections are drafts. The
-    /// log keeps both.
+    /// Whether the roll replaces the present roll of its laws, while their elections are drafts.
+    /// The log keeps both.
     #[serde(default)]
     replace: bool,
 }
 
 /// Creates an election, as a draft.
 ///
-/// With `eligible_voters` the election is one of members, who vote with the tokens of their
-/// accounts.
+/// With `eligible_voters` the voters are members, who vote with the tokens of their accounts.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections", tag = "administration", operation_id = "createElection", security(("administrator" = [])),
     request_body(content = NewElection, content_type = "application/json"),
@@ -117,7 +116,7 @@ pub(crate) async fn open_election(
     election_actions::open(&api, &law, request).await
 }
 
-/// Closes the poll: decides what was received, reconciles it and opens the totals. Resumes an
+/// Closes the poll: decides the received votes, reconciles them and opens the totals. Resumes an
 /// interrupted close. Before the planned end a reason is required, and recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),

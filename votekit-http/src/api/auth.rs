@@ -16,7 +16,7 @@ use crate::guard::officials_network::is_officials_network;
 use crate::guard::secret_body::SecretBody;
 use crate::problem::{Problem, ProblemDocument};
 
-/// What signs an account in.
+/// The values with which an account signs in.
 #[derive(ToSchema)]
 #[schema(example = json!({"email": "name@example.ca", "password": "four words without relation", "code": "123456"}))]
 #[serde(deny_unknown_fields)]
@@ -67,7 +67,7 @@ pub(crate) struct TokenDocument {
     /// The life of the access token, in seconds.
     #[schema(example = 600)]
     expires_in: u64,
-    /// Replaces this pair by another one, once. Used a second time it ends the session.
+    /// Replaces this pair by another pair, once. A second use ends the session.
     #[schema(pattern = "^[A-Za-z0-9_-]+$", min_length = 43, max_length = 43)]
     refresh_token: String,
 }
@@ -131,8 +131,8 @@ pub(crate) async fn login(
 
 /// Replaces a refresh token, and issues a new access token.
 ///
-/// For officials from the networks from which they may work; from another one the token is not used
-/// up.
+/// For officials from the networks from which they may work; a call from another network does not
+/// use up the token.
 #[utoipa::path(
     post, path = "/api/v1/auth/refresh", tag = "accounts", operation_id = "refreshTokens",
     request_body(content = RefreshBody, content_type = "application/json"),

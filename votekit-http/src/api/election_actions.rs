@@ -1,5 +1,5 @@
-//! What creates an election and changes its state: the same for the administrator's token on the
-//! administration listener and for an official's account on the public one.
+//! The calls that create an election and change its state: the same for the administrator's token
+//! on the administration listener and for an official's account on the public listener.
 
 use axum::Json;
 use axum::extract::Request;
@@ -63,7 +63,7 @@ pub(crate) async fn create(api: &Api, request: Request) -> Result<CreatedWithMem
 fn check_fields(node: &Node, election: &CreateElection, emails: &[String]) -> Result<(), Problem> {
     let mut errors = Vec::new();
     for checked in [node.check_creation(election).map(drop), Node::check_addresses(emails)] {
-        // What else refuses the call is looked at once the fields are right.
+        // Other reasons for a refusal are checked once the fields are right.
         if let Err(
             error @ (AdminError::Field { .. }
             | AdminError::Fields { .. }

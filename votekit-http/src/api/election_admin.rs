@@ -23,7 +23,7 @@ use crate::problem::{Problem, ProblemDocument};
 /// Creates an election, as a draft.
 ///
 /// The account is recorded as its creator. Every wrong field is named at once. With
-/// `eligible_voters` the election is one of members, who vote with the tokens of their accounts.
+/// `eligible_voters` the voters are members, who vote with the tokens of their accounts.
 #[utoipa::path(
     post, path = "/api/v1/elections", tag = "officials", operation_id = "postElection", security(("account" = [])),
     request_body(content = NewElection, content_type = "application/json", example = json!({"law_id": "L2025-001", "title_fr": "Loi sur l’eau", "title_en": "Water Act", "blank": true, "opens": "2036-11-21T08:00:00-05:00", "closes": "2036-11-22T08:00:00-05:00"})),
@@ -78,7 +78,7 @@ pub(crate) async fn open(
     Ok(opened)
 }
 
-/// Closes the poll: decides what was received, reconciles it and opens the totals.
+/// Closes the poll: decides the received votes, reconciles them and opens the totals.
 ///
 /// Resumes an interrupted close. Before the planned end a reason is required, and recorded in the
 /// log.

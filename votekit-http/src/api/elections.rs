@@ -1,5 +1,5 @@
 //! `GET /api/v1/elections`, `GET /api/v1/elections/{law_id}`, `GET …/candidates`: the elections,
-//! their states and their ballots; for a caller who is known also what concerns the caller.
+//! their states and their ballots; for a known caller also the data about the caller.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
 use crate::published;
 
-/// An election, and what concerns the caller.
+/// An election, and the data about the caller.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ElectionForCaller {
     /// The election.
@@ -37,8 +37,8 @@ pub(crate) struct ElectionForCaller {
 /// Lists the elections that were opened. Officials see drafts too.
 ///
 /// Without a cookie and a token the answer is public, with an entity tag. With the session of a
-/// voter, or the token of an account, each election also has what concerns the caller, and no cache
-/// keeps the answer.
+/// voter, or the token of an account, each election also has the data about the caller, and no
+/// cache keeps the answer.
 #[utoipa::path(
     get, path = "/api/v1/elections", tag = "elections", operation_id = "elections",
     security((), ("voter" = []), ("account" = [])),

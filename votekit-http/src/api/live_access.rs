@@ -1,5 +1,5 @@
-//! What the reader of a WebSocket may follow: by the token of its first message, by the cookie that
-//! came with the handshake, by the results policy.
+//! The topics that the reader of a WebSocket may follow, according to the token of its first
+//! message, the cookie of the handshake, and the results policy.
 //!
 //! ```text
 //! elections, blocks, turnout   anyone, of elections that were opened; officials, of drafts too
@@ -35,7 +35,7 @@ use crate::problem::Problem;
 use crate::published;
 use crate::sessions::Session;
 
-/// What the handshake says of its reader.
+/// The data about the reader in the handshake.
 #[derive(Default)]
 pub(crate) struct Handshake {
     /// The votes that the session of a voter has cast.
@@ -85,7 +85,7 @@ impl Handshake {
         if check_same_origin(headers, api.sessions.is_confidential()).is_err() {
             return Self { is_from_office, ..Self::default() };
         }
-        // The session holds hashes of credentials.
+        // The session contains hashes of credentials.
         stack_used();
         let cast = |session: Session| -> Vec<_> {
             session.votes_cast().map(|(law, request)| (law.clone(), request)).collect()
@@ -130,8 +130,8 @@ pub(crate) async fn subscribe(
     Ok(Admitted { subscriptions, session })
 }
 
-/// Identifies the holder of a token. One that is not valid is refused, whatever the topics are: its
-/// sender expects more than anyone sees.
+/// Identifies the holder of a token. A token that is not valid is refused for all topics: its
+/// sender expects more than the public data.
 async fn identify(api: &Api, handshake: &Handshake, token: &[u8]) -> Result<TokenHolder, Problem> {
     let holder = api.accounts.holder(token).await?;
     let is_admitted = holder.caller.role == AccountRole::Voter || handshake.is_from_office;
@@ -228,8 +228,8 @@ impl Reader<'_> {
     }
 }
 
-/// A reader sees the counts, to the time at which its token expires; without a limit for one with
-/// a session: what it has cast stays cast.
+/// A reader sees the counts, until its token expires; without a limit for a reader with a session,
+/// because a cast vote stays cast.
 struct CountsAccess {
     until: Option<Instant>,
 }

@@ -10,7 +10,7 @@
 //!
 //! The reader sends one message, the subscription. The token of a signed-in reader is a member of
 //! it, so that it is in no address. After that only pings and pongs may come. `live_access` decides
-//! what the reader may follow.
+//! which topics the reader may follow.
 
 mod ending;
 mod metered_stream;
@@ -54,7 +54,8 @@ const SUBSCRIBE_TIME: Duration = Duration::from_secs(10);
 /// The time for its check, which reads accounts and the log.
 const CHECK_TIME: Duration = Duration::from_secs(10);
 
-/// The interval of pings, and the time after which a reader that answers none is gone.
+/// The interval of pings, and the time after which a reader that answers none counts as
+/// disconnected.
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
@@ -64,7 +65,7 @@ const FRAMES_MAX: u32 = 64;
 /// The time for the goodbye and the close: less than a stopping server waits.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
-/// The largest frame that is read, so that one somewhat too large is answered with its reason
+/// The largest frame that is read, so that a slightly larger frame is answered with the reason
 /// before the connection is closed.
 const FRAME_BYTES_MAX: usize = 4 * SUBSCRIBE_BYTES_MAX;
 
@@ -297,7 +298,7 @@ impl Reader {
                 // The answer to a close frame of the reader.
                 self.socket.flush().await?;
             }
-            // Discards what the reader still sends, so that the close frame reaches it.
+            // Discards further input of the reader, so that the close frame reaches it.
             self.socket.into_inner().shutdown().await?;
             Ok::<_, SocketError>(())
         };

@@ -169,7 +169,7 @@ struct RequestedLog {
 impl RequestedLog {
     /// Finds the log. For callers who are not officials, that of a draft does not exist.
     async fn open(api: &Api, law: &str, head: &Parts) -> Result<Self, Problem> {
-        // First, as for elections: an invalid token is refused whatever the call.
+        // Before the other checks, as for elections: an invalid token is refused for every call.
         let reads_drafts = reads_drafts(api, head).await?;
         let law = law_id(law)?;
         let election = api.node.election(&law).ok_or(Problem::UnknownElection)?;

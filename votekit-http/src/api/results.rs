@@ -126,7 +126,7 @@ pub(crate) struct ResultsQuery {
     voter_token: Option<String>,
 }
 
-/// The request header fields that decide what a caller sees of results.
+/// The request header fields on which the results that a caller sees depend.
 const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
 
 /// Shows the results of one election, if its policy allows it.
@@ -166,7 +166,8 @@ pub(crate) async fn results(
     request: Request,
 ) -> Result<Response, Problem> {
     let (head, _) = request.into_parts();
-    // First, as for elections: a token that is not valid is refused whatever it is for.
+    // Before the other checks, as for elections: a token that is not valid is refused for every
+    // election.
     let viewer = Viewer::identify(&api, &head).await?;
     let law = law_id(&law)?;
     published::election(&api.node, &law)?;

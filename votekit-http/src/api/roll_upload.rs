@@ -1,5 +1,5 @@
-//! `/api/v1/elections/{law_id}/roll`: administrators upload a hashed roll file by file, see what is
-//! missing, load it or discard it.
+//! `/api/v1/elections/{law_id}/roll`: administrators upload a hashed roll file by file, see the
+//! missing files, load the roll or discard it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ pub(crate) const UPLOAD_TIME: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct LoadUpload {
-    /// Whether the roll replaces the present one of a draft. The log keeps both.
+    /// Whether the roll replaces the present roll of a draft. The log keeps both.
     replace: bool,
 }
 
@@ -154,8 +154,8 @@ pub(crate) async fn discard(
 
 /// Loads the uploaded roll or supplement, after checking every digest, count and signature.
 ///
-/// The pepper is the one that the node holds: the first roll under a pepper is loaded by an
-/// operator. After success the upload is removed; after a refusal it is kept.
+/// The node must have the pepper already: an operator loads the first roll under a pepper. After
+/// success the upload is removed; after a refusal it is kept.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/roll/load", tag = "officials", operation_id = "loadRollUpload", security(("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),

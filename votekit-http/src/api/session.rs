@@ -45,12 +45,13 @@ pub(crate) struct VoterSignInBody {
 pub(crate) struct SignedIn {
     /// NAS and code are on the roll of these: the session may vote in them.
     recognised: Vec<String>,
-    /// NAS and code are not on the roll of these, they take no votes now, or they have another roll
-    /// than the first one that takes votes: sign in for those by another call.
+    /// The elections for which the sign-in failed: NAS and code are not on their roll, they accept
+    /// no votes now, or their roll differs from that of the first election that accepts votes. Sign
+    /// in for the latter by another call.
     not_recognised: Vec<String>,
 }
 
-/// What a voter signs in with.
+/// The values with which a voter signs in.
 struct SignIn {
     nas: Nas,
     code: AccessCode,
@@ -59,8 +60,8 @@ struct SignIn {
 
 /// Signs a voter in.
 ///
-/// A sign-in is one attempt by the rules for wrong codes, whatever the number of laws. The cookie
-/// is accepted only from pages of this node, and so is this call: it requires `Sec-Fetch-Site:
+/// A sign-in is one attempt by the rules for wrong codes, for any number of laws. The cookie and
+/// this call are accepted only from pages of this node: the call requires `Sec-Fetch-Site:
 /// same-origin`, or an `Origin` that matches `Host`. A session that the request has is kept, with
 /// the elections added, unless another person signs in. It ends 30 minutes after its last use.
 #[utoipa::path(
@@ -133,8 +134,8 @@ impl SignIn {
     }
 }
 
-/// The elections whose rolls hold NAS and code, in one attempt. Elections that take no votes now
-/// are passed over, unless all are like that.
+/// The elections whose rolls contain NAS and code, in one attempt. Elections that accept no votes
+/// now are skipped, unless none accepts votes.
 async fn recognise(
     api: &Api,
     sign_in: &SignIn,
@@ -143,7 +144,8 @@ async fn recognise(
     let SignIn { nas, code, laws } = sign_in;
     let mut laws = laws.as_slice();
     loop {
-        // The node answers for the first one; its state is checked before the attempt begins.
+        // The answer of the node is about the first election, whose state is checked before the
+        // attempt begins.
         match (api.node.recognise_any(nas, code, laws, prefix).await, laws) {
             (
                 Err(
@@ -177,7 +179,7 @@ pub(crate) async fn sign_out(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     check_same_origin(&headers, api.sessions.is_confidential())?;
-    // The session holds hashes of credentials.
+    // The session contains hashes of credentials.
     stack_used();
     let cleared = api.sessions.end(&headers, api.now());
     Ok((StatusCode::NO_CONTENT, [(SET_COOKIE, cleared)]).into_response())

@@ -70,7 +70,7 @@ impl VoteStatusDocument {
                 Decision::Invalid { reason, .. } => {
                     Self { status: "invalid", reason: Some(reason.as_str()), ..blank }
                 }
-                // No log of this version holds a kind of decision that it does not know.
+                // No log of this version contains an unknown kind of decision.
                 _ => blank,
             },
         }

@@ -21,7 +21,7 @@ use crate::members;
 use crate::problem::Problem;
 use crate::sessions::Session;
 
-/// The request header fields that decide what a viewer sees.
+/// The request header fields on which the data that a viewer sees depend.
 pub(crate) const VARY_BY_VIEWER: &str = "Cookie, Authorization";
 
 /// The sender of a request that reads.
@@ -51,7 +51,7 @@ impl Viewer {
             }
             return Ok(Self::Account(caller));
         }
-        // The session holds hashes of credentials.
+        // The session contains hashes of credentials.
         stack_used();
         Ok(api.sessions.open(&head.headers, api.now()).map_or(Self::Anyone, Self::Voter))
     }
@@ -67,7 +67,7 @@ impl Viewer {
         }
     }
 
-    /// Whether the viewer is an official: one who sees drafts.
+    /// Whether the viewer is an official, who sees drafts.
     pub(crate) fn is_official(&self) -> bool {
         matches!(self, Self::Account(caller) if caller.role != AccountRole::Voter)
     }

@@ -119,7 +119,7 @@ async fn cast(api: &Api, request: Request<Body>) -> Result<Response, Problem> {
     Ok(taken(api, &vote.credential.law_id, request, wait).await)
 }
 
-/// The answer to a vote that is durable: whatever fails now, it is a success.
+/// The answer to a vote that is durable: a later failure does not change the success.
 pub(crate) async fn taken(
     api: &Api,
     law: &ElectionId,

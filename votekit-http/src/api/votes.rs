@@ -93,7 +93,7 @@ pub(crate) async fn put_vote(
     let choice = body.text("vote", str::parse::<ChoiceId>);
     body.check()?;
     let Some(choice) = choice else { return Err(Problem::UnknownChoice) };
-    // Overwritten while the connection waits: it holds the cookie.
+    // Overwritten while the connection waits, because it contains the cookie.
     drop(head);
     match voter {
         Voter::InSession(mut session, hash) => {
@@ -131,7 +131,7 @@ async fn identify(api: &Api, law: &ElectionId, headers: &HeaderMap) -> Result<Vo
         }
         return Ok(Voter::Member(caller));
     }
-    // The session holds hashes of credentials.
+    // The session contains hashes of credentials.
     stack_used();
     let session = api.sessions.open(headers, api.now()).ok_or(Problem::NotSignedIn)?;
     check_same_origin(headers, api.sessions.is_confidential())?;

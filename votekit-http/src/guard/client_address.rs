@@ -11,9 +11,9 @@ use votekit_node::limits::rate_limit::KeyedRateLimit;
 
 static FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address: the peer's, unless the peer is one of our proxies. Then it is the last
-/// address in `X-Forwarded-For` that is not one of our proxies: a proxy appends the address it saw,
-/// and everything before that is only a claim.
+/// The client's address: the peer's, unless the peer is a configured proxy. Then it is the last
+/// address in `X-Forwarded-For` that does not belong to a configured proxy: a proxy appends the
+/// address it saw, and everything before that is only a claim.
 pub(crate) fn client_address(peer: IpAddr, headers: &HeaderMap, config: &Config) -> IpAddr {
     if config.tls_proxies.is_empty() || !config.is_tls_proxy(peer) {
         return peer;

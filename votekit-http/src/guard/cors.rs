@@ -72,7 +72,7 @@ impl OriginRules {
         Self(Arc::new(Rules { known: known.to_vec(), paths: table }))
     }
 
-    /// What the answer to a request with this path and these header fields carries.
+    /// The permission for the answer to a request with this path and these header fields.
     pub(crate) fn grant(&self, path: &str, headers: &HeaderMap) -> OriginGrant {
         use OriginAccess::{AnyOrigin, AnyOriginOrToken, KnownOrigins, OwnOrigin};
         match self.access(path) {
@@ -111,7 +111,7 @@ impl OriginRules {
     }
 }
 
-/// Whether a request has a token, or is the preflight of one that will.
+/// Whether a request has a token, or is the preflight of a request with a token.
 fn brings_token(headers: &HeaderMap) -> bool {
     let announced = headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
     let mut names = announced.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -119,12 +119,12 @@ fn brings_token(headers: &HeaderMap) -> bool {
         || names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"authorization"))
 }
 
-/// The permission that one answer carries.
+/// The permission in one answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OriginGrant {
     /// No field.
     Nothing,
-    /// Of a path for known origins: the origin of the request, if it is one of them.
+    /// Of a path for known origins: the origin of the request, if it is a known origin.
     Known(Option<HeaderValue>),
     /// For every origin.
     Any,
@@ -159,7 +159,7 @@ pub(crate) fn is_preflight<B>(grant: &OriginGrant, request: &Request<B>) -> bool
         && request.headers().contains_key(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// The answer to a preflight: what a page of a known origin may send.
+/// The answer to a preflight: the requests that a page of a known origin may send.
 pub(crate) fn preflight() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::NO_CONTENT;

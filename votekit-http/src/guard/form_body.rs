@@ -1,6 +1,7 @@
 //! The body of a form: `application/x-www-form-urlencoded`, as browsers send it without a script.
 //!
-//! Values are zeroed on drop: one of them may be an access code. They are never part of a problem.
+//! Values are zeroed on drop, because a value may be an access code. They are never part of a
+//! problem.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The bodies of administrative calls: JSON, with every wrong field reported by its name. They hold
-//! no secret, so the parser's messages can be passed on.
+//! The bodies of administrative calls: JSON, with every wrong field reported by its name. They
+//! contain no secret, so the parser's messages can be returned.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -102,8 +102,8 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
 }
 
 /// Every member that is wrong, repeated, unknown or missing. Each member is parsed separately: the
-/// error is then about this member, unless it reports another one as missing. `more` is a member
-/// that the call has beside those of `T`.
+/// error then concerns this member, unless it reports another member as missing. `more` is an
+/// additional member of the call, besides those of `T`.
 fn faults<T: DeserializeOwned>(
     members: Vec<(String, Value)>,
     more: Option<&str>,
@@ -140,8 +140,8 @@ fn faults<T: DeserializeOwned>(
     faults
 }
 
-/// The rule that a member breaks, from serde's message. For an unknown member it lists all known
-/// ones, also the one beside those of the type; the name of the unknown one is the fault's field.
+/// The rule that a member breaks, from serde's message. For an unknown member the rule lists all
+/// known members, including the additional one; the field of the fault has the unknown name.
 fn rule(error: &serde_json::Error, more: Option<&str>) -> String {
     let text = error.to_string();
     match text.strip_prefix("unknown field `").and_then(|rest| rest.rsplit_once("`, expected ")) {

@@ -39,7 +39,7 @@ fn is_authority_byte(byte: &u8) -> bool {
 }
 
 /// Allows only `chunked`. hyper has already refused a body whose last coding is not `chunked`; this
-/// refuses one with another coding beneath it.
+/// check refuses a body with another coding before it.
 fn check_transfer_coding(headers: &HeaderMap) -> Result<(), Problem> {
     let mut values = headers.get_all(TRANSFER_ENCODING).iter();
     match (values.next(), values.next()) {
@@ -63,7 +63,7 @@ pub(crate) fn check_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
-/// A complete answer, as bytes, to a message that cannot be parsed, in place of hyper's own, which
+/// A complete answer, as bytes, to a message that cannot be parsed, instead of hyper's own, which
 /// has no body. `None` for a status that hyper does not use for such messages.
 pub(crate) fn unreadable_message(status: StatusCode, is_tls: bool) -> Option<Vec<u8>> {
     let problem = match status {
@@ -78,7 +78,7 @@ pub(crate) fn unreadable_message(status: StatusCode, is_tls: bool) -> Option<Vec
     Some(closing_answer(status, problem, "", is_tls))
 }
 
-/// A complete answer after which the connection is closed, as bytes. `more` holds further header
+/// A complete answer after which the connection is closed, as bytes. `more` contains further header
 /// fields, each with its line end.
 pub(crate) fn closing_answer(
     status: StatusCode,

@@ -1,10 +1,10 @@
 //! The body of a form with files: `multipart/form-data` (RFC 7578), read part by part as it
 //! arrives.
 //!
-//! Our own, because the memory of a request must be bounded: multer, which axum would use, keeps
-//! what a client sends until it finds the end of a head or a boundary, and continues to read while
-//! its caller writes to a disk. Here at most one frame of the body and one head are in memory. They
-//! are zeroed, because a file that is not hashed contains a roll in clear text.
+//! Written for votekit, because the memory of a request must be bounded: multer, which axum would
+//! use, keeps the input of a client until it finds the end of a head or a boundary, and continues
+//! to read while its caller writes to a disk. Here at most one frame of the body and one head are
+//! in memory. They are zeroed, because a file that is not hashed contains a roll in clear text.
 
 use std::time::Duration;
 
@@ -42,7 +42,7 @@ pub(crate) struct MultipartLimits {
 /// Why a part could not be read.
 #[derive(Debug)]
 pub(crate) enum MultipartError {
-    /// The body ended early, or is not what its header says.
+    /// The body ended early, or does not match its header.
     Malformed,
     /// The body is too large, or has too many parts.
     TooLarge,
@@ -194,8 +194,8 @@ impl MultipartBody {
         Ok(Zeroizing::new(text.to_owned()))
     }
 
-    /// Discards what still arrives, for at most this time: a browser shows the answer to a form
-    /// only after it has sent the whole form.
+    /// Discards further input, for at most this time: a browser shows the answer to a form only
+    /// after it has sent the whole form.
     pub(crate) async fn discard(&mut self, time: Duration) {
         self.buffer = Zeroizing::new(Vec::new());
         let deadline = Instant::now() + time;

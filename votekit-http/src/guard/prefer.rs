@@ -19,8 +19,8 @@ pub(crate) struct Wait {
 }
 
 impl Wait {
-    /// The first `wait` among the preferences: later ones do not count (RFC 7240, section 2). One
-    /// that cannot be parsed is ignored, as the RFC requires.
+    /// The first `wait` among the preferences: later ones do not count (RFC 7240, section 2). A
+    /// `wait` that cannot be parsed is ignored, as the RFC requires.
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let values = headers.get_all(&PREFER).iter().filter_map(|value| value.to_str().ok());
         values

@@ -1,8 +1,8 @@
 //! Refuses forms that a page of another site sends.
 //!
-//! Browsers say where a request comes from: `Sec-Fetch-Site`, or at least `Origin`. A form is
+//! Browsers state the origin of a request: `Sec-Fetch-Site`, or at least `Origin`. A form is
 //! accepted from this node's own pages only. `SameSite=Strict` and the token of the form are
-//! further walls; this one also stands before the sign-in, where there is no session yet.
+//! further defences; this check also protects the sign-in, where there is no session yet.
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderName};

@@ -1,5 +1,5 @@
-//! The bodies of calls that hold a password, a code or a token: a small JSON object of texts.
-//! Unlike in `json_body`, no message of a parser is passed on: it would repeat what was sent.
+//! The bodies of calls with a password, a code or a token: a small JSON object of texts. Unlike in
+//! `json_body`, no message of a parser is returned: it would repeat the input.
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ impl SecretBody {
         for (name, value) in members {
             let known = required.iter().chain(optional).find(|known| **known == name).copied();
             match (known, value) {
-                // The name may be a secret in the wrong place.
+                // The name may be a secret in the wrong field.
                 (None, _) => errors.push(fault("body", "has a member that is not known here")),
                 (Some(name), _) if texts.iter().any(|(known, _)| *known == name) => {
                     errors.push(fault(name, "is given more than once"));

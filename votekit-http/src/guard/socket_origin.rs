@@ -1,10 +1,11 @@
-//! The pages that may open a WebSocket. Browsers let a page of any origin try, and read what comes.
+//! The pages that may open a WebSocket. Browsers allow a page of any origin to open a WebSocket and
+//! to read its messages.
 
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
 
-/// Whether a page of the request's origin may open a socket: one of the host it calls, or of a
-/// configured origin. Other programs than browsers send no origin.
+/// Whether a page of the request's origin may open a socket: a page of the host that it calls, or
+/// of a configured origin. Programs other than browsers send no origin.
 pub(crate) fn is_socket_origin(headers: &HeaderMap, allowed: &[String]) -> bool {
     let mut origins = headers.get_all(ORIGIN).iter();
     let origin = match (origins.next(), origins.next()) {

@@ -22,7 +22,7 @@ use crate::problem::{FieldProblem, Problem};
 /// The largest body: its fields are few and short.
 const BODY_BYTES_MAX: usize = 4096;
 
-/// The members of a body that were not taken yet, and what is wrong with the others.
+/// The members of a body that were not taken yet, and the faults of the others.
 pub(crate) struct VoterBody {
     members: Vec<(String, Value)>,
     errors: Vec<FieldProblem>,
@@ -73,7 +73,7 @@ impl VoterBody {
             serde_json::from_slice(json).map_err(|error| body_problem(&error, fields))?;
         let mut body = Self { members, errors: Vec::new() };
         if body.members.iter().any(|(name, _)| !fields.contains(&name.as_str())) {
-            // The name may be a secret in the wrong place.
+            // The name may be a secret in the wrong field.
             body.fault("body", format!("has a field other than {}", fields.join(", ")));
         }
         for field in fields.iter().copied() {
@@ -122,7 +122,7 @@ impl VoterBody {
         parsed.map_err(|rule| self.fault(field, rule)).ok()
     }
 
-    /// Records what is wrong with a field; the first fault of a field is kept.
+    /// Records the fault of a field; the first fault of a field is kept.
     pub(crate) fn fault(&mut self, field: &'static str, rule: impl Into<String>) {
         if !self.errors.iter().any(|error| error.field == field) {
             self.errors.push(FieldProblem { field: field.into(), rule: rule.into() });

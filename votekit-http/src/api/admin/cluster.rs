@@ -84,7 +84,7 @@ pub(crate) async fn admit_record(
 }
 
 /// Retires a node from the installation: it begins no more epochs, and in each election that takes
-/// votes its epochs are ended. Retiring it again completes what failed.
+/// votes its epochs are ended. Retiring it again completes failed steps.
 #[utoipa::path(
     post, path = "/api/v1/admin/nodes/{name}/retire", tag = "administration", operation_id = "retireRecord", security(("administrator" = [])),
     params(("name" = String, Path, description = "The name under which it was admitted", example = "ingest-1", pattern = "^[a-z0-9-]+$", min_length = 1, max_length = 40)),

@@ -65,8 +65,8 @@ pub(crate) async fn admit_node(
     Ok(Json(api.node.admit_node(&law_id(&law)?, key).await?))
 }
 
-/// Retires an ingest node that is gone permanently: decides what it confirmed, and voids its higher
-/// numbers. Retiring it again changes nothing.
+/// Retires an ingest node that is gone permanently: decides the batches that it confirmed, and
+/// voids its higher numbers. Retiring it again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", tag = "administration", operation_id = "retireNode", security(("administrator" = [])),
     params(

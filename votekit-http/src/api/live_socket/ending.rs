@@ -20,7 +20,7 @@ pub(super) enum Ending {
     Over,
     /// The session of the reader's token has ended, or its account may not be used any more.
     SessionEnded,
-    /// The reader sent something else than a subscription, or one that is not for it.
+    /// The message of the reader is not a subscription, or is a subscription that it may not have.
     Refused(CloseCode, Cow<'static, str>),
 }
 
@@ -35,7 +35,8 @@ impl Ending {
         Self::refused(CloseCode::Size, "a subscription has at most 4096 bytes")
     }
 
-    /// The last message, the code and the reason for the reader; `None` for one that has left.
+    /// The last message, the code and the reason for the reader; `None` for a reader that has
+    /// disconnected.
     pub(super) fn goodbye(self) -> Option<(Option<&'static str>, CloseCode, Cow<'static, str>)> {
         const BYE_STOPPING: &str = r#"{"event":"bye","reason":"stopping"}"#;
         const BYE_SLOW: &str = r#"{"event":"bye","reason":"slow"}"#;

@@ -32,7 +32,7 @@ pub(super) fn add_to(components: &mut Components) {
     }
 }
 
-/// The fields of schemas that have one of these texts.
+/// The fields of schemas whose value is one of these texts.
 struct TextSet {
     fields: &'static [(&'static str, &'static str)],
     texts: Vec<String>,
@@ -92,7 +92,7 @@ fn text_sets() -> Vec<TextSet> {
     ]
 }
 
-/// Whether a field may be null, as one that may be left out.
+/// Whether a field may be null, because it may be left out.
 fn is_nullable(schema_type: &SchemaType) -> bool {
     matches!(schema_type, SchemaType::Array(types) if types.contains(&Type::Null))
 }
