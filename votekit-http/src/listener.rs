@@ -76,7 +76,7 @@ pub enum ServeError {
     TlsFile {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         rule: String,
     },
     /// The private key belongs to another account, or other accounts can reach it.
@@ -149,9 +149,9 @@ const INCOMPLETE_TIMEOUT: Duration = Duration::from_secs(5);
 /// The time for complete requests to be answered after that.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// On each internal listener: the most connections held at once, and the most newcomers that wait.
-/// The reserved part of the former is for callers with a valid token on the administrative
-/// listener, and for other addresses on that for monitoring.
+/// On each internal listener: the maximum of open connections, and of waiting newcomers. The
+/// reserved part of the former is for callers with a valid token on the administrative listener,
+/// and for other addresses on the monitoring listener.
 const INTERNAL_SLOTS_MAX: u32 = 64;
 const INTERNAL_RESERVED: u32 = 16;
 const INTERNAL_WAITING_MAX: u32 = 64;
@@ -287,11 +287,11 @@ impl Server {
             }
         };
         upkeep.abort();
-        // Readers end at once: they would stay as long as the node.
+        // Readers end at once: otherwise they would stay until the node stops.
         self.api.live.end();
         if !live.is_finished() {
             live.abort();
-            // Resolves when it has dropped what it uses of the node.
+            // Resolves when the task has dropped its references to the node.
             let _ = live.await;
         }
         drain(&self.node, &phase, &mut accepting, &slots, outcome.is_ok()).await;
@@ -447,7 +447,7 @@ impl Listener {
 /// The pause after an accept that failed.
 const ACCEPT_RETRY_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Accepts that failed and are not logged yet: they may fail for as long as the cause lasts.
+/// Counts failed accepts that are not logged yet: accepts fail as long as the cause lasts.
 static ACCEPTS_FAILED: LogSummary = LogSummary::new();
 
 /// Pauses after a failed accept, so that connections can end and free file descriptors or memory,

@@ -4,9 +4,9 @@
 //! node ─ blocks ─▶ hub ─ at most 4 a second ─▶ channel of a topic ─▶ readers
 //! ```
 //!
-//! The hub reads what the results policy shows, and the nodes for officials, and encodes each
-//! message once for all readers of a channel. A reader has a place of its own, apart from the
-//! connections of requests, and is dropped when it reads too slowly. The routes are in
+//! The hub reads the data that the results policy shows, and the nodes for officials, and encodes
+//! each message once for all readers of a channel. Readers are counted separately from the
+//! connections of requests, and a reader is dropped when it reads too slowly. The routes are in
 //! `api/live_events.rs` and `api/live_socket.rs`; `api/live_access.rs` decides who reads which
 //! channel, and `api/live_vote.rs` follows one vote, which has no channel.
 
@@ -31,7 +31,7 @@ pub(crate) fn is_live_path(path: &str) -> bool {
     path == SOCKET_PATH || path.ends_with(EVENTS_SUFFIX)
 }
 
-/// An extension of an answer that goes on until the reader leaves: its connection has the place of
-/// a reader, and gives back its own.
+/// An extension of an answer that continues until the reader disconnects: its connection counts as
+/// a reader, and releases its slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct StaysOpen;

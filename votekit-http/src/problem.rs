@@ -1,7 +1,7 @@
 //! Maps every failure of a call once to HTTP: problem details (RFC 9457) with a stable code.
 //!
 //! Details are written for the caller and never repeat a value that was sent: it may be a secret in
-//! the wrong place. [`catalogue`] has every message.
+//! the wrong field. [`catalogue`] has every message.
 
 pub(crate) mod catalogue;
 mod document;
@@ -114,7 +114,7 @@ pub(crate) enum Problem {
     TooManyConnections,
     /// The limit of readers of live updates is reached.
     TooManyReaders,
-    /// The account is already downloading a bundle, or others use all download places.
+    /// The account is already downloading a bundle, or others use all download slots.
     TooManyDownloads,
     /// Too many wrong codes from this network for this elector.
     BackOff { retry_after: Duration },

@@ -212,7 +212,7 @@ fn an_uncertain_outcome_is_called_unknown() {
     ] {
         assert!(json(known.into()).contains(&format!(r#""code":"{code}""#)), "{code}");
     }
-    // A failed read says nothing about what is stored.
+    // A failed read gives no information about the stored data.
     for error in [
         EngineError::Unavailable { engine, reason: reason() },
         EngineError::OutcomeUnknown { engine, reason: reason() },
@@ -222,7 +222,7 @@ fn an_uncertain_outcome_is_called_unknown() {
     }
     let text = json(Problem::UnreadableLog);
     assert!(text.contains("cannot be read") && !text.contains("not stored"), "{text}");
-    // A refusal is about this attempt only: an earlier one with the same key may be stored.
+    // A refusal is about this attempt only: an earlier attempt with the same key may be stored.
     let wait = Duration::from_secs(1);
     for refused in [
         Problem::NotStored,

@@ -71,7 +71,7 @@ pub(crate) enum Permission {
 pub(crate) struct Route {
     pub(crate) path: &'static str,
     pub(crate) permission: Permission,
-    /// A node with one of these roles serves it; if there are none, every node does.
+    /// The roles whose nodes serve it; if the list is empty, every node does.
     pub(crate) roles: &'static [Role],
     handlers: MethodRouter<Arc<Api>>,
 }
@@ -298,7 +298,7 @@ fn interface() -> Vec<Route> {
     ]
 }
 
-/// What signed-in officials do with elections.
+/// The calls of signed-in officials about elections.
 fn official_calls() -> Vec<Route> {
     let permission = Permission::Role(ADMINISTRATORS);
     let administrator = |path, handlers| Route { path, permission, roles: &[], handlers };
@@ -324,12 +324,12 @@ fn official_calls() -> Vec<Route> {
     ]
 }
 
-/// The routes of the public listener. The gate completes what they answer.
+/// The routes of the public listener. The gate completes their answers.
 pub(crate) fn public(api: &Arc<Api>) -> Router {
     router(api, Permission::is_public).with_state(Arc::clone(api))
 }
 
-/// Which pages of other origins may read what the public listener answers.
+/// Which pages of other origins may read the answers of the public listener.
 pub(crate) fn origin_rules(api: &Api) -> OriginRules {
     let mut paths: BTreeMap<&'static str, OriginAccess> = BTreeMap::new();
     for route in routes().into_iter().filter(|route| route.permission.is_public()) {
@@ -359,9 +359,9 @@ impl Route {
         self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
     }
 
-    /// The pages of other origins that may read its answers: of any origin, the data that auditors
-    /// verify; of known ones, the calls with a token, those that issue one, and what became of a
-    /// vote that was cast with one.
+    /// The pages of other origins that may read its answers: pages of any origin, the data that
+    /// auditors verify; pages of known origins, the calls with a token, the calls that issue a
+    /// token, and the status of a vote that was cast with a token.
     fn origin_access(&self) -> OriginAccess {
         match self.permission {
             Permission::PublicFromAnyOrigin => OriginAccess::AnyOrigin,
@@ -437,7 +437,7 @@ async fn unknown_route() -> Problem {
     Problem::UnknownRoute
 }
 
-/// Answers in place of the handler.
+/// Answers instead of the handler.
 async fn not_served_here(State(needs): State<Role>, _: Request, _: Next) -> Problem {
     Problem::NotServedHere { needs }
 }

@@ -23,9 +23,9 @@ enum Access {
     OpenOrAnyToken,
     /// Those with the administrator's token.
     AdminToken,
-    /// Those with an access token of an account with one of the roles.
+    /// Callers with an access token of an account with one of the roles.
     Token(&'static [AccountRole]),
-    /// Those with the cookie of an account with one of the roles.
+    /// Callers with the cookie of an account with one of the roles.
     Session(&'static [AccountRole]),
 }
 
@@ -164,7 +164,7 @@ const WITH_COOKIE: &[(&str, &str)] = &[
 ];
 
 /// The security of an operation in the document, by the tables: alternatives, of which an empty one
-/// is a call without any.
+/// allows calls without credentials.
 pub(super) fn security(method: &str, path: &str) -> Option<serde_json::Value> {
     let is_call =
         |of: &str, to: &str| of.eq_ignore_ascii_case(method) && to.replace("{*", "{") == path;
@@ -217,7 +217,7 @@ impl CallerCase {
         }
     }
 
-    /// Whether a route that needs no token refuses the one that this caller sends.
+    /// Whether a route that needs no token refuses the token of this caller.
     fn is_refused_by(&self, access: Access) -> bool {
         let is_valid = matches!(access, OpenOrAnyToken) && self.has_admin_token;
         self.has_bad_token && !is_valid
@@ -311,7 +311,7 @@ fn listener<'a>(listeners: &'a [Router; 3], path: &str) -> &'a Router {
     &listeners[if is_admin { 1 } else { usize::from(path == "/metrics") * 2 }]
 }
 
-/// Asks a route, and returns its status with what the answer says about the caller.
+/// Calls a route, and returns its status with the part of the answer about the caller.
 async fn ask(
     router: &Router,
     method: &Method,

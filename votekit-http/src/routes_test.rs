@@ -350,8 +350,8 @@ fn refusals_are_documented_with_the_fields_that_a_program_acts_on() {
     }
 }
 
-/// Whether a text names the address of a call: whole, with any value in place of a variable part,
-/// or by its end after an ellipsis.
+/// Whether a text names the address of a call: whole, with any value for a variable part, or by its
+/// end after an ellipsis.
 fn names_call(text: &str, path: &str) -> bool {
     let is_between = |one: char| one.is_whitespace() || "`\"'?,)".contains(one);
     text.split(is_between).any(|word| {
@@ -417,7 +417,7 @@ fn the_results_schema_is_that_of_the_results() {
     assert_eq!(members(&value["log"]), properties("LogHeadDocument"));
 }
 
-/// The table role × route: what a node without a role does not serve.
+/// The table role × route: the routes that a node without a role does not serve.
 #[test]
 fn a_node_serves_the_routes_of_its_roles() {
     let refused = |roles: &[Role]| -> Vec<&'static str> {

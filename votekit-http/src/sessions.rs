@@ -10,11 +10,11 @@
 //!
 //! H of an election leaves the session when its vote is cast, so that a stolen cookie casts nothing
 //! twice. A session that was signed out is remembered until its last cookie has expired, so that a
-//! copy of the cookie opens nothing. A form carries a token over the session's id, under hourly
+//! copy of the cookie opens nothing. A form contains a token over the session's id, under hourly
 //! keys that are kept longer.
 //!
-//! The keys are those of one process: behind a load balancer a voter stays with one node, or signs
-//! in again at another; a choice made is kept in the form meanwhile.
+//! Each process has its own keys: behind a load balancer a voter stays with one node, or signs in
+//! again at another node; the choice is kept in the form meanwhile.
 
 mod session;
 
@@ -66,7 +66,7 @@ impl From<SessionError> for crate::problem::Problem {
     }
 }
 
-/// The sessions of a node: the keys, and what every cookie is bound to.
+/// The sessions of a node: the keys, and the base to which every cookie is bound.
 pub(crate) struct Sessions {
     ring: Mutex<KeyRing>,
     /// Complete, as the keys are: no other process opens these cookies.
@@ -84,7 +84,7 @@ impl Sessions {
         Self { ring, ended, base, is_confidential }
     }
 
-    /// The session of a request, if it carries one that is valid now.
+    /// The session of a request, if it contains a session that is valid now.
     pub(crate) fn open(&self, headers: &HeaderMap, now: UnixSeconds) -> Option<Session> {
         let sealed = VOTER_COOKIE.values(headers, self.is_confidential);
         let mut ring = self.ring.lock();
@@ -111,8 +111,8 @@ impl Sessions {
         Ok(VOTER_COOKIE.set(&sealed, self.is_confidential))
     }
 
-    /// Ends the session of a request, if it carries one that is valid now: every copy of the cookie
-    /// is void from now on. Returns the `Set-Cookie` field that removes the cookie.
+    /// Ends the session of a request, if it contains a session that is valid now: every copy of the
+    /// cookie is void from now on. Returns the `Set-Cookie` field that removes the cookie.
     pub(crate) fn end(&self, headers: &HeaderMap, now: UnixSeconds) -> HeaderValue {
         if let Some(session) = self.open(headers, now) {
             self.ended.lock().insert(session.id(), now);

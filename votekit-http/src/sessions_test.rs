@@ -1,4 +1,4 @@
-//! Cookies and form tokens: what opens, what is refused, what shows.
+//! Cookies and form tokens: which are accepted, which are refused, and what they reveal.
 
 use axum::http::header::COOKIE;
 use proptest::prelude::*;

@@ -1,5 +1,5 @@
-//! Support codes: short, random, without identity. A page shows one with a problem, and the log has
-//! it with the code of the problem, so that support knows what the reader saw.
+//! Support codes: short, random, without identity. A page shows a support code with a problem, and
+//! the log has it with the code of the problem, so that support knows which problem the reader saw.
 
 use std::time::Instant;
 

@@ -13,7 +13,7 @@
 //! Officials have pages of their own, with accounts (`pages/officials`, `pages/accounts`).
 //!
 //! `catalogue` has every text, `templates` the HTML, `static` the style sheet and the scripts;
-//! `visit` is a request with its session, and `frame` what all pages share.
+//! `visit` is a request with its session, and `frame` the common parts of all pages.
 
 pub(crate) mod assets;
 pub(crate) mod lang;

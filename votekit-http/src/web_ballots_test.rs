@@ -14,7 +14,7 @@ async fn site_of_laws() -> Site {
 }
 
 impl Site {
-    /// Sends NAS and code of elector `place` to the sign-in of a law.
+    /// Sends NAS and code of the elector with index `place` to the sign-in of a law.
     async fn send_code(&self, law: &str, letters: &str, place: u32, cookie: &str) -> Answer {
         let (nas, _) = typed(place);
         let code = format!("{letters}-{place:04}");
@@ -128,7 +128,8 @@ async fn the_sign_in_says_what_the_session_holds_and_another_person_begins_a_new
     let (cookie, vote) = site.vote(LAW, "oui", &cookie).await;
     let voted = site.get(&format!("/fr/vote/{LAW}"), &cookie).await;
     voted.shows(&format!("class=\"link\" href=\"{vote}\""));
-    // Of twelve others nearly all are noticed: they see nothing of the first one's ballots.
+    // Nearly all of twelve other electors are detected: they see nothing of the first elector's
+    // ballots.
     let mut kept = 0;
     for place in 6..18 {
         let other = site.send_code("L2025-003", "other", place, &cookie).await;

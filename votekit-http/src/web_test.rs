@@ -76,7 +76,7 @@ impl Site {
         self.ask(request.body(Body::from(body.join("&"))).expect("a request")).await
     }
 
-    /// Signs elector `place` in, and returns the cookie.
+    /// Signs in the elector with index `place`, and returns the cookie.
     async fn sign_in(&self, place: u32) -> String {
         let (nas, code) = typed(place);
         let fields = [("nas", nas.as_str()), ("code", code.as_str())];
@@ -143,7 +143,7 @@ impl Answer {
         title.split("</title>").next().expect("its end")
     }
 
-    /// Checks what every page has and what none has.
+    /// Checks the properties that every page must have, and that none may have.
     fn check_page(&self, lang: Lang) {
         assert_eq!(self.header("content-type"), "text/html; charset=utf-8");
         assert_eq!(self.headers.get(CONTENT_SECURITY_POLICY).expect("one"), PAGE_POLICY);
@@ -161,7 +161,7 @@ impl Answer {
     }
 }
 
-/// NAS and code of elector `place`, as a voter types them: in groups.
+/// NAS and code of the elector with index `place`, as a voter types them: in groups.
 fn typed(place: u32) -> (String, String) {
     let nas = format!("0{place:08}");
     (format!("{}+{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code-{place:04}"))

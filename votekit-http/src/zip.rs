@@ -59,7 +59,7 @@ impl ZipParts {
     }
 }
 
-/// What the header and the directory entry of a file have in common.
+/// The common fields of the header and the directory entry of a file.
 #[derive(Clone, Copy)]
 struct Stamp {
     time: u16,
@@ -80,8 +80,8 @@ fn stamp(file: &ZipFile, modified: OffsetDateTime) -> Stamp {
     }
 }
 
-/// Whether a number does not fit into a 32-bit field, whose highest value stands for one that
-/// follows in 64 bits.
+/// Whether a number does not fit into a 32-bit field. The highest value of the field means that the
+/// number follows in 64 bits.
 fn is_long(number: u64) -> bool {
     number >= u64::from(u32::MAX)
 }
@@ -150,8 +150,8 @@ fn directory_entry(file: &ZipFile, stamp: Stamp, offset: u64) -> Vec<u8> {
     entry
 }
 
-/// The end of the directory, which begins at `offset`; preceded by its form with 64-bit numbers
-/// where one of them needs it.
+/// The end of the directory, which begins at `offset`; preceded by its form with 64-bit numbers if
+/// a number needs it.
 fn end(files: u64, directory_bytes: u64, offset: u64) -> Vec<u8> {
     let mut end = Vec::new();
     let count = u16::try_from(files).unwrap_or(u16::MAX);

@@ -57,7 +57,7 @@ impl AccountService {
         Ok(TokenPair { access, refresh })
     }
 
-    /// Replaces a refresh token. If the token was replaced before, somebody has copied it: its
+    /// Replaces a refresh token. A token that was replaced before must have been copied: its
     /// session ends, with an alarm. `from_officials_network` is as in a sign-in.
     ///
     /// # Errors

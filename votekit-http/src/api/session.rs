@@ -43,7 +43,7 @@ pub(crate) struct VoterSignInBody {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({"recognised": ["L2025-001"], "not_recognised": ["L2025-002"]}))]
 pub(crate) struct SignedIn {
-    /// NAS and code are on the roll of these: the session may vote in them.
+    /// The elections whose rolls contain NAS and code: the session may vote in them.
     recognised: Vec<String>,
     /// The elections for which the sign-in failed: NAS and code are not on their roll, they accept
     /// no votes now, or their roll differs from that of the first election that accepts votes. Sign

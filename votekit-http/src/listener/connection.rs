@@ -126,7 +126,7 @@ impl Service {
             () = slot.dismissed() => return,
             _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
         };
-        // A client that fails the handshake speaks another protocol or has given up: it gets no
+        // A client that fails the handshake speaks another protocol or has disconnected: it gets no
         // answer.
         if let Ok(Ok(stream)) = stream {
             self.serve_requests(stream, peer, slot, phase).await;
@@ -148,8 +148,9 @@ impl Service {
         let stream = OverwritingStream::new(stream);
         let stream = TimedStream::new(stream, self.limits.stall_time, Arc::clone(slot));
         let stream = TokioIo::new(ParseRefusals::new(stream, self.tls.is_some()));
-        // HTTP/2 would be chosen here, by ALPN: a reader is then one of many streams of a
-        // connection, so it gives back no slot, and a WebSocket begins with CONNECT (RFC 8441).
+        // HTTP/2 would be selected here, by ALPN: a reader would then be one of many streams of a
+        // connection, so it could not release the slot, and a WebSocket would begin with CONNECT
+        // (RFC 8441).
         let mut connection = pin!(
             http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -249,7 +250,7 @@ impl Service {
             None => self.router.clone().call(request).await?,
         };
         if stays_open(&answer) {
-            // From here on the connection has the place of a reader. Before it counts as waiting,
+            // From here on the connection counts as a reader. Released before it counts as waiting,
             // so that it is not evicted in between.
             slot.release();
         }
@@ -259,7 +260,7 @@ impl Service {
     }
 }
 
-/// Whether an answer goes on until its reader leaves.
+/// Whether an answer continues until its reader disconnects.
 fn stays_open(answer: &Response<Body>) -> bool {
     answer.extensions().get::<StaysOpen>().is_some()
 }
@@ -373,7 +374,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TimedStream<S> {
                 _linger: linger,
             }
         });
-        // Zeroed, as it may hold the rest of a vote.
+        // Zeroed, because it may contain the rest of a vote.
         let mut discarded = Zeroizing::new([0; 16 * 1024]);
         while closing.bytes_left > 0 {
             let mut buffer = ReadBuf::new(&mut *discarded);

@@ -15,8 +15,9 @@ pub(super) struct Granted {
     pub(super) readers: usize,
 }
 
-/// Raises the limit of this process as far as allowed, and returns what the public listener can
-/// hold: what is asked, or less if the file descriptors do not suffice.
+/// Raises the limit of this process as far as allowed, and returns the numbers of connections and
+/// readers that the public listener can have: the requested numbers, or lower ones if the file
+/// descriptors do not suffice.
 pub(super) fn grant(connections_max: usize, live_readers_max: usize) -> Granted {
     raise();
     let limit = getrlimit(Resource::Nofile).current;

@@ -1,6 +1,6 @@
-//! The connection limiter of a listener: how many connections it holds, from which addresses, which
-//! newcomers wait for a slot and which connections are evicted. A state machine that takes the time
-//! as an argument and knows no protocol.
+//! The connection limiter of a listener: the number of open connections, their addresses, the
+//! newcomers that wait for a slot, and the connections to evict. A state machine that takes the
+//! time as an argument and does not depend on a protocol.
 //!
 //! ```text
 //! a prefix over its share            refused at once
@@ -10,9 +10,9 @@
 //! the waiting room full              the highest rank is refused
 //! ```
 //!
-//! So an attacker with many busy connections loses one with each answer, and a voter whose address
-//! holds few gets the next slot and keeps it. On a listener with a reserve, connections that have
-//! shown no token leave that part free.
+//! So an attacker with many busy connections loses a connection with each answer, and a voter whose
+//! address has few connections gets the next slot and keeps it. On a listener with a reserve,
+//! connections without a token cannot use the reserved slots.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -24,13 +24,13 @@ use super::activity::Activity;
 /// The limits of one listener.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct LimiterRules {
-    /// The most connections held at once.
+    /// The maximum number of open connections.
     pub(super) slots_max: u32,
-    /// The part of them reserved for trusted connections.
+    /// The number of slots reserved for trusted connections.
     pub(super) reserved: u32,
-    /// The most connections of one address, held or waiting; 0: no limit.
+    /// The maximum number of connections of one address, open or waiting; 0: no limit.
     pub(super) per_address_max: u32,
-    /// The most newcomers that wait at once.
+    /// The maximum number of waiting newcomers.
     pub(super) waiting_max: u32,
     /// The idle time before a connection may be evicted.
     pub(super) stay_min_ms: u64,
@@ -58,9 +58,9 @@ pub(super) enum Arrival {
 pub(super) struct ConnectionLimiter {
     rules: LimiterRules,
     held: HashMap<ConnectionId, Holder>,
-    /// The number of held connections that are not trusted.
+    /// The number of connections with a slot that are not trusted.
     untrusted: u32,
-    /// The number of held connections that have to leave.
+    /// The number of connections with a slot that are to be closed.
     evicted: u32,
     /// In the order in which they get slots.
     waiting: BTreeMap<(Rank, ConnectionId), Waiter>,
@@ -95,8 +95,8 @@ struct Waiter {
 struct Count {
     held: u32,
     waiting: u32,
-    /// The rank of the latest newcomer that waits: a later one of the same address is not served
-    /// before it.
+    /// The rank of the latest newcomer that waits: a later newcomer of the same address is not
+    /// served before it.
     last_rank: Rank,
 }
 
@@ -114,8 +114,7 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Takes in a newcomer. Also returns the waiting connection that was refused in its place, if
-    /// any.
+    /// Adds a newcomer. Also returns the waiting connection that was refused instead of it, if any.
     pub(super) fn arrive(
         &mut self,
         shares: Option<Shares>,

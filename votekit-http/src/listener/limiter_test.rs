@@ -183,7 +183,7 @@ fn a_reserve_is_kept_for_those_who_showed_a_token() {
     listener.limiter.release(held[0]);
     assert_eq!(listener.limiter.grant(), [administrator]);
     listener.limiter.trust(administrator);
-    // From now on it holds a slot of the reserve.
+    // From now on it occupies a slot of the reserve.
     let newcomer = listener.held(1);
     listener.waiting(1);
     assert!(!listener.limiter.answered(administrator), "it makes no room");
@@ -216,8 +216,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// After any sequence of steps the limits hold, the counts add up, and no free slot is
-    /// withheld.
+    /// After any sequence of steps the limits are not exceeded, the counts add up, and no newcomer
+    /// waits while a slot is free.
     #[test]
     fn limits_hold_and_accounts_add_up(steps in steps()) {
         let limits = LimiterRules { reserved: 2, per_address_max: 5, waiting_max: 6, ..rules(8) };

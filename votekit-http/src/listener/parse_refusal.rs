@@ -1,7 +1,7 @@
 //! Problem details for messages that hyper cannot parse.
 //!
 //! hyper answers such a message itself, with a status and no body, before any service sees it. This
-//! stream replaces that answer by one with the same status and problem details.
+//! stream replaces that answer by an answer with the same status and problem details.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use crate::guard::message_rules::unreadable_message;
 pub(super) struct ParseRefusals<S> {
     stream: S,
     is_tls: bool,
-    /// The bytes written in place of a refusal, and the number already written.
+    /// The bytes written instead of a refusal, and the number already written.
     replacement: Option<(Vec<u8>, usize)>,
 }
 
@@ -48,9 +48,9 @@ impl<S: AsyncWrite + Unpin> ParseRefusals<S> {
     }
 }
 
-/// The status of one of hyper's own refusals, if `bytes` are exactly that. No answer of ours
-/// matches: with these statuses ours have a body, and no body of ours contains a carriage return,
-/// so the rest of a partly written body does not match either.
+/// The status of a refusal by hyper itself, if `bytes` are exactly such a refusal. No answer of
+/// votekit matches: with these statuses its answers have a body, and none of these bodies contains
+/// a carriage return, so the rest of a partly written body does not match either.
 fn own_refusal(bytes: &[u8]) -> Option<StatusCode> {
     const EMPTY: &[u8] = b"\r\ncontent-length: 0\r\n";
     let status = bytes.strip_prefix(b"HTTP/1.1 ")?.get(..3)?;

@@ -87,9 +87,9 @@ fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
     }
 }
 
-/// Whether a listener on all interfaces receives what is sent to another address. One on `[::]`
-/// receives IPv4 too: sockets are dual-stack unless the system is configured otherwise. One on
-/// `0.0.0.0` receives nothing by IPv6.
+/// Whether a listener on all interfaces receives connections to another address. A listener on
+/// `[::]` receives IPv4 too: sockets are dual-stack unless the system is configured otherwise. A
+/// listener on `0.0.0.0` receives nothing by IPv6.
 fn includes(any: IpAddr, ip: IpAddr) -> bool {
     any.is_unspecified() && (any.is_ipv6() || ip.is_ipv4())
 }
@@ -98,11 +98,12 @@ fn includes(any: IpAddr, ip: IpAddr) -> bool {
 fn bind_socket(address: SocketAddr) -> io::Result<TcpSocket> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // With `SO_REUSEADDR` Linux lets several sockets have one address until one of them listens, so
-    // two nodes that read their logs would not notice each other.
+    // two nodes that read their logs would not detect each other.
     match socket.bind(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             // A restarted node can bind its address at once, while old connections are in
-            // TIME-WAIT. A socket that other processes hold without this option still refuses.
+            // TIME-WAIT. An address that another process has bound without this option is still
+            // refused.
             socket.set_reuseaddr(true)?;
             socket.bind(address)?;
             socket.set_reuseaddr(false)?;
@@ -114,7 +115,7 @@ fn bind_socket(address: SocketAddr) -> io::Result<TcpSocket> {
 
 /// Listens on a bound address.
 pub(super) fn listen(socket: TcpSocket) -> io::Result<TcpListener> {
-    // Connections inherit the option: without it they would hold the address after a restart.
+    // Connections inherit the option: without it they would block the address after a restart.
     socket.set_reuseaddr(true)?;
     socket.listen(BACKLOG)
 }

@@ -50,7 +50,7 @@ pub(super) struct Refused;
 /// The interval between searches for idle connections while newcomers wait.
 pub(super) const TICK_INTERVAL: Duration = Duration::from_millis(20);
 
-/// The most connections that linger at once: each holds a file descriptor.
+/// The maximum number of lingering connections: each uses a file descriptor.
 pub(super) const LINGERING_MAX: u32 = 256;
 
 impl Slots {
@@ -70,8 +70,8 @@ impl Slots {
         u64::try_from(self.start.elapsed().as_millis()).map_or(u64::MAX - 1, |elapsed| elapsed + 1)
     }
 
-    /// Takes in a newcomer; `shares` is `None` for one that counts under no prefix. It may have to
-    /// wait: see [`Slot::granted`]. `open` is kept for as long as the slot.
+    /// Adds a newcomer; `shares` is `None` for a connection that counts under no prefix. It may
+    /// have to wait: see [`Slot::granted`]. `open` is kept for as long as the slot.
     pub(super) fn arrive(
         self: &Arc<Self>,
         shares: Option<Shares>,
@@ -167,8 +167,8 @@ impl State {
     }
 }
 
-/// The slot of one connection, or its place among the waiting newcomers. It is kept as long as the
-/// connection, also after its slot was released: a stopping server waits for it.
+/// The slot of one connection, or its position among the waiting newcomers. It lives as long as the
+/// connection, even after its slot was released: a stopping server waits for it.
 #[derive(Debug)]
 pub(super) struct Slot {
     slots: Arc<Slots>,
@@ -239,7 +239,7 @@ impl Slot {
         (lingering < LINGERING_MAX).then_some(linger)
     }
 
-    /// Releases the slot: another connection gets it, and this one is not evicted any more.
+    /// Releases the slot: another connection gets it, and this connection is not evicted any more.
     pub(super) fn release(&self) {
         if !self.released.swap(true, Ordering::AcqRel) {
             let mut state = self.slots.state();

@@ -120,7 +120,7 @@ pub(crate) struct TooSlow;
 
 impl Subscription {
     /// Drops a snapshot of another state than that of the election now: the message with this state
-    /// is due, and becomes the first one.
+    /// is due, and becomes the first message.
     pub(crate) fn drop_snapshot_of_other_state(&mut self, state: &str) {
         let snapshot_state = self.snapshot.as_deref().and_then(|message| message.content.state());
         if snapshot_state.is_some_and(|of_snapshot| of_snapshot != state) {
@@ -197,7 +197,7 @@ mod tests {
         channel.publish(version, Content::Blocks { height: version, log_size: 2 * version });
     }
 
-    /// What is there for the reader now; `None` while it would wait.
+    /// The message that is available to the reader now; `None` while it would wait.
     fn poll(reader: &mut Subscription) -> Option<Result<(MessageKind, u64), TooSlow>> {
         let mut context = Context::from_waker(Waker::noop());
         match std::pin::pin!(reader.next()).poll(&mut context) {
@@ -253,7 +253,7 @@ mod tests {
         }
         publish(&channel, 9);
         assert_eq!(poll(&mut ahead), Some(Ok((UPDATE, 9))));
-        // One that this node does not reach in time gets what the node has.
+        // A reader with a version that this node does not reach in time gets the state of the node.
         let mut elsewhere = channel.subscribe(Some(u64::MAX));
         assert_eq!(poll(&mut elsewhere), None);
         elsewhere.ahead.as_mut().expect("it is ahead").deadline = Instant::now();
@@ -332,8 +332,8 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever is offered in whatever order, and whatever version the reader brings, versions
-        /// strictly increase from the first message on.
+        /// For any messages in any order, and any version of the reader, versions strictly increase
+        /// from the first message on.
         #[test]
         fn versions_strictly_increase(
             offered in proptest::collection::vec(0_u64..40, 0..60),

@@ -77,7 +77,7 @@ impl LiveHub {
         })
     }
 
-    /// The places of readers.
+    /// The slots of readers.
     pub(crate) fn places(&self) -> &Arc<ReaderPlaces> {
         &self.places
     }
@@ -97,8 +97,8 @@ impl LiveHub {
         // Under one lock: a channel of nodes is removed when it has no readers.
         let mut subscription = channel(&mut self.channels.lock(), topic).subscribe(from);
         if let Some(mut watch) = watch {
-            // Read after the latest message, so it is not the older one of the two. The pacer holds
-            // a message back for a moment: a reader must not see a draft after the opening. A halt
+            // Read after the latest message, so the view is not older than the message. The pacer
+            // delays messages for a moment: a reader must not see a draft after the opening. A halt
             // comes without a block, and is no new message.
             let (_, view) = watch.current();
             if !view.is_halted() {
@@ -121,8 +121,8 @@ impl LiveHub {
         EndSignal(self.ended.subscribe())
     }
 
-    /// Publishes as long as the node is served. Ends by a panic only. All in one task, so that its
-    /// end leaves nothing that uses the node.
+    /// Publishes as long as the node is served. Ends by a panic only. Everything runs in one task,
+    /// so that nothing uses the node after its end.
     pub(crate) async fn run(self: Arc<Self>) {
         if !self.node.config().roles.contains(&Role::Query) {
             return std::future::pending().await;
@@ -153,8 +153,8 @@ impl LiveHub {
         }
     }
 
-    /// Publishes the list of elections that the public sees, and returns a subscription to each one
-    /// of this node.
+    /// Publishes the list of elections that the public sees, and returns a subscription to each
+    /// election of this node.
     fn publish_list(&self) -> Vec<(ElectionId, ElectionWatch)> {
         #[cfg(test)]
         self.lists.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
@@ -210,7 +210,7 @@ impl LiveHub {
         for _ in 0..READ_ATTEMPTS {
             let (height, view) = watch.current();
             let results = self.node.results(law_id, None).await.ok();
-            // What everyone sees, voters see.
+            // Voters see everything that everyone sees.
             let for_voters = match &results {
                 Some(_) => None,
                 None => self.node.results_for_voters(law_id).ok(),
@@ -261,7 +261,7 @@ pub(crate) struct EndSignal(watch::Receiver<bool>);
 impl EndSignal {
     /// Waits for the end. Cancel safe.
     pub(crate) async fn ended(&mut self) {
-        // An error means that the hub is gone, and with it the server.
+        // An error means that the hub was dropped, and with it the server.
         let _ = self.0.wait_for(|ended| *ended).await;
     }
 }

@@ -73,7 +73,7 @@ async fn a_snapshot_has_the_state_of_the_election_when_its_reader_comes() {
     node.create(create_request()).await.expect("created");
     let topics = [Topic::Turnout(law()), Topic::Results(law())];
     for topic in &topics {
-        // The next message is then held back.
+        // The next message is then delayed.
         let mut early = hub.subscribe(topic, None).expect("a topic");
         state(&mut early, "draft").await;
     }
@@ -106,7 +106,7 @@ async fn nodes_are_read_while_they_are_followed_and_not_otherwise() {
     let text = first.message.text(first.kind);
     assert!(text.starts_with(r#"{"topic":"nodes/L2025-001","event":"snapshot","#), "{text}");
     assert!(text.contains(r#""answering":true"#), "{text}");
-    // One that returns with the version has the list already; a batch in the log is news.
+    // A reader that returns with the version has the list already; a batch in the log is a change.
     let mut again = hub.subscribe(&topic, Some(first.message.version)).expect("a topic");
     assert!(timeout(REST_TIME, again.next()).await.is_err(), "nothing is new");
     node.submit(&vote(1, "oui"), None, None).await.expect("taken");
@@ -118,7 +118,7 @@ async fn nodes_are_read_while_they_are_followed_and_not_otherwise() {
     let before = hub.node_lists.load(Ordering::Relaxed);
     sleep(2 * REST_TIME).await;
     assert_eq!(hub.node_lists.load(Ordering::Relaxed), before, "no one follows them any more");
-    // What changed meanwhile is in the first message of the next reader.
+    // Changes in the meantime are in the first message of the next reader.
     node.close(&law()).await.expect("closed");
     let mut late = hub.subscribe(&topic, None).expect("a topic");
     let first = timeout(WAIT_TIMEOUT, late.next()).await.expect("in time").expect("not slow");

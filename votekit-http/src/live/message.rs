@@ -1,4 +1,4 @@
-//! What readers receive: the numbers of a topic, encoded once for every reader and transport.
+//! The messages of readers: the numbers of a topic, encoded once for every reader and transport.
 
 use axum::body::Bytes;
 use serde::Serialize;
@@ -11,8 +11,8 @@ use votekit_node::{ElectionView, NodeView};
 
 use super::topic::Topic;
 
-/// What the readers of a topic see. The version is separate: it moves with every block, and that of
-/// nodes with time.
+/// The content that the readers of a topic see. The version is separate: it increases with every
+/// block, and the version of nodes with time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Content {
@@ -119,7 +119,7 @@ pub(crate) struct Numbers {
     log_size: u64,
     turnout: Turnout,
     counts: Option<Vec<ChoiceCount>>,
-    /// Under the policy `after_vote`: what those see who have voted.
+    /// Under the policy `after_vote`: the counts for readers who have voted.
     for_voters: Option<LiveCounts>,
 }
 

@@ -73,7 +73,7 @@ fn results(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> Results {
     }
 }
 
-/// The numbers of an election whose node gives out the counts for everyone and for voters.
+/// The numbers of an election whose node returns the counts for everyone and for voters.
 fn numbers(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> Numbers {
     let results = results(policy, state, counts);
     Numbers::new(4, view(policy, state, 2), Some(&results), Some(&results))

@@ -1,5 +1,5 @@
-//! The places of readers: counted apart from the connections of requests, so that readers take
-//! nothing from voters, and shared out by address.
+//! The slots of readers: counted separately from the connections of requests, so that readers do
+//! not use up the connections of voters, and limited by address.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use votekit_node::metrics::{LiveReader, ReaderKind};
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClientShares(pub(crate) Shares);
 
-/// The places of a node.
+/// The slots of a node.
 #[derive(Debug)]
 pub(crate) struct ReaderPlaces {
     /// The most readers of one address; 0: no limit.
@@ -27,29 +27,29 @@ struct State {
     by_prefix: HashMap<Prefix, u32>,
 }
 
-/// Why a reader gets no place.
+/// Why a reader gets no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoPlace {
-    /// Every place is taken.
+    /// No slot is free.
     Full,
     /// Its address has used its share.
     AddressShare,
 }
 
 impl ReaderPlaces {
-    /// Creates the places, all free.
+    /// Creates the slots, all free.
     pub(crate) fn new(readers_max: u32, per_address_max: u32) -> Self {
         let state = State { readers_max, ..State::default() };
         Self { per_address_max, state: Mutex::new(state) }
     }
 
-    /// Lowers the number of places: the process may have too few file descriptors.
+    /// Lowers the number of slots: the process may have too few file descriptors.
     pub(crate) fn limit(&self, readers_max: u32) {
         let mut state = self.state.lock();
         state.readers_max = state.readers_max.min(readers_max);
     }
 
-    /// Takes a place; `shares` is `None` for a reader that counts under no address.
+    /// Takes a slot; `shares` is `None` for a reader that counts under no address.
     ///
     /// # Errors
     /// [`NoPlace`].
@@ -90,7 +90,7 @@ impl ReaderPlaces {
     }
 }
 
-/// The place of one reader, until dropped.
+/// The slot of one reader, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct ReaderPlace {
     places: Arc<ReaderPlaces>,

@@ -24,7 +24,7 @@ const VOTES_MAX: usize = 4;
 const FORM: &str =
     r#"the first message is {"subscribe":[TOPIC,…],"from":{TOPIC:VERSION},"token":TOKEN}"#;
 
-/// The first message of a reader. Not `Debug`: it may hold a token.
+/// The first message of a reader. Not `Debug`: it may contain a token.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FirstMessage {
@@ -34,7 +34,7 @@ struct FirstMessage {
     token: Option<String>,
 }
 
-/// What a reader names.
+/// The topics that a reader names.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ReaderTopic {
     /// A topic of many readers.
@@ -43,7 +43,7 @@ pub(crate) enum ReaderTopic {
     Vote(RequestId),
 }
 
-/// A subscription as it was sent. Not `Debug`: it may hold a token.
+/// A subscription as it was sent. Not `Debug`: it may contain a token.
 pub(crate) struct Subscribe {
     /// Each with the version that the reader has.
     pub(crate) topics: Vec<(ReaderTopic, Option<u64>)>,

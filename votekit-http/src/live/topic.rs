@@ -1,10 +1,10 @@
-//! What readers follow.
+//! The topics that readers follow.
 
 use std::fmt;
 
 use votekit_core::id::ElectionId;
 
-/// What a channel is about.
+/// The topic of a channel.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Topic {
     /// The elections and their states.
@@ -15,8 +15,8 @@ pub(crate) enum Topic {
     Turnout(ElectionId),
     /// The same, with the counts by choice where everyone may see them.
     Results(ElectionId),
-    /// The same under the policy `after_vote`, with the counts that those see who have voted. For
-    /// its readers the topic is [`Topic::Results`]: none can name this one.
+    /// The same under the policy `after_vote`, with the counts for readers who have voted. Readers
+    /// name [`Topic::Results`]: no reader can name this variant.
     VoterResults(ElectionId),
     /// The ingest nodes of an election. For officials.
     Nodes(ElectionId),

@@ -1,5 +1,5 @@
-//! Every sentence of a problem, in one place. The errors of the lower layers, which are codes with
-//! parameters, have theirs in `votekit-messages`. A second language is a second set of these
+//! All sentences of problems. The sentences for the errors of the lower layers, which are codes
+//! with parameters, are in `votekit-messages`. A second language is a second set of these
 //! functions.
 
 mod texts;
@@ -110,8 +110,8 @@ impl InWords for Refusal {
     }
 }
 
-/// The detail of a refused call: administrators also see what to do about a setting, and what to
-/// do when the outcome is not known.
+/// The detail of a refused call: administrators also see how to correct a setting, and what to do
+/// when the outcome is not known.
 fn detail(error: &AdminError, kind: &Kind) -> String {
     let mut detail = error.in_words();
     if let AdminError::Engine(EngineError::Misconfigured { hint, .. }) = error {

@@ -34,7 +34,7 @@ pub(crate) struct ProblemDocument {
     status: u16,
     /// The stable code, for programs.
     code: &'static str,
-    /// What happened this time.
+    /// The details of this occurrence.
     detail: String,
     /// Each wrong field, and the rule it breaks. Only for errors in fields.
     #[serde(skip_serializing_if = "Vec::is_empty")]

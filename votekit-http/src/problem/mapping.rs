@@ -1,4 +1,4 @@
-//! Maps what the node answers to voters and readers to problems.
+//! Maps the errors that the node returns to voters and readers to problems.
 
 use std::time::Instant;
 
@@ -56,7 +56,7 @@ impl From<Vec<FieldError>> for Problem {
     }
 }
 
-/// A failed read says nothing about what is stored.
+/// A failed read gives no information about the stored data.
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         if let Some(count) = CALLS_FAILED.due(Instant::now()) {

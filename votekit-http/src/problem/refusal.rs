@@ -50,7 +50,7 @@ pub(crate) enum Refusal {
     AccountBusy,
     /// The store of accounts does not answer.
     AccountsUnavailable,
-    /// The password was changed, and sessions from before may go on.
+    /// The password was changed, and earlier sessions may still be valid.
     SessionsLeft,
 }
 
@@ -122,9 +122,10 @@ fn upload_kind(error: &UploadError) -> &'static Kind {
 }
 
 /// The kind for an engine's failure during a change. Known refusals: an unavailable engine, a
-/// setting that it cannot work with, a block that came too late or was made before the ledger was
-/// put back. The outcome is unknown after a write that leaves the engine untrustworthy, and for a
-/// block that another node's block overtook while its own outcome was unknown.
+/// setting that it does not support, a block that came too late or was made before the ledger was
+/// restored from an older copy. The outcome is unknown after a write that leaves the engine
+/// untrustworthy, and for a block that another node's block overtook while its own outcome was
+/// unknown.
 fn engine_kind(error: &EngineError) -> &'static Kind {
     match error {
         EngineError::Unavailable { .. }

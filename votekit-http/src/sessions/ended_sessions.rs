@@ -8,8 +8,8 @@ use votekit_core::instant::UnixSeconds;
 use super::LIFETIME_SECONDS;
 use super::session::SessionId;
 
-/// The most sessions that are remembered: a hundred sign-outs a second. Beyond them the oldest one
-/// is forgotten.
+/// The maximum number of remembered sessions: a hundred sign-outs a second. Above it the oldest
+/// session is forgotten.
 const SESSIONS_MAX: usize = 200_000;
 
 /// How long a session is remembered: a request that is answered while the voter signs out may have

@@ -8,7 +8,7 @@ use votekit_core::id::ElectionId;
 use super::key_ring::SecretKey;
 use super::session::SessionId;
 
-/// A form, and what its token binds.
+/// A form, and the data to which its token is bound.
 pub(crate) enum Form<'a> {
     /// The ballot.
     Ballot {

@@ -1,4 +1,4 @@
-//! The keys of the last hours, held in memory only: a restart ends every session.
+//! The keys of the last hours, kept in memory only: a restart ends every session.
 
 use std::collections::VecDeque;
 

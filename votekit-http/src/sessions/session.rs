@@ -96,7 +96,7 @@ impl Session {
     ) -> Result<(), SessionError> {
         self.person = Some(self.mark_of(nas));
         for (opened, hash) in recognised {
-            // H of a vote that was cast does not come back.
+            // H of a vote that was cast is not added again.
             if self.request_for(opened).is_none()
                 && let Err(refused) = self.admit(opened, hash)
                 && opened == law
@@ -135,7 +135,7 @@ impl Session {
     pub(crate) fn record_cast(&mut self, law: &ElectionId, request: RequestId) {
         self.open.retain(|(open, _)| open != law);
         self.cast.retain(|(cast, _)| cast != law);
-        // Shorter than what it replaces: it fits.
+        // It fits, because it is shorter than the entry that it replaces.
         self.cast.push((law.clone(), request));
     }
 

@@ -29,7 +29,7 @@ impl LiveHub {
                 continue;
             }
             for (law_id, channel) in followed {
-                // What cannot be read now is read the next time.
+                // A list that cannot be read now is read the next time.
                 if let Ok(nodes) = self.node.nodes(&law_id).await {
                     channel.publish_at(self.node.now().0, Content::Nodes { nodes });
                 }
