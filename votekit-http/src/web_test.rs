@@ -1,4 +1,4 @@
-//! The pages, asked of the router: status, language, title, header fields, what they never contain.
+//! The pages, requested from the router: status, language, title, header fields, forbidden content.
 
 use std::sync::Arc;
 

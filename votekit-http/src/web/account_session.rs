@@ -1,5 +1,5 @@
-//! The session of an account on the pages of officials and members: when it ends, and what the
-//! warning before its end says.
+//! The session of an account on the pages of officials and members: when it ends, and the warning
+//! before its end.
 
 use super::assets;
 use super::lang::Lang;
@@ -12,7 +12,7 @@ pub(crate) struct AccountSession {
     pub(crate) seconds: u64,
     /// The address of the page that renews the session, for a script that asks for it.
     pub(crate) page: String,
-    /// What the end of the session does to what was typed.
+    /// The effect of the end of the session on the typed values.
     pub(crate) detail: &'static str,
     /// The text once it has ended.
     pub(crate) over: &'static str,

@@ -1,4 +1,4 @@
-//! Problems as pages: what happened and what to do, in the language of the address.
+//! Problems as pages: an explanation and advice, in the language of the address.
 
 use askama::Template;
 use axum::body::Body;

@@ -20,7 +20,7 @@ pub(crate) struct TextField {
     /// The type of the input; `textarea` for a text area.
     pub(crate) kind: &'static str,
     pub(crate) autocomplete: &'static str,
-    /// The language of what is typed, if it is not that of the page.
+    /// The language of the typed text, if it is not that of the page.
     pub(crate) lang: &'static str,
     pub(crate) is_required: bool,
     /// Whether the page opens with the focus here.
@@ -92,7 +92,8 @@ pub(crate) struct ChoiceField {
 }
 
 impl ChoiceField {
-    /// The options, each with its value, label and hint; the one with the value `chosen` is chosen.
+    /// The options, each with its value, label and hint; the option with the value `chosen` is
+    /// selected.
     pub(crate) fn new(
         name: impl Into<String>,
         label: impl Into<String>,
@@ -133,11 +134,11 @@ pub(crate) struct FieldMessage {
     pub(crate) message: String,
 }
 
-/// What is wrong with a form: at its fields, or with the call as a whole.
+/// The errors of a form: at its fields, or of the call as a whole.
 #[derive(Debug, Default)]
 pub(crate) struct FormErrors {
     pub(crate) fields: Vec<FieldMessage>,
-    /// The call as a whole: what happened. Empty if only fields are wrong.
+    /// The error of the call as a whole. Empty if only fields are wrong.
     pub(crate) title: &'static str,
     /// What to do.
     pub(crate) advice: &'static str,
@@ -188,7 +189,7 @@ impl FormErrors {
         self.fields.is_empty() && self.title.is_empty()
     }
 
-    /// Adds an error at a field. Only its first one is kept.
+    /// Adds an error at a field. Only the first error of a field is kept.
     pub(crate) fn add(&mut self, field: impl Into<String>, message: impl Into<String>) {
         let field = field.into();
         if self.fields.iter().all(|other| other.field != field) {

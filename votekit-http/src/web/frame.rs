@@ -1,4 +1,4 @@
-//! What all pages share: title, language, banner, menu, foot.
+//! The common parts of all pages: title, language, banner, menu, footer.
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use votekit_node::{ElectionView, Node};
@@ -10,7 +10,7 @@ use super::page_path::ReturnPath;
 use crate::published;
 use crate::sessions::LIFETIME_SECONDS;
 
-/// What is encoded in a value of a query.
+/// The characters that are encoded in a value of a query.
 const QUERY_VALUE: &AsciiSet =
     &NON_ALPHANUMERIC.remove(b'/').remove(b'.').remove(b'-').remove(b'_').remove(b'@');
 
@@ -26,7 +26,7 @@ pub(crate) struct Frame {
     pub(crate) query: String,
     /// Whether the page is about an election that is not binding.
     pub(crate) is_test: bool,
-    /// Whether the page is about no single election, and one of them is not binding.
+    /// Whether the page is not about a single election, and an election is not binding.
     pub(crate) has_tests: bool,
     pub(crate) organisation: String,
     pub(crate) contact: String,
@@ -34,8 +34,8 @@ pub(crate) struct Frame {
     pub(crate) session_seconds: u64,
     pub(crate) sign_out_token: String,
     pub(crate) extend_token: String,
-    /// The session of an account that the page is for. Its warning stands in place of that of a
-    /// ballot session, which ends at the same time, and is extended by the same press.
+    /// The session of the account for which the page is. Its warning replaces that of a ballot
+    /// session, which ends at the same time, and the same button extends both.
     pub(crate) account: Option<AccountSession>,
     pub(crate) css: &'static str,
     pub(crate) icon: &'static str,
@@ -84,13 +84,13 @@ impl Frame {
         Self { account: Some(account), ..self }
     }
 
-    /// Makes the page one that reports an error.
+    /// Marks the page as a report of an error.
     pub(crate) fn with_error(self, is_error: bool) -> Self {
         Self { is_error, ..self }
     }
 
-    /// Keeps a parameter of the address in the other language. A page names those that it reads:
-    /// what else stands in an address may be a password or a NAS, and no page repeats it.
+    /// Keeps a parameter of the address in the other language. A page names the parameters that it
+    /// reads: other parts of an address may be a password or a NAS, and no page repeats them.
     pub(crate) fn keeping(self, name: &str, value: &str) -> Self {
         if value.is_empty() {
             return self;
@@ -100,7 +100,7 @@ impl Frame {
         Self { query: format!("{}{mark}{name}={value}", self.query), ..self }
     }
 
-    /// The address of the sign-in that leads back to this page, if it is one of officials.
+    /// The address of the sign-in that leads back to this page, if it is a page of officials.
     pub(crate) fn sign_in_href(&self) -> String {
         ReturnPath::parse(&self.path).sign_in_href(self.lang)
     }
@@ -115,7 +115,7 @@ impl Frame {
         self.lang.session_note(self.session_seconds / 60)
     }
 
-    /// The text of the banner, in the language of the page or in the other one.
+    /// The text of the banner, in the language of the page or in the other language.
     pub(crate) fn banner(&self, is_other: bool) -> &'static str {
         let lang = if is_other { self.lang.other() } else { self.lang };
         if self.is_test { lang.test_banner() } else { lang.test_banner_some() }

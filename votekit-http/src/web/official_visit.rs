@@ -79,7 +79,7 @@ impl<'a> OfficialVisit<'a> {
         self.api.node.config().pages.time_zone.as_ref()
     }
 
-    /// Whether this node serves what is read from the log.
+    /// Whether this node serves data that is read from the log.
     pub(crate) fn serves_queries(&self) -> bool {
         self.api.node.config().roles.contains(&Role::Query)
     }

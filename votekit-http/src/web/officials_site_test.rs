@@ -71,7 +71,7 @@ impl Site {
         self.ask(request.body(Body::from(form(fields))).expect("a request")).await
     }
 
-    /// Opens a page and sends its form with this action: its token, and what was typed.
+    /// Opens a page and sends its form with this action: its token, and the typed values.
     pub(super) async fn submit(
         &self,
         page: &str,
@@ -145,7 +145,7 @@ impl Answer {
         title.split("</title>").next().expect("its end")
     }
 
-    /// Checks what every page has and what none has.
+    /// Checks the properties that every page must have, and that none may have.
     pub(super) fn check_page(&self, lang: Lang) {
         assert_eq!(self.header("content-type"), "text/html; charset=utf-8", "{}", self.html);
         assert_eq!(self.headers.get(CONTENT_SECURITY_POLICY).expect("one"), PAGE_POLICY);

@@ -1,5 +1,5 @@
-//! The pages of officials, asked of the router: status, language, errors at their fields, what is
-//! kept, what each role sees.
+//! The pages of officials, requested from the router: status, language, errors at their fields,
+//! kept values, visibility by role.
 
 use axum::http::StatusCode;
 use votekit_node::OpenElection;

@@ -1,4 +1,4 @@
-//! The paths of pages, after their language: the one that a link can open, and the one to which a
+//! The paths of pages, after their language: the path that a link can open, and the path to which a
 //! sign-in leads back.
 
 use votekit_store::AccountRole;
@@ -34,8 +34,8 @@ pub(super) fn shown_path(address: &str) -> &str {
     }
 }
 
-/// The page to which a sign-in leads back: one of officials or members; empty for the first page of
-/// the role.
+/// The page to which a sign-in leads back: a page of officials or members; empty for the first page
+/// of the role.
 ///
 /// The path comes with an address that anyone can make. So it has neither a host nor a query, and
 /// the redirect puts a language of this node before it: no text leads to another site.
@@ -56,8 +56,8 @@ impl ReturnPath {
         Self(if is_page { text.to_owned() } else { String::new() })
     }
 
-    /// The page that a request without a session asked for, by its address. Its query is dropped:
-    /// it may hold what must not be repeated.
+    /// The page of a request without a session, by its address. Its query is dropped, because it
+    /// may contain values that must not be repeated.
     pub(crate) fn of_request(address: &str) -> Self {
         let path = shown_path(address);
         match path.split('/').collect::<Vec<_>>()[..] {
@@ -80,8 +80,8 @@ impl ReturnPath {
         format!("/{}/accounts/sign-in{query}{}", lang.code(), self.0)
     }
 
-    /// The address of the page for an account with this role: its first page, if the path is one of
-    /// the other roles.
+    /// The address of the page for an account with this role: its first page, if the path belongs
+    /// to another role.
     pub(crate) fn href(&self, lang: Lang, role: AccountRole) -> String {
         let first = if role == AccountRole::Voter { MEMBERS } else { OFFICIALS };
         let path = if self.0.starts_with(first) { self.0.as_str() } else { first };

@@ -1,7 +1,7 @@
-//! A planned time as officials type it: date and time of day where they are, and the offset from
-//! universal time, chosen from a list. Where the configuration names the zone of the poll, the list
-//! begins with it, and the offset follows from the date. Nothing is guessed: a time without offset
-//! is refused, and so is one at which the clocks of the zone change.
+//! A planned time as officials type it: local date and time of day, and the offset from universal
+//! time, chosen from a list. If the configuration names the zone of the poll, the list begins with
+//! it, and the offset follows from the date. Nothing is guessed: a time without an offset, and a
+//! time at which the clocks of the zone change, are refused.
 
 use votekit_core::instant::{UnixMinutes, UnixSeconds};
 use votekit_node::time_zone::TimeZone;
@@ -18,7 +18,7 @@ pub(crate) struct TypedTime {
     pub(crate) offset: String,
 }
 
-/// What is wrong with a typed time.
+/// The error of a typed time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TimeFault {
     /// Date or time of day cannot be read.

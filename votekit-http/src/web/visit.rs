@@ -51,7 +51,7 @@ pub(crate) struct Visit<'a> {
 impl<'a> Visit<'a> {
     /// Opens the session of a request, if it has one.
     pub(crate) fn begin(api: &'a Api, lang: Lang, headers: &HeaderMap) -> Self {
-        // The session holds hashes of credentials.
+        // The session contains hashes of credentials.
         stack_used();
         Self { api, lang, session: api.sessions.open(headers, api.now()) }
     }

@@ -1,4 +1,4 @@
-//! The texts that stand by themselves: what a receipt proves, accessibility, help.
+//! The texts of the articles: the meaning of a receipt, accessibility, help.
 
 use super::super::lang::Lang;
 

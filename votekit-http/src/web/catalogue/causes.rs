@@ -1,5 +1,5 @@
-//! Why a reader meets a problem, by its code: the help page shows the cause between what the reader
-//! sees and what to do.
+//! The causes of problems, by code: the help page shows the cause between the text of the problem
+//! and the advice.
 
 use super::super::lang::Lang;
 

@@ -1,5 +1,5 @@
-//! The guides of officials in `docs/`: what they print in bold are texts of the pages, in the
-//! language of the guide; both languages have the same commands; French keeps its spaces.
+//! The guides of officials in `docs/`: their texts in bold are texts of the pages, in the language
+//! of the guide; both languages have the same commands; French has its spaces before punctuation.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,7 +20,8 @@ const GUIDES: [(&str, &str); 4] = [
 /// With fewer labels, a guide is not in the form parsed here.
 const LABELS_MIN: usize = 30;
 
-/// What may follow a label in bold, or the first sentence of a longer text of a page.
+/// The characters that may follow a label in bold, or the first sentence of a longer text of a
+/// page.
 const FINAL_MARKS: [char; 5] = ['.', ',', ':', ';', '\u{a0}'];
 
 #[test]

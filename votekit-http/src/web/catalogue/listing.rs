@@ -24,7 +24,7 @@ messages! {
         "You are offline. The figures shown may be out of date.";
 }
 
-// What the site does with data, and the help on problems.
+// The privacy statement, and the help on problems.
 messages! {
     EXPLAINED:
     privacy_own = "Ce que dit l’organisation", "What the organisation says";

@@ -2,7 +2,7 @@
 
 use super::super::lang::Lang;
 
-// The list of elections to manage, and what needs attention.
+// The list of elections to manage, and the matters that need attention.
 messages! {
     HOME:
     officials_title = "Scrutins à gérer", "Elections to manage";

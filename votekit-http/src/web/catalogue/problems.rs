@@ -1,4 +1,4 @@
-//! Every problem code in words for the reader of a page: a title, what happened and what to do.
+//! The texts of every problem code for the reader of a page: a title, an explanation and advice.
 
 use super::super::lang::Lang;
 
@@ -6,7 +6,7 @@ use super::super::lang::Lang;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProblemText {
     pub(crate) title: &'static str,
-    /// What happened, and what to do.
+    /// An explanation, and advice.
     pub(crate) advice: &'static str,
 }
 

@@ -1,4 +1,4 @@
-//! The texts of the check of a receipt: what was found, what it proves, and what it does not.
+//! The texts of the check of a receipt: the result, what it proves, and what it does not prove.
 
 use super::super::lang::Lang;
 

@@ -27,7 +27,7 @@ impl Lang {
             DefinitionError::Times { .. } => self.times_order().to_owned(),
             DefinitionError::PublishEvery => self.every_wrong().to_owned(),
             DefinitionError::TooLong { .. } => self.definition_too_long().to_owned(),
-            // No form can cause another one.
+            // No form can cause another error.
             other => other.to_string(),
         }
     }
@@ -46,7 +46,7 @@ impl Lang {
         }
     }
 
-    /// What a small step of published counts reveals.
+    /// The warning about the votes that a small step of published counts reveals.
     pub(crate) fn step_reveals(self, votes: u64) -> String {
         self.every_reveals(&count(self, votes))
     }

@@ -20,7 +20,7 @@ use crate::web::visit::Visit;
 #[template(path = "article.html")]
 struct ArticlePage {
     frame: Frame,
-    /// What the organisation says itself, in paragraphs.
+    /// The organisation's own text, in paragraphs.
     own: Vec<String>,
     sections: &'static [Section],
     groups: Vec<ProblemGroup>,

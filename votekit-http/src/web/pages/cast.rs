@@ -25,7 +25,7 @@ pub(crate) async fn cast(
 ) -> Result<Response, Problem> {
     let Post { head, form, law, election } = Post::read(&api, &law, request).await?;
     let mut visit = Visit::begin(&api, lang, &head.headers);
-    // A second press of the button, or a reload: the first one has cast the vote.
+    // A second press of the button, or a reload: the first request has cast the vote.
     if let Some(path) = cast_before(&visit, &law) {
         return visit.redirect(&path);
     }

@@ -1,5 +1,5 @@
 //! The check page: the choice once more, and the one button that votes. It is the answer to the
-//! ballot's form, and holds choice and idempotency key in its own. The key follows from session,
+//! ballot's form, and has choice and idempotency key in its own form. The key follows from session,
 //! election and choice: a browser that loads the page again repeats the same request.
 
 use askama::Template;

@@ -1,6 +1,6 @@
 //! The pages of members with accounts: their elections, and the way from there to a ballot. The
-//! ballot itself, its check and the cast are those of every voter, in a session that holds H of
-//! this one election.
+//! ballot itself, its check and the cast are those of every voter, in a session that contains H of
+//! this election only.
 
 use std::sync::Arc;
 
@@ -47,7 +47,8 @@ struct MemberRow {
     vote_href: String,
 }
 
-/// A member who cannot go on to the ballot: the vote is cast already, or the session has ended.
+/// The page for a member who cannot continue to the ballot: the vote is cast already, or the
+/// session has ended.
 #[derive(Template)]
 #[template(path = "member_entry.html")]
 struct MemberEntryPage {
@@ -188,9 +189,9 @@ fn entry_page(
     visit.answer(status, &page)
 }
 
-/// What a member finds who enters an election.
+/// The page that a member gets on entering an election.
 enum Entry {
-    /// The ballot: the session holds H.
+    /// The ballot: the session contains H.
     Ballot,
     /// The vote that this session cast.
     Cast(RequestId),

@@ -46,7 +46,7 @@ struct OutcomePage {
     again_href: String,
     request: String,
     support: String,
-    /// The next ballot of the session, if one is left.
+    /// The next ballot of the session, if any.
     next: Option<NextBallot>,
     results_href: String,
 }
@@ -151,7 +151,7 @@ fn words(lang: Lang, status: VoteStatus) -> Words {
             }
             _ => again(words("bad", lang.clash_title(), lang.clash_text())),
         },
-        // Pending; and no log of this version holds a decision that it does not know.
+        // Pending. An unknown decision does not occur in a log of this version.
         _ => words("waiting", lang.pending_title(), lang.pending_text()),
     }
 }

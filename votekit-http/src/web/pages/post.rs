@@ -29,7 +29,7 @@ impl Post {
         let (head, body) = request.into_parts();
         check_same_origin(&head.headers, api.sessions.is_confidential())?;
         let law = law_id(law)?;
-        // Before the form is read: what answers a form shows the question.
+        // Before the form is read, because the answer to a form shows the question.
         let election = published::election(&api.node, &law)?;
         let time = api.node.config().request_timeout();
         let form = FormBody::read(&head.headers, body, time).await?;

@@ -15,27 +15,27 @@ use crate::published;
 /// The first bytes of a UTF-8 file that an editor has saved, which are not part of it.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// What a check has found.
+/// The result of a check.
 #[derive(Debug)]
 pub(super) enum Finding {
     /// The text is not a receipt, or not a whole one.
     NotReceipt,
     /// No election of this node has signed it.
     OtherLog,
-    /// It is not what an election of this node has signed.
+    /// It differs from the receipt that an election of this node has signed.
     Changed { election: ElectionView },
-    /// An election of this node has signed a log that holds the decision.
+    /// An election of this node has signed a log that contains the decision.
     Signed { election: ElectionView, recorded: Box<RecordedDecision>, log: LogState },
 }
 
-/// What this node's copy of the log says about a signed decision.
+/// The state of a signed decision in this node's copy of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LogState {
-    /// It holds the decision.
+    /// It contains the decision.
     Holds,
     /// It is shorter than the log of the receipt.
     Behind,
-    /// It is long enough, and does not hold the decision.
+    /// It is long enough, and does not contain the decision.
     Lacks,
 }
 

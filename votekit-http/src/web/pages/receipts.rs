@@ -1,5 +1,5 @@
-//! What a receipt proves, and the check of one. The page says what it has found and no more, and
-//! how to check without this node.
+//! The explanation of receipts, and the check of a receipt. The page shows the result of the check
+//! and no more, and how to check without this node.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ use crate::web::moment::Moment;
 use crate::web::numbers::count;
 use crate::web::visit::Visit;
 
-/// The largest form with a receipt: one has a few kilobytes, and a form encodes some bytes as
+/// The largest form with a receipt: a receipt has a few kilobytes, and a form encodes some bytes as
 /// three.
 const FORM_BYTES_MAX: usize = 64 * 1024;
 
@@ -34,10 +34,10 @@ const FORM_BYTES_MAX: usize = 64 * 1024;
 struct ReceiptsPage {
     frame: Frame,
     result: Option<CheckResult>,
-    /// What is wrong with the field.
+    /// The error at the field.
     error: &'static str,
-    /// The receipt that was checked. A text that is not one is not repeated: it may be a secret in
-    /// the wrong place.
+    /// The receipt that was checked. A text that is not a receipt is not repeated: it may be a
+    /// secret in the wrong field.
     receipt: String,
     sections: &'static [Section],
 }

@@ -30,7 +30,7 @@ use crate::web::visit::Visit;
 struct ResultsPage {
     frame: Frame,
     results_of: String,
-    /// What the figures are worth: provisional, closed, official, annulled.
+    /// The status of the figures: provisional, closed, official, annulled.
     standing: &'static str,
     /// Why the counts are not shown.
     withheld: Option<&'static str>,
@@ -126,7 +126,7 @@ fn standing(lang: Lang, state: &str) -> &'static str {
     }
 }
 
-/// Whether everyone may see the counts, whatever the policy.
+/// Whether everyone may see the counts under every policy.
 fn is_final(state: &str) -> bool {
     matches!(state, "closed" | "certified" | "annulled")
 }

@@ -100,7 +100,7 @@ async fn cast_row(visit: &Visit<'_>, election: &ElectionView, request: RequestId
             _ => (lang.cast_not_counted(), "bad"),
         },
         Ok(Some(VoteStatus::Pending { .. })) => (lang.cast_pending(), ""),
-        // The page of the vote says what cannot be read.
+        // The page of the vote reports the failed read.
         Ok(None) | Err(_) => (lang.cast_unknown(), "caution"),
     };
     let title = lang.pick(&election.title);

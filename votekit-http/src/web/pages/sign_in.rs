@@ -1,5 +1,6 @@
-//! The sign-in: NAS and code, tested by the throttle's rules without voting, for the election of
-//! the page and for the others of its roll. What was typed is never part of an answer.
+//! The sign-in: NAS and code, checked under the throttle's rules without voting, for the election
+//! of the page and for the other elections of its roll. The typed values are never part of an
+//! answer.
 
 use std::sync::Arc;
 
@@ -46,11 +47,11 @@ struct SignInPage {
     support: String,
 }
 
-/// What a session that the browser has already means for the sign-in; empty without one.
+/// The note about a session that the browser has already; empty without a session.
 #[derive(Default)]
 struct SessionNote {
     text: &'static str,
-    /// Where the voter goes on without another sign-in.
+    /// The address at which the voter continues without another sign-in.
     href: String,
     label: &'static str,
 }
@@ -60,14 +61,14 @@ struct FieldMessage {
     message: String,
 }
 
-/// What is wrong with a sign-in: a message at the field, or at both.
+/// The errors of a sign-in: a message at a field, or at both.
 #[derive(Default)]
 struct SignInErrors {
     nas: String,
     code: String,
 }
 
-/// What the page says before the form.
+/// The notice before the form.
 #[derive(Default)]
 struct SignIn {
     status: StatusCode,
@@ -139,7 +140,7 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// What follows a sign-in that opened at least one election.
+/// The answer to a sign-in that opened at least one election.
 fn admitted(
     mut visit: Visit<'_>,
     nas: &Nas,
@@ -201,7 +202,7 @@ fn page(
         .about(election)
         .with_error(!errors.is_empty());
     let kept = if kept.is_on(election) { kept } else { Attempt::default() };
-    // After the notice that the session has ended, another one would contradict it.
+    // After the notice that the session has ended, a note about a session would contradict it.
     let session = if notice.is_empty() { session_note(&visit, law) } else { Default::default() };
     let page = SignInPage {
         frame,
@@ -245,7 +246,7 @@ impl SignInErrors {
     }
 }
 
-/// NAS and code of a form, or what is wrong with its fields.
+/// NAS and code of a form, or the errors of its fields.
 fn typed(lang: Lang, form: &FormBody) -> Result<(Nas, AccessCode), SignInErrors> {
     let wrong = |text: &str, missing: &str, wrong: &str| {
         if text.trim().is_empty() { missing.to_owned() } else { wrong.to_owned() }

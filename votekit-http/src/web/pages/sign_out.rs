@@ -1,5 +1,5 @@
 //! The sign-out: ends the session, so that a copied cookie is void too, and removes the cookie and
-//! what the browser kept of this site.
+//! the data of this site that the browser kept.
 
 use std::sync::Arc;
 

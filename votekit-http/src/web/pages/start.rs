@@ -23,7 +23,7 @@ use crate::web::visit::{Visit, redirect_response};
 #[template(path = "start.html")]
 struct StartPage {
     frame: Frame,
-    /// Who holds the vote, as a sentence.
+    /// The organisation that conducts the vote, as a sentence.
     held_by: String,
     /// The elections that take votes now.
     rows: Vec<ElectionRow>,

@@ -25,8 +25,9 @@ use crate::web::official_visit::role_name;
 use crate::web::page_form::read_page_form;
 use crate::web::visit::{page_response, redirect_response};
 
-/// The address of the page holds the token of the link, and no other address learns it: browsers
-/// send only the origin. With `no-referrer` older ones would send `Origin: null` with the form.
+/// The address of the page contains the token of the link, and must not be sent to other addresses:
+/// browsers send only the origin. With `no-referrer` older browsers would send `Origin: null` with
+/// the form.
 const REFERRER: &str = "strict-origin";
 
 #[derive(Template)]
@@ -113,7 +114,7 @@ pub(crate) async fn accept(
     }
 }
 
-/// What a form has brought back.
+/// The values of a form.
 #[derive(Clone, Copy)]
 struct Typed<'a> {
     token: &'a str,

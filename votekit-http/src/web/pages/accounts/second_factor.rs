@@ -1,10 +1,10 @@
 //! A new second factor as a page shows it: the key in groups, a link, a QR code.
 //!
-//! The secret is drawn for each view of the page and comes back in the form with its first code;
+//! The secret is generated for each view of the page, and the form returns it with its first code;
 //! until then it is stored nowhere. Sealing it would protect nothing: the sender of the form has
 //! the link, and has read the secret on the page. A secret derived from the link alone would be
-//! worse: an address stays in histories and in the logs of proxies, and would then yield the
-//! second factor for as long as the account exists.
+//! worse: an address remains in histories and in the logs of proxies, and would reveal the second
+//! factor as long as the account exists.
 
 use qrcode::{Color, EcLevel, QrCode};
 use votekit_store::Account;
@@ -66,7 +66,7 @@ impl SecondFactor {
 
 impl QrImage {
     fn new(text: &str) -> Result<Self, Problem> {
-        // An address is far shorter than what fits.
+        // An address is far shorter than the capacity of a code.
         let code =
             QrCode::with_error_correction_level(text, EcLevel::M).map_err(|_| Problem::Internal)?;
         let width = code.width();

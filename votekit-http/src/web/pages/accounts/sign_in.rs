@@ -103,7 +103,7 @@ pub(crate) async fn sign_in(
     }
 }
 
-/// What the form brings back.
+/// The values of the form.
 struct Typed<'a> {
     email: &'a str,
     next: ReturnPath,

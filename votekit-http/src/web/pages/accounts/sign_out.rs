@@ -43,7 +43,7 @@ pub(crate) async fn sign_out(
     let headers = response.headers_mut();
     headers.insert(SET_COOKIE, cookie);
     if !is_official {
-        // The session holds hashes of credentials.
+        // The session contains hashes of credentials.
         stack_used();
         headers.append(SET_COOKIE, api.sessions.end(&head.headers, api.now()));
     }

@@ -98,7 +98,7 @@ pub(crate) async fn accounts(
     page(&visit, &after, &done, FormErrors::default(), Typed::default()).await
 }
 
-/// What was typed to invite a person.
+/// The typed values of an invitation.
 #[derive(Default)]
 pub(super) struct Typed {
     pub(super) email: String,
@@ -118,7 +118,7 @@ pub(crate) async fn change_state(
     let form = read_form(&api, &caller, &purpose(change, id), request).await?;
     drop(form);
     let visit = OfficialVisit::new(&api, lang, &caller);
-    // The page has no such button for the account that calls, nor for one that is not there.
+    // The page has no such button for the calling account, nor for an account that does not exist.
     let done = match change {
         StateChange::Disable => {
             api.accounts.disable(&caller, id).await?;
@@ -132,7 +132,7 @@ pub(crate) async fn change_state(
     visit.redirect(&format!("/accounts?done={done}"))
 }
 
-/// The page with the list, and the form as it was typed. `done` is the word of what was done just
+/// The page with the list, and the form as it was typed. `done` is the word for the action just
 /// before.
 ///
 /// # Errors

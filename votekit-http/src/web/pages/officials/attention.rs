@@ -1,4 +1,4 @@
-//! What needs an official's attention in an election, the most urgent first.
+//! The matters in an election that need an official's attention, the most urgent first.
 
 use votekit_core::election::State;
 use votekit_core::instant::UnixMinutes;
@@ -48,7 +48,7 @@ impl Attention {
         found
     }
 
-    /// What to do, as a sentence.
+    /// The advice, as a sentence.
     pub(super) fn text(self, lang: Lang) -> &'static str {
         match self {
             Self::Halted => lang.attention_halted(),

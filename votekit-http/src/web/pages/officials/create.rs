@@ -187,7 +187,7 @@ impl CheckedElection {
             description_fr: definition.description.fr,
             description_en: definition.description.en,
             choices: self.choices,
-            // One of the choices, if it was asked for.
+            // `blank` is one of the choices, if it was selected.
             blank: false,
             binding: definition.binding,
             results: Some(definition.results),

@@ -1,5 +1,5 @@
-//! What was done just before a page is shown: a word in the address of the redirect after a form.
-//! Pages show a notice for the words they know, and only while it is true.
+//! The action just before a page is shown: a word in the address of the redirect after a form.
+//! Pages show a notice for the words that they know, and only while it is true.
 
 use std::convert::Infallible;
 

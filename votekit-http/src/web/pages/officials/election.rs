@@ -36,7 +36,7 @@ struct ElectionPage {
     matters: Vec<&'static str>,
     timeline: Vec<TimelineStep>,
     actions: Vec<ActionLink>,
-    /// Whether the page says what to do with a draft that is not needed.
+    /// Whether the page has advice about a draft that is not needed.
     is_draft: bool,
     accounts: Reconciliation,
     definition: DefinitionFacts,
@@ -59,7 +59,7 @@ struct DefinitionFacts {
     nature: &'static str,
     policy: &'static str,
     every: String,
-    /// What a small step of published counts reveals.
+    /// The warning about the votes that a small step of published counts reveals.
     reveals: String,
     /// The planned times, as a phrase; empty if none is planned.
     planned: String,
@@ -74,12 +74,12 @@ struct ChoiceFacts {
     en: String,
 }
 
-/// What auditors pin.
+/// The values that auditors pin.
 struct AuditFacts {
     origin: String,
     size: String,
     fingerprint: String,
-    /// Empty for a draft, and so is the next one: its log is not public.
+    /// This address and the next are empty for a draft, whose log is not public.
     checkpoint_href: String,
     policy_href: String,
     manifests: Vec<String>,

@@ -40,7 +40,7 @@ struct ElectionFormPage {
 struct ChoiceRow {
     legend: String,
     fields: Vec<TextField>,
-    /// What the button that removes the row sends.
+    /// The value that the button for removing the row sends.
     remove: String,
     remove_label: String,
 }
@@ -63,7 +63,7 @@ pub(super) enum RowFocus {
     AddButton,
 }
 
-/// What is particular to a new election, or to a draft.
+/// The parts that differ between a new election and a draft.
 pub(super) struct FormKind {
     pub(super) title: String,
     pub(super) lead: &'static str,

@@ -1,5 +1,5 @@
-//! The first page of officials: every election with its state, its turnout and the next step; what
-//! needs attention comes first.
+//! The first page of officials: every election with its state, its turnout and the next step;
+//! matters that need attention come first.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::web::official_visit::{OfficialBar, OfficialVisit};
 struct HomePage {
     frame: Frame,
     bar: OfficialBar,
-    /// What needs attention, over all elections.
+    /// The matters that need attention, over all elections.
     matters: Vec<Matter>,
     rows: Vec<Row>,
 }

@@ -1,5 +1,5 @@
-//! The accounts of an election as a table: what was received, by outcome, and by choice where every
-//! results policy shows it.
+//! The accounts of an election as a table: the received votes, by outcome, and by choice where
+//! every results policy shows it.
 
 use votekit_core::election::State;
 use votekit_node::OfficialView;
@@ -23,7 +23,7 @@ pub(super) struct Reconciliation {
     pub(super) choices: Vec<Figure>,
     /// The sum of all choices.
     pub(super) sum: String,
-    /// Whether all sums hold.
+    /// Whether all sums agree.
     pub(super) is_balanced: bool,
     /// Whether the numbers still move.
     pub(super) is_moving: bool,

@@ -1,5 +1,5 @@
-//! The roll of an election: what is in effect, the form that uploads the files of a hashed roll,
-//! and the buttons that load or discard what was uploaded. The files can also be uploaded through
+//! The roll of an election: the roll in effect, the form that uploads the files of a hashed roll,
+//! and the buttons that load or discard the uploaded files. The files can also be uploaded through
 //! the HTTP interface, or be on the node's machine.
 
 use std::sync::Arc;
@@ -41,7 +41,7 @@ struct RollPage {
     manifests: Vec<String>,
     /// Whether the state of the election takes a roll.
     takes_rolls: bool,
-    /// What is uploaded; `None` if it cannot be read.
+    /// The uploaded files; `None` if they cannot be read.
     upload: Option<Upload>,
     /// Whether the roll can replace the present one.
     may_replace: bool,
@@ -55,7 +55,7 @@ struct RollPage {
     back_href: String,
 }
 
-/// What is uploaded.
+/// The uploaded files.
 struct Upload {
     manifest: String,
     files: NameList,
@@ -88,7 +88,7 @@ pub(crate) async fn roll(
     page(&visit, &law, FormErrors::default(), &done).await
 }
 
-/// `POST /{lang}/officials/elections/{law_id}/roll`: loads or discards what is uploaded.
+/// `POST /{lang}/officials/elections/{law_id}/roll`: loads or discards the uploaded files.
 pub(crate) async fn change(
     State(api): State<Arc<Api>>,
     PathText((lang, law)): PathText<(Lang, String)>,
@@ -119,7 +119,7 @@ pub(crate) async fn change(
     }
 }
 
-/// The page, with the errors of one of its forms, or a notice of what was done.
+/// The page, with the errors of one of its forms, or a notice about the last action.
 ///
 /// # Errors
 /// [`Problem`].

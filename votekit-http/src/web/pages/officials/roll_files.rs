@@ -1,6 +1,6 @@
 //! `POST /{lang}/officials/elections/{law_id}/roll/files`: the files of a hashed roll, as a browser
 //! sends them with or without a script. Each file is processed separately, as by the HTTP
-//! interface; the first one that is refused ends the form.
+//! interface; the first refused file ends the form.
 
 use std::sync::Arc;
 use std::time::Duration;

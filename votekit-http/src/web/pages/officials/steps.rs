@@ -1,4 +1,4 @@
-//! The steps that cannot be undone: a page that says what will happen and asks for the id of the
+//! The steps that cannot be undone: a page that describes the effect and asks for the id of the
 //! election, and the form that takes the step.
 
 use std::sync::Arc;
@@ -45,7 +45,7 @@ struct StepPage {
     effect: &'static str,
     /// That the planned closing has not come.
     early: String,
-    /// The accounts: the zero report of an opening, or what a close starts from.
+    /// The accounts: the zero report of an opening, or the figures before a close.
     accounts: Option<Reconciliation>,
     is_opening: bool,
     offers_waiver: bool,
@@ -58,7 +58,7 @@ struct StepPage {
     back_href: String,
 }
 
-/// What was typed to confirm a step.
+/// The typed values that confirm a step.
 #[derive(Default)]
 struct Typed {
     confirm: String,
@@ -238,7 +238,7 @@ fn effect(lang: Lang, step: Step, state: ElectionState) -> &'static str {
     }
 }
 
-/// What to do in place of a step that the state does not allow.
+/// The advice for a step that the state does not allow.
 fn instead(lang: Lang, step: Step, state: ElectionState) -> &'static str {
     match (step, state) {
         (Step::Annul, ElectionState::Draft) => lang.discard_draft(),

@@ -106,7 +106,7 @@ impl TypedElection {
         }
     }
 
-    /// What a form has.
+    /// The values of a form.
     pub(super) fn from_form(form: &FormBody) -> Self {
         let trimmed = |name: &str| form.text(name).trim().to_owned();
         let text = |name: &str| TypedText {
@@ -268,7 +268,7 @@ fn policy(name: &str) -> Option<ResultsPolicy> {
     policies.into_iter().find(|policy| policy.as_str() == name)
 }
 
-/// The time in RFC 3339; a wrong one is an error at its field.
+/// The time in RFC 3339; a wrong time is an error at its field.
 fn time(
     lang: Lang,
     errors: &mut FormErrors,

@@ -1,4 +1,4 @@
-//! The typed election: what is kept, and which field has which error.
+//! The typed election: the kept values, and the errors at their fields.
 
 use votekit_core::instant::UnixSeconds;
 
