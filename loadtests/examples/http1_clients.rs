@@ -1,9 +1,9 @@
 //! The generator's HTTP/1.1 client and hyper's, each sending the same votes. The caller measures
 //! the processor time of the process.
 //!
-//! `http1_clients own 127.0.0.1:8090 400000` sends with the generator's client, with `hyper` in
-//! place of `own` hyper's sends; the example `bare_handler` answers. `cargo xtask bench http1`
-//! runs them in pairs.
+//! `http1_clients own 127.0.0.1:8090 400000` sends with the generator's client, with `hyper`
+//! instead of `own`, hyper's client sends; the example `bare_handler` answers. `cargo xtask bench
+//! http1` runs them in pairs.
 
 use std::error::Error;
 use std::io::Write as _;

@@ -67,8 +67,8 @@ impl NodeAnswer {
     }
 }
 
-/// The relevant members, unparsed, so that one of an unexpected type (a problem's numeric `status`)
-/// does not invalidate the others.
+/// The relevant members, unparsed, so that a member of an unexpected type (a problem's numeric
+/// `status`) does not invalidate the others.
 #[derive(Default, Deserialize)]
 struct Members<'body> {
     #[serde(borrow)]

@@ -42,7 +42,7 @@ pub enum LoadError {
         /// Whether the rows were filtered by election.
         filtered: bool,
     },
-    /// The roll holds more than the generator can address: 2^32 rows, 4 GiB of access codes, or
+    /// The roll has more than the generator can address: 2^32 rows, 4 GiB of access codes, or
     /// 65,535 laws.
     #[error("{}: the roll is too large for one generator: split it", path.display())]
     RollTooLarge {
@@ -85,7 +85,7 @@ pub enum LoadError {
     /// A thread or the runtime could not be started, or ended abnormally.
     #[error("the generator's threads: {problem}")]
     Thread {
-        /// What happened.
+        /// The failure.
         problem: String,
     },
     /// Goose refused its configuration or failed.

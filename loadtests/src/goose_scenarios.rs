@@ -204,7 +204,7 @@ struct Tallies {
 
 impl Booth {
     fn tally(&self, change: impl FnOnce(&mut Tallies)) {
-        // Ignores poison: counts stay valid whatever another user's panic interrupted.
+        // Ignores poison: counts stay valid after a panic of another user.
         change(&mut self.tallies.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

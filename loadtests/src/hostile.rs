@@ -3,7 +3,7 @@
 //!
 //! It runs in its own threads for as long as the honest run, and is reported separately: the
 //! latencies of the report are those of honest votes only. Plain HTTP only. Against a node on this
-//! machine's loopback it can come from many addresses (127.1.0.0/16), as if from many clients.
+//! machine's loopback it can use many source addresses (127.1.0.0/16), as if from many clients.
 
 mod busy;
 mod guesses;
@@ -44,7 +44,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(100);
 pub struct HostilePlan {
     /// Invented credentials sent a second.
     pub guesses_per_second: u32,
-    /// Connections that send nothing. One that the node closes is reopened.
+    /// Connections that send nothing. A connection that the node closes is reopened.
     pub idle_connections: usize,
     /// Connections that send a byte a second: half of them of a head, half of a body.
     pub slow_connections: usize,
@@ -54,8 +54,8 @@ pub struct HostilePlan {
     pub replay_connections: usize,
     /// Connections that read the OpenAPI description repeatedly.
     pub reader_connections: usize,
-    /// Loopback addresses that the hostile load comes from in turn; 0: one address, chosen by the
-    /// system.
+    /// The number of loopback source addresses that the hostile load uses round-robin; 0: one
+    /// address, chosen by the system.
     pub addresses: u32,
 }
 

@@ -21,7 +21,7 @@ async fn serve(answers: Vec<Vec<u8>>, piece: usize) -> SocketAddr {
             stream.read_exact(&mut request).await.expect("a request");
             for part in answer.chunks(piece) {
                 stream.write_all(part).await.expect("write");
-                // The client usually reads this piece before the next one is written.
+                // The client usually reads this piece before the next piece is written.
                 tokio::task::yield_now().await;
             }
         }

@@ -214,8 +214,8 @@ impl Client {
                     self.wire.extend_from_slice(key.as_bytes());
                     self.wire.extend_from_slice(b"\r\n");
                 }
-                // The body is a few hundred bytes at most: its length always fits what a u32
-                // prints.
+                // The body is a few hundred bytes at most: its length always fits into the digits
+                // of a u32.
                 self.wire.extend_from_slice(
                     format!("content-length: {}\r\n\r\n", body.len()).as_bytes(),
                 );

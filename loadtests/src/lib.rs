@@ -16,8 +16,8 @@
 //! come from the **open loop**: vote `n` has an intended send time, fixed before the run, and its
 //! latency counts from then, whether or not a connection was free.
 //!
-//! Beside the open loop [`hostile`] can guess credentials at a high rate and hold slow connections,
-//! and [`live`] reads live updates; their results are reported separately.
+//! Beside the open loop [`hostile`] can guess credentials at a high rate and keep slow connections
+//! open, and [`live`] reads live updates; their results are reported separately.
 //!
 //! Secrets of the roll are written to no file. Journals, reports and errors identify an elector
 //! only by the row of the roll.

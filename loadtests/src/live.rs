@@ -39,7 +39,8 @@ use crate::recorder::{new_histogram, record_us};
 pub struct LivePlan {
     /// Number of readers.
     pub readers: usize,
-    /// Loopback addresses that they come from in turn; 0: one address, chosen by the system.
+    /// The number of loopback source addresses that they use round-robin; 0: one address, chosen by
+    /// the system.
     pub addresses: u32,
 }
 
@@ -159,7 +160,7 @@ impl LiveRun {
     }
 }
 
-/// What all readers share.
+/// The state that all readers share.
 struct Audience {
     plan: LivePlan,
     address: SocketAddr,
@@ -168,7 +169,7 @@ struct Audience {
     probe: Vec<u8>,
 }
 
-/// What the readers have seen.
+/// The observations of the readers.
 #[derive(Default)]
 struct Observations {
     opened: usize,

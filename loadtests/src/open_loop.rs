@@ -323,8 +323,8 @@ struct Connection {
 }
 
 impl Connection {
-    /// Pause between two sendings of a vote: short, so that voters are waiting when a node comes
-    /// back, as on a polling day.
+    /// Pause between two sendings of a vote: short, so that voters are waiting when a node is up
+    /// again, as on a polling day.
     const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
     async fn run(mut self) {
@@ -371,8 +371,8 @@ impl Connection {
         }
     }
 
-    /// Sends a vote. With `retry`, repeats it on the nodes in turn until the answer is final. Notes
-    /// all outcomes except the last.
+    /// Sends a vote. With `retry`, repeats it on the nodes round-robin until the answer is final.
+    /// Records all outcomes except the last.
     async fn send(
         &mut self,
         sequence: u64,
@@ -397,7 +397,7 @@ impl Connection {
                 return answer;
             }
             self.note(sequence, now, &VoteEnd::Sent(answer));
-            // With several nodes, another one may answer.
+            // With several nodes, another node may answer.
             self.at = (self.at + 1) % self.clients.len();
             tokio::time::sleep(Self::RETRY_INTERVAL).await;
         }
@@ -434,7 +434,7 @@ impl Connection {
         recorder.follows_skipped += u64::from(!followed);
     }
 
-    /// Whether vote `sequence` belongs to the share drawn for this purpose.
+    /// Whether vote `sequence` belongs to the random share for this purpose.
     fn draws(&self, stream: Stream, sequence: u64, share: Share) -> bool {
         let point = draw_below(
             self.carrier.mix.seed(),

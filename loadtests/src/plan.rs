@@ -20,8 +20,8 @@ pub struct OpenLoopPlan {
     pub schedule: Schedule,
     /// Number of keep-alive connections, over all threads.
     pub connections: usize,
-    /// Loopback addresses (from 127.2.0.1) that the connections use in turn, as if voters came from
-    /// as many networks; 0: one address, chosen by the system.
+    /// The number of loopback source addresses (from 127.2.0.1) that the connections use
+    /// round-robin, as if voters came from as many networks; 0: one address, chosen by the system.
     pub addresses: u32,
     /// Threads that run the connections.
     pub threads: usize,
@@ -35,9 +35,9 @@ pub struct OpenLoopPlan {
     pub wait_s: Option<u32>,
     /// Whether each vote carries an `Idempotency-Key`.
     pub idempotency_keys: bool,
-    /// Whether a vote without an answer, or with one that asks to retry (408, 429, 503), is retried
-    /// under its key, until it is answered or the drain is over. The run then survives a node that
-    /// dies and restarts. Requires `idempotency_keys`.
+    /// Whether a vote without an answer, or with an answer that asks to retry (408, 429, 503), is
+    /// retried under its key, until it is answered or the drain is over. The run then survives the
+    /// crash and restart of a node. Requires `idempotency_keys`.
     pub retry: bool,
     /// Share of the taken votes to send once more under their key, like voters who missed the
     /// answer. Requires `idempotency_keys`.
@@ -84,7 +84,7 @@ impl OpenLoopPlan {
         }
     }
 
-    /// Refuses what cannot be run with the votes of `mix`.
+    /// Refuses a plan that cannot be run with the votes of `mix`.
     pub(crate) fn check(&self, mix: &BallotMix) -> Result<(), LoadError> {
         let refused =
             |option, problem: &str| Err(LoadError::Plan { option, problem: problem.to_owned() });

@@ -64,7 +64,7 @@ impl VoteEnd {
     }
 }
 
-/// A kind of failure: no answer, or one that does not confirm that the vote is stored.
+/// A kind of failure: no answer, or an answer that does not confirm that the vote is stored.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct FailureKind {
     /// `connect`, `timeout`, `closed`, `malformed`, `unsent`, or `http` for an answer other than

@@ -1,8 +1,8 @@
 //! The open loop's report: JSON for programs, and a short text for people.
 //!
 //! How to read it: `to_taken_us` is the wait of a voter who votes at the intended time;
-//! `service_us` excludes the wait for a free connection, and is what closed-loop tools call
-//! latency. `send_lag_us` is the difference. `generator.release_lag_us` and `generator.cpu_share`
+//! `service_us` excludes the wait for a free connection, and is called latency by closed-loop
+//! tools. `send_lag_us` is the difference. `generator.release_lag_us` and `generator.cpu_share`
 //! (processor time of this process over wall time; 1 is one core) show whether the generator itself
 //! kept up: when `generator.saturated` is true, the figures reflect the generator as much as the
 //! node.

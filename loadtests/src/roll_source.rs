@@ -152,7 +152,7 @@ impl Builder {
         Self { places: HashMap::new(), source }
     }
 
-    /// Adds a row; `None` when the roll exceeds what the generator can address.
+    /// Adds a row; `None` when the roll exceeds the limits of the generator.
     fn push(&mut self, row: &TableRow<'_>) -> Option<()> {
         let number = u32::try_from(row.number).ok()?;
         let law_place = self.law_place(row.law_id)?;

@@ -1,7 +1,7 @@
-//! Repeatable random numbers: a shuffle of `0..n` that needs no memory, and numbers drawn by (seed,
-//! stream, index).
+//! Repeatable random numbers: a shuffle of `0..n` that needs no memory, and random numbers as a
+//! function of (seed, stream, index).
 
-/// The purpose of a draw, so that the draws for one vote are independent of each other.
+/// The purpose of a random number, so that the numbers for one vote are independent of each other.
 #[derive(Clone, Copy)]
 pub(crate) enum Stream {
     /// Rounds of the shuffle.
@@ -36,7 +36,7 @@ pub(crate) fn draw(seed: u64, stream: Stream, index: u64) -> u64 {
     mix(mix(seed ^ stream.number().wrapping_mul(0xd6e8_feb8_6659_fd93)).wrapping_add(index))
 }
 
-/// A draw below `bound`, which must not be 0. The bias is below `bound` / 2^64.
+/// A random number below `bound`, which must not be 0. The bias is below `bound` / 2^64.
 pub(crate) fn draw_below(seed: u64, stream: Stream, index: u64, bound: u64) -> u64 {
     ((u128::from(draw(seed, stream, index)) * u128::from(bound)) >> 64) as u64
 }

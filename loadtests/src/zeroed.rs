@@ -5,7 +5,7 @@ use std::ops::{Deref, DerefMut};
 
 use zeroize::Zeroize;
 
-/// A growing buffer of bytes that may hold a NAS or an access code.
+/// A growing buffer of bytes that may contain a NAS or an access code.
 ///
 /// Growing frees the old allocation without zeroing it: give a sufficient capacity where the size
 /// is known.

@@ -165,8 +165,8 @@ impl AdminTarget {
         }
     }
 
-    /// Creates an election of members. The inner error has the members who are refused, each by
-    /// the place of the address.
+    /// Creates an election of members. The inner error has the refused members, each by the index
+    /// of the address.
     pub(crate) async fn create_with_members(
         &self,
         request: CreateElection,
@@ -344,7 +344,7 @@ impl AdminTarget {
 /// A member whom a node refuses.
 #[derive(Debug)]
 pub(crate) struct RefusedMember {
-    /// The place of the address in the list, from 0.
+    /// The index of the address in the list, from 0.
     pub(crate) place: usize,
     /// The rule that it breaks, in words.
     pub(crate) rule: String,
@@ -446,7 +446,7 @@ pub(crate) fn base_name(base: Option<&str>) -> Result<Option<KeyName>, CommandEr
     })
 }
 
-/// Opens the target, runs one operation on it, and closes it whatever the outcome.
+/// Opens the target, runs one operation on it, and closes it after any outcome.
 pub(crate) fn with_target<T>(
     args: &AdminTargetArgs,
     config: Config,

@@ -39,7 +39,7 @@ impl Secrecy {
 pub(crate) struct StagedFolder {
     target: PathBuf,
     staging: PathBuf,
-    /// Lock held until the end; distinguishes a running process from a killed one.
+    /// Locked until the process ends; distinguishes a running process from a killed one.
     _lock: File,
     committed: bool,
 }
@@ -118,7 +118,7 @@ impl StagedFolder {
     ///
     /// # Errors
     /// When the target was created meanwhile, or the disk fails; no partial output is left. An
-    /// error after the rename says that the target is in place.
+    /// error after the rename says that the target exists.
     pub(crate) fn commit(self) -> Result<(), CommandError> {
         self.commit_with(None)
     }

@@ -1,4 +1,4 @@
-//! What every command receives besides its arguments.
+//! The context that every command receives besides its arguments.
 
 use crate::output::Output;
 

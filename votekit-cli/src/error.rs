@@ -46,15 +46,15 @@ impl ErrorKind {
     }
 }
 
-/// A failed command: its kind, what happened, a hint, and details for programs. Never holds a NAS
-/// or a code.
+/// A failed command: its kind, a message, a hint, and details for programs. Never contains a NAS or
+/// a code.
 #[derive(Debug)]
 pub(crate) struct CommandError {
     /// Decides the exit code.
     pub(crate) kind: ErrorKind,
-    /// What happened, for people; may have several lines.
+    /// The message for people; may have several lines.
     pub(crate) message: String,
-    /// What to do about it.
+    /// The advice.
     pub(crate) hint: Option<String>,
     /// All details, for programs.
     pub(crate) details: Option<serde_json::Value>,

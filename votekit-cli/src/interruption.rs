@@ -25,7 +25,7 @@ static STAGED: Mutex<Staged> = Mutex::new(Staged(Vec::new()));
 pub(crate) struct Staged(Vec<PathBuf>);
 
 impl Staged {
-    /// Locks the list. The lock is held while an entry is created, gets its final name, or is
+    /// Locks the list. Callers keep the lock while an entry is created, gets its final name, or is
     /// removed.
     pub(crate) fn lock() -> MutexGuard<'static, Self> {
         STAGED.lock()
@@ -42,8 +42,8 @@ impl Staged {
     }
 }
 
-/// From now on an interrupted process removes what it was writing. For verbs that finish completely
-/// or not at all; a verb that keeps partial output when interrupted does not call this.
+/// From now on an interrupted process removes its unfinished files. For verbs that finish
+/// completely or not at all; a verb that keeps partial output when interrupted does not call this.
 ///
 /// # Errors
 /// When the operating system has no handles or threads left.
@@ -68,7 +68,7 @@ pub(crate) fn sweep_when_interrupted() -> Result<(), CommandError> {
         .map_err(|error| CommandError::configuration(format!("cannot handle interrupts: {error}")))
 }
 
-/// Removes what is being written, then runs the default action of the signal.
+/// Removes unfinished files, then runs the default action of the signal.
 fn end(signal: usize) {
     // Held until the process ends.
     let staged = Staged::lock();

@@ -22,7 +22,7 @@ use crate::table_error::plural;
 /// Begins a file of links: spreadsheets then read it as UTF-8.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The language of the page that a link opens; it leads to the other one.
+/// The language of the page that a link opens; the page links to the other language.
 const LANG: &str = "fr";
 
 /// Where the links lead to, and where they are written
@@ -188,7 +188,7 @@ impl LinkArgs {
     }
 }
 
-/// Adds what to do about accounts whose links were not written.
+/// Adds advice about accounts whose links were not written.
 fn lost(error: CommandError) -> CommandError {
     error.hint(
         "the accounts were stored, and their links are lost: give each a new one with `votekit \

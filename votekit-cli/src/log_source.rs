@@ -100,7 +100,7 @@ impl ArchiveArgs {
 }
 
 impl LedgerArgs {
-    /// Opens the archive: the PostgreSQL ledger if one is given, else only the data folder.
+    /// Opens the archive: the PostgreSQL ledger if its address is given, else only the data folder.
     pub(crate) fn open(&self, data: &Path) -> Result<Archive, CommandError> {
         #[cfg(feature = "services")]
         if let Some(address) = self.address()? {
@@ -109,7 +109,7 @@ impl LedgerArgs {
         Ok(Archive::open(data)?)
     }
 
-    /// Returns the address of the PostgreSQL ledger, if one is given.
+    /// Returns the address of the PostgreSQL ledger, if it is given.
     #[cfg(feature = "services")]
     pub(crate) fn address(&self) -> Result<Option<ServiceAddress>, CommandError> {
         let read = |text| ServiceAddress::parse(Service::PostgreSql, text);

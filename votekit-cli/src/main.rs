@@ -1,8 +1,8 @@
 //! The votekit command line: hold a referendum or an election, and let anyone verify it.
 //!
-//! `commands` declares the verbs, `commands/<verb>.rs` holds the arguments and the action of each,
-//! `cli` parses the command line, `error` maps errors to exit codes. Data goes to standard output,
-//! everything else to standard error.
+//! `commands` declares the verbs, `commands/<verb>.rs` contains the arguments and the action of
+//! each, `cli` parses the command line, `error` maps errors to exit codes. Data goes to standard
+//! output, everything else to standard error.
 
 #[cfg(feature = "node")]
 mod admin_target;

@@ -58,7 +58,7 @@ impl YesArgs {
     }
 }
 
-/// States what will happen, and asks the user to type the id of the election.
+/// Prints the effect, and asks the user to type the id of the election.
 ///
 /// # Errors
 /// When another answer is given; nothing was changed then.
@@ -118,7 +118,7 @@ impl Hidden {
 
 impl Drop for Hidden {
     fn drop(&mut self) {
-        // What was typed ahead answers the next prompt.
+        // Input that was typed ahead answers the next prompt.
         restore(&mut before(), OptionalActions::Now);
     }
 }
@@ -134,7 +134,7 @@ fn hide(shown: &Termios) -> io::Result<()> {
 /// Restores the terminal if echo is off. Returns whether it was.
 fn restore(before: &mut Option<Termios>, when: OptionalActions) -> bool {
     let Some(shown) = before.take() else { return false };
-    // Ignored: a terminal that is gone needs no restoring.
+    // The error is ignored: a closed terminal need not be restored.
     let _ = tcsetattr(io::stdin().as_fd(), when, &shown);
     true
 }

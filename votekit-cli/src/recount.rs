@@ -3,7 +3,7 @@
 //!
 //! It parses leaves and batches with its own code, following `docs/formats.md`, uses the `hpke`
 //! crate directly, and counts into a plain list. It uses no decision, tally, batch, registry or
-//! commitment of the core: if one of those is wrong, the recount is not wrong in the same way.
+//! commitment of the core: if one of them has a bug, the recount does not have the same bug.
 //!
 //! For each batch of the log it reads the batch's bytes and compares their digest. Leaf i after the
 //! batch must be about envelope i. It opens the sealed choices, makes every decision again, and
@@ -65,13 +65,13 @@ pub(crate) enum Difference {
     /// The evidence lacks a batch that the log names.
     #[error("line {line}: batch {node}/{epoch}/{sequence} is missing from the evidence")]
     Missing { line: u64, node: String, epoch: u32, sequence: u64 },
-    /// The evidence of a batch is not what the log names.
+    /// The evidence of a batch differs from the batch that the log names.
     #[error("line {line}: the evidence of batch {node}/{epoch}/{sequence} {what}")]
     Batch { line: u64, node: String, epoch: u32, sequence: u64, what: String },
-    /// A line of the log cannot be read, or is out of place.
+    /// A line of the log cannot be read, or is not in order.
     #[error("line {line}: {what}")]
     Log { line: u64, what: String },
-    /// A leaf is not about the envelope in its place.
+    /// A leaf is not about the envelope at its position.
     #[error("line {line}: the leaf does not decide envelope {envelope} of its batch")]
     Entry { line: u64, envelope: usize },
     /// A batch has more or fewer leaves than envelopes.

@@ -78,7 +78,7 @@ impl Signals {
         }
     }
 
-    /// Waits for SIGHUP. One that arrives between two calls is not lost.
+    /// Waits for SIGHUP. A signal that arrives between two calls is not lost.
     pub(crate) async fn reloaded(&self) {
         self.reload.notified().await;
     }

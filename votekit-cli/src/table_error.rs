@@ -1,5 +1,5 @@
-//! Reports what is wrong with a roll or a file of votes, in the same words for every command that
-//! reads one: by line, field and rule, never by value.
+//! Reports the faults of a roll or a file of votes, with the same texts for every command that
+//! reads such a file: by line, field and rule, never by value.
 
 use std::fmt::Write as _;
 
@@ -18,7 +18,7 @@ pub(crate) const DETAILED_MAX: usize = 10_000;
 pub(crate) struct BadRows<'a> {
     /// File names with their faults.
     pub(crate) files: &'a [(&'a str, &'a [RowFault])],
-    /// What was not done because of them, such as "nothing was written".
+    /// The consequence of the faults, such as "nothing was written".
     pub(crate) outcome: &'a str,
     /// Hint that applies to all rules.
     pub(crate) hint: &'a str,

@@ -1,11 +1,11 @@
-//! The words of errors, for people: sentences, and hints on what to do. The layers below return
-//! codes with parameters, and their `Display` is for logs; the command line and the HTTP interface
-//! take their sentences from here. A second language is a second set of these functions.
+//! The texts of errors, for people: sentences, and hints with advice. The layers below return codes
+//! with parameters, and their `Display` is for logs; the command line and the HTTP interface take
+//! their sentences from here. A second language is a second set of these functions.
 //!
 //! Parameters stay as they are: names, ids, paths, times, numbers; and the reasons of engines, of
 //! the system, of parsers and of damaged logs, which are in English and for administrators.
 //!
-//! The core is a library, and may have further rules: for a variant without words of its own, the
+//! The core is a library, and may have further rules: for a variant without a text here, the
 //! sentence is its `Display`.
 
 mod fields;
@@ -27,7 +27,7 @@ pub trait InWords {
     /// The sentence, without a final stop.
     fn in_words(&self) -> String;
 
-    /// What to do about it, if that is more than the sentence says.
+    /// The advice, if it says more than the sentence.
     fn hint(&self) -> Option<String> {
         None
     }

@@ -1,4 +1,4 @@
-//! What the log of an election refuses.
+//! The texts for changes that the log of an election refuses.
 
 use votekit_core::election::State;
 use votekit_core::election_log::{CLOSING_AHEAD_MINUTES_MAX, Change, ElectionLogError, FixedPart};
@@ -73,8 +73,8 @@ fn plain(error: &ElectionLogError) -> Option<&'static str> {
     })
 }
 
-/// What contradicts the log, with the reason for administrators: a stored leaf, or a batch of
-/// another node.
+/// The text for data that contradicts the log, with the reason for administrators: a stored leaf,
+/// or a batch of another node.
 fn contradiction(error: &ElectionLogError) -> String {
     match error {
         ElectionLogError::Leaf { index, error } => format!("leaf {index}: {error}"),

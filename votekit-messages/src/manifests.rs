@@ -74,7 +74,7 @@ impl InWords for ManifestError {
     }
 }
 
-/// What is wrong with a file of a manifest, or with its row.
+/// The text for a fault of a file of a manifest, or of its row.
 fn of_file(error: &ManifestError) -> String {
     match error {
         ManifestError::FileOrder { file } => format!(

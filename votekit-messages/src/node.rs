@@ -1,4 +1,4 @@
-//! What fails below a call: the data folder, the node itself.
+//! The texts for failures below a call: the data folder, the node itself.
 
 use std::path::Path;
 

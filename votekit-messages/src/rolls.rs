@@ -1,4 +1,4 @@
-//! What is wrong with a roll, its files and their upload.
+//! The texts for faults of a roll, its files and their upload.
 
 use votekit_node::{FileKind, FileRule, RollError, UnsignedReason, UploadError};
 

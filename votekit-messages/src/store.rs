@@ -1,4 +1,4 @@
-//! What the engines report.
+//! The texts for errors of the engines.
 
 use votekit_store::memory::MemoryError;
 use votekit_store::{Conflict, EngineError, NoLease};
@@ -32,8 +32,8 @@ impl InWords for EngineError {
     }
 }
 
-/// What helps when a memory is lost. An older copy of it does not: the authority could contradict
-/// what it has signed since.
+/// The advice when a memory is lost. An older copy of the memory must not be used: the authority
+/// could contradict later statements.
 const RENEW_HINT: &str = "make new keys and a new memory with `votekit authority renew`; never \
                           restore a memory from a copy";
 

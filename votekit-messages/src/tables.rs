@@ -60,7 +60,7 @@ impl InWords for RollError {
     }
 }
 
-/// What to do with text in another encoding.
+/// The advice for text in another encoding.
 const OLD_ENCODING: &str = "it seems to be in the old encoding of Windows (Windows-1252, 'ANSI'), \
      as Excel writes 'CSV' files with commas or semicolons: save the file again as 'CSV UTF-8'; \
      semicolons between the columns are fine";

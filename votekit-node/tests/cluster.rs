@@ -1,7 +1,7 @@
 //! Several nodes on one engine: each of them takes votes and answers for them, one seals, and a
 //! node that stops is replaced.
 //!
-//! Long because the cases share an engine of several nodes and the waits for what they do.
+//! Long because the cases share an engine of several nodes and the waits for their effects.
 
 mod support;
 
@@ -36,7 +36,7 @@ fn engine(folder: &Path, odds: Odds) -> Engines {
     engine_and_ledger(folder, odds).0
 }
 
-/// As [`engine`], with the ledger, so that a test can put it back to an earlier state.
+/// As [`engine`], with the ledger, so that a test can restore an earlier state of it.
 fn engine_and_ledger(
     folder: &Path,
     odds: Odds,
@@ -177,8 +177,8 @@ async fn roles_are_shared_among_nodes() {
             "one log, one proof"
         );
     }
-    // A node that follows the log as stored shows what the deciding one does, also from a start on
-    // the whole log.
+    // A node that follows the stored log shows the same as the deciding node, also after a start
+    // with the whole log.
     let query = start(&place, &engine, "query-1", &[Role::Query]).await;
     let results = sealer.results(&law(), None).await.expect("closed");
     for node in [&query, &ingest[0], &validator] {
@@ -195,8 +195,8 @@ async fn roles_are_shared_among_nodes() {
     }
 }
 
-/// Nodes that have only the role `ingest` read what is staged, also at their start: a vote that
-/// another one took is the same request here, and is stored once.
+/// Nodes that have only the role `ingest` read staging, also at their start: a vote that another
+/// node accepted is the same request here, and is stored once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     let place = TestDir::new(10);

@@ -26,8 +26,8 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 /// As above, for a close, which waits for leases and barriers.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(180);
 
-/// A process that consumes both steps and then does nothing more, as one that is frozen. The broker
-/// delivers everything that follows to it.
+/// A process that consumes both steps and then does nothing more, like a frozen process. The broker
+/// delivers all later messages to it.
 async fn frozen_consumer(address: &ServiceAddress) -> RabbitMqBallotBox {
     let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");
     // A batch that comes through shows that this process is the active consumer.
@@ -68,8 +68,8 @@ async fn votes_are_decided_while_the_consumer_of_all_queues_is_frozen() {
         let decision = decision.expect("the vote waits for the frozen consumer");
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     }
-    // The broker delivers what the consumer held to the node, which has it already. The close waits
-    // for all of it.
+    // The broker delivers the unacknowledged messages of the consumer to the node, which has them
+    // already. The close waits for all of them.
     drop(frozen);
     let closing = insist(async || node.close(&law()).await);
     let closed = tokio::time::timeout(CLOSE_TIMEOUT, closing).await.expect("the queues drain");

@@ -76,9 +76,9 @@ fn every_vote_arrives_once_and_is_counted() {
     assert!(report.to_string().contains("taken: 300"), "{report}");
 }
 
-/// One answer delayed by 800 ms blocks the only connection. All but one of the votes intended
-/// during that time are answered at once when they are sent: a closed loop would report one slow
-/// vote in a hundred. Counted from the intended times, most were slow.
+/// One answer delayed by 800 ms blocks the only connection. All votes intended during that time
+/// except one are answered at once when they are sent: a closed loop would report one slow vote in
+/// a hundred. Measured from the intended times, most votes were slow.
 #[test]
 fn a_stall_shows_from_the_intended_time() {
     let stall = Duration::from_millis(800);

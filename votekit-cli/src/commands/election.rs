@@ -438,8 +438,8 @@ impl Step {
     }
 }
 
-/// Shows the effect of a step and its election, and asks for confirmation; `--yes` skips this. What
-/// will be refused is refused before the question.
+/// Shows the effect of a step and its election, and asks for confirmation; `--yes` skips this.
+/// Steps that the node would refuse are refused before the question.
 fn confirm(
     step: &Step,
     law_id: &ElectionId,

@@ -89,7 +89,7 @@ struct BundleReport {
     leaves: u64,
     files: usize,
     policy_fingerprint: String,
-    /// What a person should know of its outside witnesses.
+    /// The warning about its outside witnesses.
     #[serde(skip)]
     warning: Option<String>,
 }
@@ -176,7 +176,7 @@ async fn write_bundle(folder: &Path, log: &LogArgs) -> Result<BundleReport, Comm
     })
 }
 
-/// What a person should know when too few outside witnesses have cosigned the head of the log.
+/// The warning if too few outside witnesses have cosigned the head of the log.
 fn witness_warning(head: &LogHead, waiver: Option<&str>) -> Option<String> {
     let policy = Policy::parse(&head.policy).ok()?;
     let signed = SignedCheckpoint::parse(&head.checkpoint).ok()?;

@@ -125,7 +125,7 @@ fn warn_of_trial_name(data: &Path, context: &Context) {
 }
 
 /// Opens the folder of one of several authorities. No node is started on it: the ledger of such an
-/// installation is shared, and one in this folder would belong to no one.
+/// installation is shared, and no node would use a ledger in this folder.
 fn stopped_authority(data: &Path, base: Option<&str>) -> Result<Option<DataFolder>, CommandError> {
     if !data.join("authorities").exists() || !DataFolder::is_one(data) {
         return Ok(None);
@@ -191,7 +191,7 @@ impl<'a> Made<'a> {
         Self { data, existed, names: names_in(data) }
     }
 
-    /// Removes what was created in a folder that was not a data folder before, and restores the
+    /// Removes the files created in a folder that was not a data folder before, and restores the
     /// permissions of an existing folder. Errors are ignored: the failed load is reported.
     fn undo(self) {
         if let Some(permissions) = &self.existed

@@ -118,7 +118,7 @@ fn row(authority: &AuthorityView, view: &ClusterView) -> [String; TITLES.len()] 
     let certified =
         elections.iter().map(|of| format!("{}:{}", plain(&of.law_id), of.certified_height));
     let status = authority.status.as_ref();
-    // A report of a moment ago says more than what statements prove.
+    // A recent report contains more than the statements prove.
     let reported = status.filter(|status| !status.is_silent && !status.elections.is_empty());
     let lag = match reported {
         Some(status) => number(status.elections.iter().map(|of| of.lag).max()),
@@ -167,7 +167,7 @@ fn offset(milliseconds: i64) -> String {
     format!("{:+.3}", milliseconds as f64 / 1000.0)
 }
 
-/// Writes what is wrong with an authority by its own report, or by the lack of one.
+/// Writes the faults of an authority according to its own report, or the lack of a report.
 fn write_status(
     formatter: &mut fmt::Formatter<'_>,
     authority: &AuthorityView,
@@ -230,7 +230,7 @@ fn write_witness(formatter: &mut fmt::Formatter<'_>, witness: &WitnessView) -> f
     writeln!(formatter, "witness {name}, fed by {fed_by}: {heads}")
 }
 
-/// Writes what an authority reports about blocks and leaders.
+/// Writes the report of an authority about blocks and leaders.
 fn write_reports(formatter: &mut fmt::Formatter<'_>, authority: &AuthorityView) -> fmt::Result {
     let name = plain(&authority.name);
     for election in &authority.elections {

@@ -99,7 +99,7 @@ pub(crate) fn read(path: &Path, context: &Context) -> Result<Pepper, CommandErro
     })
 }
 
-/// Reads a small file that holds a secret; warns if others can read it too.
+/// Reads a small file with a secret; warns if others can read it too.
 pub(crate) fn read_secret(
     path: &Path,
     context: &Context,

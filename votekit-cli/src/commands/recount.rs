@@ -44,7 +44,7 @@ pub(crate) struct Args {
 struct Stored<'a> {
     archive: &'a Archive,
     law_id: &'a ElectionId,
-    /// Rolls given in place of those of the data folder.
+    /// Rolls to use instead of those of the data folder.
     given: BTreeMap<Digest, Option<RollContent>>,
 }
 

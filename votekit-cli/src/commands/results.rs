@@ -63,7 +63,7 @@ impl fmt::Display for Table {
             turnout % 100,
             results.registered
         )?;
-        // Before the close the results hold back the latest votes, while turnout moves.
+        // Before the close the results omit the latest votes, while turnout includes them.
         let (shown, accepted) = (results.counts.total(), results.report.accepted);
         if shown < accepted {
             writeln!(

@@ -138,7 +138,7 @@ fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
 /// permutation of 0..10^7, whose factor shares neither 2 nor 5 with the modulus.
 fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
     let image = |place: u64| (place * 7_654_321 + mix(seed) % FREE_NUMBERS) % FREE_NUMBERS;
-    // The last place belongs to no elector: its number replaces nine zeros.
+    // The last index belongs to no elector: its number replaces nine zeros.
     let free = match image(elector) {
         0 => image(ELECTORS_MAX),
         free => free,

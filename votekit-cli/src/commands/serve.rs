@@ -147,7 +147,7 @@ impl ServicesArgs {
     }
 
     /// Returns the three addresses as environment variables, with a prefix or schema that is used
-    /// only here. `None` if one is missing.
+    /// only here. `None` if an address is missing.
     #[cfg(feature = "services")]
     pub(crate) fn corner(&self, name: &str) -> Option<Vec<(&'static str, String)>> {
         let within = |address: &str, parameter: &str| {
@@ -177,7 +177,8 @@ struct Listening {
 /// Maximum duration of a stop.
 const STOP_TIME: Duration = Duration::from_secs(35);
 
-/// Time from the beginning of a stop until the node has sealed what it can.
+/// The maximum time from the beginning of a stop until the node has sealed its votes, as far as it
+/// can.
 const NODE_STOP_TIME: Duration = Duration::from_secs(28);
 
 /// Time to end for threads that hang on a disk or a mount.

@@ -61,7 +61,7 @@ struct RequestArgs {
 /// How often a witness is sent a head.
 const RATE: &str = "one request in 10 s, and at once when a log is closed";
 
-/// What the operator of one witness has to know.
+/// The information for the operator of one witness.
 #[derive(Serialize)]
 struct WitnessRequest {
     name: String,

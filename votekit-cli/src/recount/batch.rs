@@ -30,7 +30,7 @@ impl<'a> EvidenceBatch<'a> {
     /// Splits the bytes of a batch.
     ///
     /// # Errors
-    /// What is wrong, to be appended to "the evidence of this batch".
+    /// The fault, to be appended to "the evidence of this batch".
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, String> {
         Self::cut(bytes).ok_or_else(|| "is not a batch, or is truncated".to_owned())
     }
@@ -69,10 +69,10 @@ impl<'a> EvidenceBatch<'a> {
         })
     }
 
-    /// Returns the batch if it is the one that the log names.
+    /// Returns the batch if it is the batch that the log names.
     ///
     /// # Errors
-    /// What does not agree, to be appended to "the evidence of this batch".
+    /// The difference, to be appended to "the evidence of this batch".
     pub(super) fn agrees(
         self,
         law_id: &str,

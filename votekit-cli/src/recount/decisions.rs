@@ -66,8 +66,8 @@ impl Decisions {
     }
 }
 
-/// Checks the copies of a request: the first is decided; a later one is a replay, or with another
-/// credential a clash.
+/// Checks the copies of a request: the first copy is decided; a later copy is a replay, or with
+/// another credential a clash.
 fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
     let [first, others @ ..] = copies else { return };
     let mut differs = |line: u32, what: &str| {

@@ -67,7 +67,7 @@ pub(super) enum LogDecision {
     Duplicate {
         attempt: u32,
     },
-    /// No roll holds the credential.
+    /// No roll contains the credential.
     Unknown,
     Revoked,
     Early,
@@ -106,7 +106,7 @@ impl Line {
     /// Parses a leaf.
     ///
     /// # Errors
-    /// What is wrong, for people.
+    /// The fault, for people.
     pub(super) fn read(text: &[u8]) -> Result<Self, String> {
         let fields: Fields<'_> =
             serde_json::from_slice(text).map_err(|_| "not a leaf".to_owned())?;

@@ -21,7 +21,7 @@ pub(crate) enum RollRows {
         add: Vec<Key>,
         /// Keys revoked on their own.
         revoke: Vec<Key>,
-        /// Keys revoked, each with the one added in its place.
+        /// Keys revoked, each with the key that replaces it.
         replace: Vec<(Key, Key)>,
         /// Keys revoked earlier, each with the key to add if it was in fact revoked.
         readmit: Vec<(Key, Key)>,

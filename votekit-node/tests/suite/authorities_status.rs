@@ -1,4 +1,5 @@
-//! What an operator sees of several authorities: which is down, stuck or out of time.
+//! The status of several authorities that an operator sees: which of them is down, is stuck, or has
+//! a wrong clock.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,7 @@ use votekit_node::{Node, StatusView};
 use crate::installation::{Installation, WAIT};
 use crate::support::law;
 
-/// Waits until the status of the authority at `place`, as `node` shows it, is as expected.
+/// Waits until the status of the authority with index `place`, as `node` shows it, is as expected.
 async fn wait_for(node: &Node, place: usize, is_expected: impl Fn(&StatusView) -> bool) {
     let until = Instant::now() + WAIT;
     loop {
@@ -54,7 +55,7 @@ async fn down_stuck_and_out_of_time_are_seen_on_every_authority() {
         assert!(Instant::now() < until, "{gauges:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // The authority whose clock is wrong is gone: no one is left to say so.
+    // The authority whose clock is wrong was killed, so it is not reported any more.
     installation.kill(2);
     wait_for(installation.authority(0), 2, |status| status.is_silent).await;
     wait_for(installation.authority(0), 1, |status| !status.is_silent).await;

@@ -19,7 +19,7 @@ fn other() -> ElectionId {
     OTHER.parse().expect("a law id")
 }
 
-/// The folder of a stopped node: the customary election is open, the other one a draft.
+/// The folder of a stopped node: the usual election is open, the other election is a draft.
 async fn two_elections() -> TestDir {
     let place = TestDir::new(10);
     let node = place.open_poll().await;
@@ -90,7 +90,7 @@ async fn one_damaged_election_is_halted_and_the_others_take_votes() {
         is_halted(node.create(again).await, what);
         let request = node.submit(&vote(1, "oui"), None, None).await.expect("taken");
         assert!(matches!(decided(&node, request).await, Decision::Accepted { .. }), "{what}");
-        // A request that no other log has may be in the one that cannot be read.
+        // A request that no readable log has may be in the log that cannot be read.
         let unknown = RequestId::from_bytes([7; 16]);
         assert!(matches!(node.status(unknown).await, Err(ReadError::Halted)), "{what}");
         assert!(matches!(node.receipt(unknown).await, Err(ReceiptError::Halted)), "{what}");

@@ -104,7 +104,7 @@ impl Installation {
         Self { folder, engines, authorities, ingest, policy, leader_term_seconds }
     }
 
-    /// The place of the authority that leads, once one does.
+    /// Waits for a leader, and returns the index of that authority.
     pub(crate) async fn leader(&self) -> usize {
         let until = Instant::now() + WAIT;
         loop {
@@ -316,7 +316,7 @@ async fn start_authority(
 ) -> Node {
     let until = Instant::now() + WAIT;
     loop {
-        // The folder of a node that was killed a moment ago may still be held.
+        // The folder of a node that was killed a moment ago may still be locked.
         match DataFolder::open(&path_of(folder, number), None) {
             Ok(opened) => {
                 let config = Config { leader_term_seconds, ..config(&[Role::Seal, Role::Query]) };

@@ -131,7 +131,7 @@ async fn what_members_cannot_have_is_refused_and_leaves_nothing() {
     node.shutdown().await;
 }
 
-/// Even if a members' roll comes to lie under a binding election, that one does not open.
+/// A binding election does not open with a members' roll, even if it got one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_roll_of_members_opens_no_binding_election() {
     let (place, other) = (TestDir::new(3), TestDir::new(3));

@@ -55,7 +55,7 @@ async fn wrong_codes_at_the_sign_in_count_in_the_throttle() {
     }
     let refused = node.recognise(&credential(5), from).await;
     assert!(matches!(refused, Err(SubmitError::BackOff { .. })), "{refused:?}");
-    // A vote of the pair is held up by the same count.
+    // The same count delays a vote of the pair.
     let origin = node.throttle().origin(from, &credential(5).nas);
     let refused = node.submit(&vote(5, "oui"), None, Some(origin)).await;
     assert!(matches!(refused, Err(SubmitError::BackOff { .. })), "{refused:?}");
@@ -72,7 +72,8 @@ fn laws(places: &[usize]) -> Vec<ElectionId> {
     places.iter().map(|place| LAWS[*place].0.parse().expect("a law id")).collect()
 }
 
-/// Signs elector `place` in for all laws with a code that begins with these letters.
+/// Signs in the elector with index `place` for all laws, with a code that begins with these
+/// letters.
 async fn sign_in(
     node: &Node,
     letters: &str,
@@ -227,7 +228,7 @@ async fn wrong_sign_ins_are_answered_alike_whatever_correct_ones_come_between() 
         assert_eq!(of_place, &of_one_law);
     }
     assert_eq!(of_one_law[5..], ["not recognised", "wait 1", "wait 1"]);
-    // Another network is not held up.
+    // Another network is not delayed.
     assert!(sign_in(&node, "CODE", 0, 2).await.is_ok_and(|found| found.len() == 2));
     node.shutdown().await;
 }

@@ -172,7 +172,7 @@ async fn each_election_has_its_own() {
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
     let before = fingerprint_by_replay(&place, &requests).await;
-    // The snapshot of one election in the place of another's is rejected.
+    // The snapshot of one election is rejected as the snapshot of another.
     let theirs = place.path("node").join("snapshots/L2025-002/head");
     fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
     let node = start(&place, config()).await;

@@ -21,12 +21,13 @@ pub(crate) fn law() -> ElectionId {
     LAW.parse().expect("a law id")
 }
 
-/// The credential of elector `place`.
+/// The credential of the elector with index `place`.
 pub(crate) fn credential(place: u32) -> Credential {
     credential_for(LAW, "CODE", place)
 }
 
-/// The credential of elector `place` for a law, with a code that begins with these letters.
+/// The credential of the elector with index `place` for a law, with a code that begins with these
+/// letters.
 pub(crate) fn credential_for(law_id: &str, letters: &str, place: u32) -> Credential {
     Credential::parse(
         format!("0{place:08}").as_bytes(),

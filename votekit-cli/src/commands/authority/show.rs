@@ -29,7 +29,7 @@ struct Report {
     name: String,
     base: String,
     line: String,
-    /// The file in the folder, if there is one that can be read.
+    /// The file in the folder, if it exists and can be read.
     authorities: Option<Installed>,
 }
 
@@ -56,7 +56,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     context.output.result(&report)
 }
 
-/// The installed file. What is wrong with it is a warning: the line is of use all the same.
+/// The installed file. A fault of the file is only a warning, because the printed line is useful
+/// without it.
 fn installed(folder: &DataFolder, context: &Context) -> Option<Installed> {
     let set = folder.authorities().unwrap_or_else(|error| {
         context.output.warning(CommandError::from(error).message);

@@ -24,7 +24,7 @@ use crate::error::CommandError;
 /// Idempotency key of the vote that is cast while no authority leads.
 const KEY: &str = "demo-idempotency-key-1";
 
-/// The electors that vote while something is wrong, by their places in the roll: see `vote_files`.
+/// The electors that vote during a failure, by their indices in the roll: see `vote_files`.
 const AFTER_KILL: usize = 0;
 const WITH_FALSE_COUNT: usize = 9;
 const WITH_CUT_NETWORK: usize = 19;
@@ -128,7 +128,7 @@ fn electors(demo: &Demo<'_>) -> Result<Vec<Elector>, CommandError> {
     Ok(read_roll(&text))
 }
 
-/// Casts the first votes. Returns what is expected of all.
+/// Casts the first votes. Returns the expected outcomes of all votes.
 fn vote(
     demo: &mut Demo<'_>,
     cluster: &Cluster,

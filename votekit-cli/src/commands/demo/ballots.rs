@@ -7,7 +7,8 @@ use crate::ballot_call::{self, Ballot, VoteAnswer};
 use crate::client::{Answer, Client};
 use crate::error::CommandError;
 
-/// Seconds that one call waits for the decision on a vote, and how long the demo does.
+/// The time for which one call waits for the decision on a vote, in seconds, and the time for which
+/// the demo waits.
 const CALL_SECONDS: u64 = 10;
 const DECISION_TIMEOUT: Duration = Duration::from_secs(30);
 

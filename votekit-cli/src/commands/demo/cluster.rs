@@ -38,7 +38,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// A running node.
 enum RunningNode {
-    /// In a process of its own.
+    /// In a separate process.
     Process(NodeProcess),
     /// In this process.
     Local(LocalNode),
@@ -66,7 +66,8 @@ struct Member {
     data: String,
     roles: &'static [Role],
     wire: Wire,
-    /// What leads a process over that wire; empty in this process, and where that cannot be.
+    /// The variables that make a process use that wire; empty for a node in this process, and where
+    /// the network cannot be cut.
     environment: Vec<(&'static str, String)>,
     node: Option<RunningNode>,
 }
@@ -115,7 +116,7 @@ impl Member {
 pub(super) struct Cluster {
     authorities: Vec<Member>,
     ingest: Member,
-    /// What nodes in this process share; `None` on services. Dropped after the nodes.
+    /// The state that nodes in this process share; `None` on services. Dropped after the nodes.
     local: Option<LocalNodes>,
     pub(super) quorum: u64,
 }
@@ -202,7 +203,7 @@ impl Cluster {
         killed
     }
 
-    /// Stops every node as operators do, the one that takes votes first.
+    /// Stops every node as operators do, the node that accepts votes first.
     pub(super) fn stop(mut self) -> Result<(), CommandError> {
         for member in [&mut self.ingest].into_iter().chain(&mut self.authorities) {
             match (member.node.take(), &self.local) {
@@ -239,7 +240,7 @@ impl Cluster {
         }
     }
 
-    /// The place of an authority that runs, is none of those given, and whose network can be cut.
+    /// The index of an authority that runs, is not in `places`, and whose network can be cut.
     pub(super) fn other_than(&self, places: &[usize]) -> Option<usize> {
         (0..self.authorities.len()).find(|place| {
             let Member { node, environment, .. } = &self.authorities[*place];
@@ -258,7 +259,7 @@ impl Cluster {
         Ok(self.ingest.node()?.public())
     }
 
-    /// Waits until an authority leads, and returns its place.
+    /// Waits until an authority leads, and returns its index.
     pub(super) fn leader(&self) -> Result<usize, CommandError> {
         let mut leader = None;
         admin_target::run(wait_until("an authority leads", async || {
@@ -284,7 +285,7 @@ impl Cluster {
         Ok(None)
     }
 
-    /// Runs a command on the authority that leads; again, if another one has begun to lead.
+    /// Runs a command on the leader; runs it again if another authority has become the leader.
     pub(super) fn by_leader(
         &self,
         demo: &Demo<'_>,

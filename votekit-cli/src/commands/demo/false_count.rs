@@ -42,7 +42,7 @@ const THREADS_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct FalseCount {
     proposed_by: &'static str,
     refused_by: Vec<String>,
-    /// The first leaf that differs, by its place in the log.
+    /// The index of the first leaf that differs in the log.
     leaf: u64,
     rule: String,
 }

@@ -1,5 +1,5 @@
-//! Ports through which an authority of a demo, a process of its own, reaches PostgreSQL and
-//! RabbitMQ: so that its network can be cut.
+//! Ports through which an authority of a demo, in a separate process, reaches PostgreSQL and
+//! RabbitMQ, so that its network can be cut.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! The node of a demo, in a process of its own.
+//! The node of a demo, in a separate process.
 
 use std::process::Child;
 use std::time::Duration;

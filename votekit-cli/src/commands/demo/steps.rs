@@ -209,8 +209,8 @@ impl<'a> Demo<'a> {
         self.start_node(arguments, "node.log", &[])
     }
 
-    /// Starts a node in a process of its own, and waits until it listens. `environment` takes the
-    /// place of variables that name the services.
+    /// Starts a node in a separate process, and waits until it listens. `environment` replaces
+    /// variables that name the services.
     pub(super) fn start_node(
         &self,
         arguments: &[&str],

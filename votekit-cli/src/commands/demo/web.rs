@@ -1,4 +1,4 @@
-//! The demo of the pages: a small election whose poll stays open, another one of members, and the
+//! The demo of the pages: a small election whose poll stays open, an election of members, and the
 //! accounts of an official and a member.
 
 use std::fmt;

@@ -15,7 +15,7 @@ pub(super) struct Wire(Arc<Mutex<State>>);
 #[derive(Default)]
 struct State {
     is_cut: bool,
-    /// The connections over it, where it is one of sockets.
+    /// The connections over it, if it consists of sockets.
     open: Vec<TcpStream>,
 }
 

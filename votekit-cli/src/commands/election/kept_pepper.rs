@@ -38,7 +38,7 @@ pub(super) fn note(data: Option<&Path>, law_id: &ElectionId, context: &Context) 
 }
 
 /// The file of each pepper under which a roll of the law is hashed, with the other laws that have
-/// rolls under it. What cannot be read is left out: the purge has succeeded.
+/// rolls under it. Files that cannot be read are left out: the purge has succeeded.
 fn kept(data: &Path, law_id: &ElectionId) -> BTreeMap<PathBuf, BTreeSet<ElectionId>> {
     let manifests: Vec<Manifest> = fs::read_dir(data.join("rolls"))
         .into_iter()

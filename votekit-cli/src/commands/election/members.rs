@@ -1,4 +1,4 @@
-//! The members of an election, from a CSV file, and what is wrong with their rows.
+//! The members of an election, from a CSV file, and the faults of their rows.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::error::CommandError;
 use crate::output::plain;
 use crate::table_error::{DETAILED_MAX, PRINTED_MAX, and_more, plural};
 
-/// What is not done because of a bad row.
+/// The consequence of a bad row.
 const OUTCOME: &str = "nothing was created";
 
 /// The members in the order of their file.

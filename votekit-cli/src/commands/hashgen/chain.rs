@@ -80,7 +80,7 @@ impl Chain {
         &self.0[0]
     }
 
-    /// Reads the roll and the earlier files. Refuses any file that is not the one that was hashed.
+    /// Reads the roll and the earlier files. Refuses a file that differs from the hashed file.
     pub(super) fn read_files(
         &self,
         args: &Args,
@@ -152,7 +152,7 @@ impl Chain {
     }
 }
 
-/// Finds the manifest with this digest in the folders beside the one that holds `path`.
+/// Finds the manifest with this digest in the folders beside the folder of `path`.
 fn manifest_beside(path: &Path, wanted: &Digest) -> Option<Manifest> {
     let folder = if path.is_dir() { path } else { path.parent()? };
     let folder =
@@ -197,7 +197,7 @@ fn files_of(
 }
 
 impl ReadRoll {
-    /// An empty file, for one that was not given.
+    /// An empty file, in place of a file that was not given.
     pub(super) fn absent() -> Self {
         let (name, rows) = (String::new(), GatheredRoll::default());
         Self { name, rows, digest: Digest::of(b"") }

@@ -170,7 +170,7 @@ fn parse_witness(text: &str, feeder: &KeyName) -> Result<SetWitness, AuthoritySe
     SetWitness::parse_line(&format!("witness {name} {key} {url} {fed_by}"))
 }
 
-/// Reads the lines of a file, or one that stands on the command line.
+/// Reads the lines of a file, or a line given on the command line.
 fn read(given: &str, place: usize, base: &KeyName) -> Result<Vec<GivenLine>, CommandError> {
     if given.starts_with("authority ") {
         return parse(given, &format!("argument {place}"), base);
@@ -217,7 +217,7 @@ fn check_base(other: &str, base: &KeyName, place: &str) -> Result<(), CommandErr
     ))
 }
 
-/// Checks that each name and each key is given once. The message names both places.
+/// Checks that each name and each key is given once. The message names both sources.
 fn check_distinct(lines: &[GivenLine]) -> Result<(), CommandError> {
     for (place, line) in lines.iter().enumerate() {
         let name = &line.member.name;
@@ -282,7 +282,7 @@ fn check_quorum(quorum: usize, count: usize) -> Result<(), CommandError> {
     .hint(hint))
 }
 
-/// The error of a line that breaks a rule of the file, with the place where it was given.
+/// The error of a line that breaks a rule of the file, with the source of the line.
 fn refused(error: &AuthoritySetError, lines: &[GivenLine]) -> CommandError {
     /// The number of the first authority's line in the file.
     const FIRST_LINE: usize = 4;

@@ -95,7 +95,7 @@ pub(super) fn run(args: &MembersArgs, context: &Context) -> Result<(), CommandEr
     })
 }
 
-/// Reads the whole list, if credentials can be drawn for it.
+/// Reads the whole list, if there are enough numbers for its credentials.
 fn read(path: &Path) -> Result<MemberList, CommandError> {
     let (name, list) = read_list(path, "nothing was written")?;
     let count = list.members.len();
@@ -107,7 +107,7 @@ fn read(path: &Path) -> Result<MemberList, CommandError> {
 }
 
 /// Reads a whole list of members, and returns the name of the file with it. Fails if any row is
-/// bad, or there is none; `outcome` says what was not done then.
+/// bad, or there is none; `outcome` states the consequence.
 pub(in crate::commands) fn read_list(
     path: &Path,
     outcome: &str,

@@ -23,7 +23,7 @@ const ROLE_RULE: &str = "the role is administrator, auditor or observer";
 
 /// One official to invite.
 pub(super) struct Official {
-    /// The line of the file, or the place among the arguments, from 1.
+    /// The line of the file, or the position among the arguments, from 1.
     number: u64,
     pub(super) email: EmailAddress,
     pub(super) role: AccountRole,
@@ -43,7 +43,7 @@ struct RawRow {
     role: Result<AccountRole, &'static str>,
 }
 
-/// What is wrong with a row.
+/// The fault of a row.
 struct Fault {
     number: u64,
     field: &'static str,

@@ -1,4 +1,4 @@
-//! The place of the accounts: a data folder, or PostgreSQL.
+//! The store of the accounts: a data folder, or PostgreSQL.
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -229,7 +229,7 @@ impl Report<'_> {
             turnout / 100,
             turnout % 100
         )?;
-        // Before the close the results hold back the latest votes, while turnout moves.
+        // Before the close the results omit the latest votes, while turnout includes them.
         if results.counts.total() < results.report.accepted {
             writeln!(
                 out,

@@ -41,7 +41,7 @@ pub(crate) struct Args {
     bundle: Option<PathBuf>,
 }
 
-/// Verifies the receipt and reports what it proves.
+/// Verifies the receipt and reports the facts that it proves.
 pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let receipt = read(&args.receipt)?;
     let pin = args.trust.pin()?;
@@ -94,7 +94,7 @@ fn read(path: &Path) -> Result<Vec<u8>, CommandError> {
     fs::read(path).map_err(|error| CommandError::reading(path, &error))
 }
 
-/// What the receipt proves.
+/// The facts that the receipt proves.
 #[derive(Serialize)]
 struct Report {
     authenticated: bool,

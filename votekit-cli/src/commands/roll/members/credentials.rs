@@ -37,7 +37,8 @@ pub(super) fn draw(members: usize, code_length: usize) -> Result<Vec<Drawn>, Com
 
 /// Seven random digits, as a number.
 fn free_digits() -> Result<u64, CommandError> {
-    /// Random numbers from here on are drawn again: with them, small digits would be more likely.
+    /// Random numbers from this value on are rejected and generated again: with them, small digits
+    /// would be more likely.
     const EVEN_BELOW: u64 = (1 << 32) / FREE_NUMBERS * FREE_NUMBERS;
     loop {
         let random = u64::from(u32::from_be_bytes(*random_bytes::<4>()?));
@@ -103,7 +104,7 @@ mod tests {
             let place = ALPHABET.iter().position(|known| *known == character);
             counts[place.expect("of the alphabet")] += 1;
         }
-        // Each is expected 2,000 times; a deviation of 300 is one of more than six sigma.
+        // Each is expected 2,000 times; a deviation of 300 is more than six sigma.
         assert!(counts.iter().all(|count| (1_700..2_300).contains(count)), "{counts:?}");
         assert!(drawn.iter().all(|drawn| drawn.code.len() == 31));
     }

@@ -22,7 +22,7 @@ pub(super) enum LinkLang {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct PagesUrl(String);
 
-/// What all links have in common.
+/// The common parts of all links.
 pub(super) struct LinkForm<'a> {
     pub(super) url: &'a PagesUrl,
     pub(super) lang: LinkLang,
