@@ -83,7 +83,7 @@ pub enum CallRule {
     /// A record of a node has usable keys.
     #[error(transparent)]
     NodeRecord(#[from] NodeRecordError),
-    /// A name stands for one node.
+    /// A name denotes one node.
     #[error("another node is admitted as {name}")]
     NodeNameTaken {
         /// The name.

@@ -51,8 +51,8 @@ pub struct Config {
     pub request_timeout_seconds: u64,
     /// The timeout for the headers of a request, in seconds.
     pub header_timeout_seconds: u64,
-    /// Open connections. At the cap the longest idle ones, and those just answered, are closed in
-    /// favour of new ones.
+    /// Open connections. At the limit, the connections that are idle longest, and those just
+    /// answered, are closed in favour of new connections.
     pub connections_max: usize,
     /// Open connections from one address prefix; 0 lifts the limit. Connections from a proxy are
     /// not counted.
@@ -380,7 +380,7 @@ impl Config {
     }
 
     /// Whether an address counts without the networks that contain it: voters on this machine are
-    /// tests, and several of its addresses stand for several voters.
+    /// tests, and several of its addresses represent several voters.
     #[must_use]
     pub fn counts_alone(&self, address: IpAddr) -> bool {
         address.to_canonical().is_loopback() && !self.loopback_wide_shares

@@ -172,7 +172,7 @@ impl NodeContext {
         }
     }
 
-    /// Records a failure after which the node must stop; the first one is kept.
+    /// Records a failure after which the node must stop; the first failure is kept.
     pub(crate) fn fail(&self, error: &EngineError) {
         let is_panic = matches!(error, EngineError::Panicked { .. });
         self.stop_by_itself(Failure { reason: error.to_string(), is_panic });
@@ -362,8 +362,8 @@ impl Observed {
         *self.clock_offset.lock() = Some(milliseconds);
     }
 
-    /// By how many milliseconds the clock is ahead of the ledger's; `None` before the first
-    /// comparison.
+    /// The number of milliseconds by which the clock is ahead of the ledger's; `None` before the
+    /// first comparison.
     pub(crate) fn clock_offset(&self) -> Option<i64> {
         *self.clock_offset.lock()
     }
@@ -396,7 +396,7 @@ impl Observed {
         *self.space.lock() = space;
     }
 
-    /// How far the clock is behind the latest time that it gave out or that was sealed.
+    /// How far the clock is behind the latest time that was issued or sealed.
     pub(crate) fn clock_behind(&self) -> Duration {
         Duration::from_millis(self.clock_behind.load(Ordering::Relaxed))
     }

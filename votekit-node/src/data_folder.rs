@@ -60,7 +60,7 @@ use crate::node_record::NodeRecord;
 use lock::{lock, shared_lock};
 use permissions::tighten;
 
-/// The file of the embedded ledger. Once it exists, no key of the node is generated anew.
+/// The file of the embedded ledger. Once it exists, no key of the node is generated again.
 pub(crate) const LEDGER: &str = votekit_store::embedded::FILE_NAME;
 
 /// The file that marks a folder as a data folder.

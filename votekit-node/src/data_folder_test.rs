@@ -182,7 +182,7 @@ fn keys_that_others_can_reach_are_refused_as_ssh_does() {
     if chown(path.join("keys/log"), Some(65534), None).is_ok() {
         exposed(DataFolder::open(path, None), "owned by user id 65534");
         chown(path.join("keys/log"), Some(0), None).expect("back");
-        // A group may read what root owns, but not write it.
+        // A group may read files owned by root, but not write them.
         chmod(&path.join("keys/log"), 0o640);
         assert!(DataFolder::open(path, None).is_ok());
         chmod(&path.join("keys/log"), 0o660);
@@ -242,7 +242,7 @@ fn no_symbolic_link_is_followed_when_writing() {
     symlink(&victim, path.join("votekit.toml~")).expect("planted");
     drop(DataFolder::open(path, None).expect("made"));
     untouched();
-    // Where a key is written, and where a key that was put aside is destroyed.
+    // The paths at which a key is written, and at which a key that was moved aside is destroyed.
     let law_id: ElectionId = "L1".parse().expect("law id");
     let data = DataFolder::open(path, None).expect("opened");
     symlink(&victim, super::temporary(&data.election_key("ballot", &law_id))).expect("planted");

@@ -140,7 +140,7 @@ impl NodeError {
     }
 }
 
-/// The error of a node that found damage in what the ledger returned.
+/// The error of a node that found damage in data returned by the ledger.
 pub(crate) fn damaged_ledger(reason: String) -> EngineError {
     EngineError::Corrupt { engine: "the ledger", reason }
 }
@@ -196,7 +196,7 @@ pub enum AdminError {
     /// The log refuses.
     #[error(transparent)]
     Refused(#[from] ElectionLogError),
-    /// A binding election lacks what binding elections need.
+    /// A binding election does not meet the requirements of binding elections.
     #[error(
         "requirements of a binding election: {}",
         missing.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
@@ -315,7 +315,7 @@ pub enum AdminError {
     /// The election cannot be changed on this node.
     #[error(transparent)]
     Election(ElectionFault),
-    /// Another node leads, and only the leader carries out administrative calls.
+    /// Another node leads, and only the leader executes administrative calls.
     #[error("not the leader, which is {}", leader.as_deref().unwrap_or("unknown"))]
     NotLeading {
         /// The leader, if it is known.
@@ -427,7 +427,7 @@ pub enum ElectionFault {
     /// repaired.
     #[error("{reason}")]
     Damaged {
-        /// What was found, and where.
+        /// The damage and its location.
         reason: String,
     },
 }

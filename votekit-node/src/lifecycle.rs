@@ -41,8 +41,9 @@ use crate::validate::{staging, validation};
 use crate::witness::pusher;
 use crate::{expiry, recovery, status_report, watch};
 
-/// How long a node waits for a change of the ledger before it polls, while votes are on their way
-/// and at rest: a change may be missed, and a batch that is staged after others announces none.
+/// How long a node waits for a change of the ledger before it polls, while votes are in flight and
+/// while there are none: a change may be missed, and a batch that is staged after others announces
+/// no change.
 const SLOW_POLL: Duration = Duration::from_secs(1);
 const REST_POLL: Duration = Duration::from_secs(5);
 

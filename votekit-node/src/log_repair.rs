@@ -42,7 +42,7 @@ pub enum RepairError {
     NotCertified {
         /// The election.
         law_id: ElectionId,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The ledger has no log of the election.

@@ -199,7 +199,7 @@ enum Message {
     Flush(SyncSender<()>),
 }
 
-/// Where lines go: each queue has its own writer.
+/// The destination of log lines: each queue has its own writer.
 struct Output {
     lines: Queue,
     /// For audit events.

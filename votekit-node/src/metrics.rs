@@ -94,7 +94,7 @@ pub fn batch(step: Step) {
     counter.increment(1);
 }
 
-/// A commit in flight, as long as this lives.
+/// A commit in flight, counted until this is dropped.
 pub struct OpenCommit(());
 
 impl OpenCommit {
@@ -233,12 +233,12 @@ pub fn proposal_refused() {
     METERS.proposals_refused.increment(1);
 }
 
-/// Counts a certified block that this authority applied although a guard of its own forbids it.
+/// Counts a certified block that this authority applied although one of its guards forbids it.
 pub fn applied_despite_guard() {
     METERS.applied_despite_guard.increment(1);
 }
 
-/// Counts a row of a round that is not what its authority signed.
+/// Counts a row of a round that differs from the statement that its authority signed.
 pub fn round_row_refused() {
     METERS.round_rows_refused.increment(1);
 }
@@ -258,7 +258,7 @@ pub fn leading(leads: bool) {
     METERS.leading.set(if leads { 1.0 } else { 0.0 });
 }
 
-/// An open connection, as long as this lives.
+/// An open connection, counted until this is dropped.
 #[derive(Debug)]
 pub struct OpenConnection(());
 
@@ -294,7 +294,7 @@ impl ReaderKind {
     }
 }
 
-/// A reader of live updates, as long as this lives.
+/// A reader of live updates, counted until this is dropped.
 #[derive(Debug)]
 pub struct LiveReader(ReaderKind);
 
@@ -321,7 +321,7 @@ pub enum ReaderDrop {
     Slow,
     /// Nothing arrived from it, not even the answer to a ping.
     Silent,
-    /// It sent what no reader sends, or too much.
+    /// It sent an invalid message, or too much.
     Refused,
 }
 
@@ -407,8 +407,8 @@ pub fn render() -> String {
     HANDLE.render()
 }
 
-/// Keeps the memory of histograms bounded and brings `votes_per_second` up to date. Called every
-/// few seconds while a node serves.
+/// Keeps the memory of histograms bounded and updates `votes_per_second`. Called every few seconds
+/// while a node serves.
 pub fn upkeep(rate: &mut RateWindow, now: Instant) {
     HANDLE.run_upkeep();
     if let Some(votes_per_second) = rate.advance(SUBMITTED.load(Ordering::Relaxed), now) {
@@ -801,7 +801,7 @@ fn describe(recorder: &PrometheusRecorder) {
     recorder.describe_gauge(name("checkpoint_age_seconds"), Some(Unit::Seconds), age);
 }
 
-/// Describes what the statuses of several authorities say.
+/// Describes the metrics from the statuses of several authorities.
 fn describe_authorities(recorder: &PrometheusRecorder) {
     let name = KeyName::from_const_str;
     let text = SharedString::const_str;

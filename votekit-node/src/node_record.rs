@@ -1,4 +1,4 @@
-//! The record by which an ingest node with a data folder of its own is admitted to an installation.
+//! The record by which an ingest node with a separate data folder is admitted to an installation.
 
 use std::fmt;
 use std::str::FromStr;

@@ -37,7 +37,7 @@ struct Waiting {
     /// Progress of the latest copy.
     progress: Progress,
     hint: Option<Hint>,
-    /// Held until the hint says whether the credential was right.
+    /// Kept until the hint shows whether the credential was right.
     turn: Option<Turn>,
     waiters: Vec<oneshot::Sender<()>>,
 }
@@ -146,7 +146,7 @@ impl Pending {
         }
     }
 
-    /// Registers a request issued by another node or by a previous run of this one, unless it is
+    /// Registers a request issued by another node or by a previous run of this node, unless it is
     /// registered.
     pub(crate) fn adopt(&self, request: RequestId) {
         let mut shard = self.shard(&request);

@@ -259,7 +259,8 @@ impl Node {
             ResultsPolicy::Live => true,
             ResultsPolicy::AfterVote => match voter {
                 Some((request, token))
-                    // `status` searches all elections: the request must be in this one's log.
+                    // `status` searches all elections: the request must be in the log of this
+                    // election.
                     if election.voter_token(&request) == Some(token)
                         && election.log().decisions().requests().contains(&request) =>
                 {
@@ -275,7 +276,7 @@ impl Node {
         shown_results(&committed, shown)
     }
 
-    /// Returns the results as those see them who have voted. The caller shows them to no one else.
+    /// Returns the results for electors who have voted. The caller must not show them to others.
     ///
     /// # Errors
     /// [`ResultsError`].

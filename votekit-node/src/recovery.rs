@@ -1,5 +1,5 @@
 //! Recovery at the start: reads the log of an election back, compares its root with the checkpoint,
-//! and brings the registry up to date.
+//! and updates the registry.
 //!
 //! With a snapshot only the blocks and the evidence after it are read. A damaged snapshot is
 //! reported, and the log is read from its first leaf. An intact snapshot that does not belong to
@@ -60,7 +60,7 @@ pub(crate) struct Recovered {
     /// The last staging id when the log was read back.
     pub(crate) staged_at_start: StagingId,
     pub(crate) snapshots: Snapshots,
-    /// What to read again, because a snapshot was used.
+    /// The part of the log to read again, because a snapshot was used.
     pub(crate) scrub: Option<Scrub>,
 }
 

@@ -338,8 +338,8 @@ pub(crate) fn discard(folder: &DataFolder, digest: &Digest) -> Result<(), RollEr
     marks.map_or(Ok(()), |marks| destroy_pepper(folder, &marks.id, digest))
 }
 
-/// Destroys the members' key of a stored roll, whose election is purged: from then on no one can
-/// compute which member has which hash in the log. Another roll is left as it is.
+/// Destroys the members' key of a stored roll, whose election is purged: from then on it is
+/// impossible to compute which member has which hash in the log. Another roll is not changed.
 ///
 /// # Errors
 /// [`RollError`].

@@ -305,7 +305,7 @@ mod tests {
         let records = [
             record(2, key(2).sign_status(&status(2))),
             record(1, key(1).sign_status(&status(1))),
-            // Another authority's, under its own name and under this one.
+            // The status of another authority, under its own name and under this authority's name.
             record(3, key(2).sign_status(&status(2))),
             ("authority/3".to_owned(), key(3).sign_status(&status(3))),
             ("ingest-1".to_owned(), vec![0xff; 70_000]),

@@ -23,7 +23,7 @@ pub struct TimeZone {
     daylight: Option<Daylight>,
 }
 
-/// A name and an offset that hold for a part of the year.
+/// A name and an offset that apply to a part of the year.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Span {
     name: String,

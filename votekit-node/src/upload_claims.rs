@@ -11,7 +11,7 @@ use votekit_core::id::ElectionId;
 /// between two syncs before it looks at the free space again, together less than is left free.
 const UPLOADS_MAX: usize = 15;
 
-/// The claims of a node, by election and file; an empty name stands for all files.
+/// The claims of a node, by election and file; an empty name means all files.
 #[derive(Debug, Default)]
 pub(crate) struct UploadClaims(Mutex<BTreeSet<(ElectionId, String)>>);
 

@@ -1,5 +1,5 @@
-//! The node's watch over itself: once a second it checks what no vote would reveal, and every few
-//! seconds what takes a query of a server. It asks an engine that failed a write to write again,
+//! The node's self-checks: once a second it checks faults that no vote would reveal, and every few
+//! seconds those that need a query of a server. It makes an engine whose write failed write again,
 //! raises an alarm for a clock that stepped back, records planned closes that have passed, compares
 //! the clock with the ledger's, and measures the space on the disk.
 
@@ -28,8 +28,8 @@ const SLOW_TICKS: u32 = 5;
 /// Timeout of a ping or a probe.
 const PROBE_TIME: Duration = Duration::from_secs(2);
 
-/// How far this clock may be from the ledger's without an alarm, in milliseconds. The alarm ends
-/// once it is within half of that.
+/// The maximum difference between this clock and the ledger's without an alarm, in milliseconds.
+/// The alarm ends once the difference is within half of that.
 const CLOCK_OFFSET_MAX: u64 = 1000;
 
 /// Checks as long as the node runs.
@@ -51,7 +51,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
         }
         // A hanging file system blocks one thread, not one more each second.
         if tick == 0 && measuring.as_ref().is_none_or(JoinHandle::is_finished) {
-            // The task holds nothing of the node, which may have stopped before it ends.
+            // The task keeps no reference to the node, which may have stopped before the task ends.
             let (folder, observed) =
                 (context.folder.path().to_owned(), Arc::clone(&context.observed));
             measuring = Some(tokio::task::spawn_blocking(move || {

@@ -38,7 +38,7 @@ pub enum AccountError {
 pub enum LastAdministrator {
     /// It is refused.
     Keep,
-    /// It is made: only `votekit user` can bring in an administrator then.
+    /// The change is made: afterwards only `votekit user` can create an administrator.
     Lose,
 }
 
@@ -59,8 +59,8 @@ pub async fn disable(
     .await
 }
 
-/// Enables a disabled account: its password and its second factor count again. One that never had a
-/// password is invited, and has no link.
+/// Enables a disabled account: its password and its second factor count again. An account that
+/// never had a password becomes invited, and has no link.
 ///
 /// # Errors
 /// [`AccountError`].

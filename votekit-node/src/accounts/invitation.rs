@@ -45,7 +45,7 @@ impl OneTimeLink {
         Ok(Self { token, expires: UnixSeconds(now.0.saturating_add(seconds)) })
     }
 
-    /// What the account stores of the link.
+    /// The part of the link that the account stores.
     #[must_use]
     pub fn invitation(&self) -> Invitation {
         Invitation { token: Invitation::digest_of(&self.token), expires: self.expires }

@@ -27,7 +27,7 @@ impl Node {
     ///
     /// # Errors
     /// [`AdminError`], among others [`AdminError::Exists`], and for a key of another election or
-    /// another key of this one.
+    /// another key of this election.
     pub async fn install_ballot_key(
         &self,
         law_id: &ElectionId,

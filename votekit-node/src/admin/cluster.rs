@@ -28,7 +28,7 @@ pub struct RetiredNode {
 }
 
 impl Node {
-    /// Admits a node with a data folder of its own to the installation: the keys that it needs are
+    /// Admits a node with a separate data folder to the installation: the keys that it needs are
     /// encrypted to it, and the logs of elections that open later accept its batches. Admitting it
     /// again changes nothing.
     ///

@@ -115,9 +115,9 @@ pub struct CreateElection {
     #[serde(default)]
     #[schema(value_type = Option<String>)]
     pub results: Option<ResultsPolicy>,
-    /// Under `live` and `after_vote`: results move once this many accepted votes are new and as
-    /// many newer ones are held back. The default is 20. With 1 every vote moves them and reveals
-    /// its choice to anyone who reads them before and after it: for demonstrations.
+    /// Under `live` and `after_vote`: results are updated once this many accepted votes are new and
+    /// as many newer votes are withheld. The default is 20. With 1 every vote updates them and
+    /// reveals its choice to anyone who reads them before and after it: for demonstrations.
     #[serde(default)]
     pub publish_every: Option<u64>,
     /// The opening of the poll, in RFC 3339 with its offset.
@@ -217,8 +217,8 @@ pub struct LoadReport {
     pub manifest: String,
     /// Whether credentials are hashed under a pepper.
     pub peppered: bool,
-    /// Whether the pepper was not compared with the manifest: one of several authorities holds
-    /// none. Absent otherwise.
+    /// Whether the pepper was not compared with the manifest: one of several authorities has no
+    /// pepper. Absent otherwise.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub without_pepper: bool,
     /// The names of the officials whose signatures of the manifest were verified. Absent if this
@@ -386,8 +386,8 @@ fn faultless(
     if faults.is_empty() { Ok(definition) } else { Err(AdminError::Fields { errors: faults }) }
 }
 
-/// The planned times that are in the past: such a poll could never open, or would not open when its
-/// definition says.
+/// The planned times that are in the past: such a poll could never open, or would not open at the
+/// time in its definition.
 fn past_times(definition: &Definition, amended: &Amended) -> Vec<FieldFault> {
     let Amended { opens, now } = *amended;
     let opening = definition

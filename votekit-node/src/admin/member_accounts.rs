@@ -63,8 +63,9 @@ impl Node {
     /// binding. Members without an account get one; those who have not chosen a password yet get a
     /// one-time link.
     ///
-    /// Everything that can refuse the call is checked before accounts are made. If the election
-    /// fails after that, its new accounts stay invited, and the next call makes their links anew.
+    /// All conditions of the call are checked before accounts are created. If the creation of the
+    /// election fails after that, its new accounts stay invited, and the next call creates new
+    /// links for them.
     ///
     /// # Errors
     /// [`AdminError::Members`] with every address that is wrong; the errors of

@@ -103,7 +103,7 @@ impl Node {
         self.on_files(move |folder| Ok(view(&folder.incoming_path(&law_id), &law_id))).await?
     }
 
-    /// Discards what has been uploaded for an election. Without an upload nothing changes.
+    /// Discards the files uploaded for an election. Without an upload nothing changes.
     ///
     /// # Errors
     /// [`UploadError`].

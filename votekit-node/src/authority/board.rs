@@ -59,9 +59,9 @@ pub(crate) struct ProposalRow {
     pub(crate) bytes: Arc<Vec<u8>>,
     /// The leaves of the block, as stored; empty where they are not kept.
     pub(crate) leaves: Arc<Vec<u8>>,
-    /// Where the block is counted, while it is kept.
+    /// The reservation for the block, while it is kept.
     place: Option<Arc<BlockPlace>>,
-    /// Where the row is counted, unless it is of the next height.
+    /// The reservation for the row, unless it is about the next height.
     row_place: Option<Arc<RowPlace>>,
     /// Whether the block is not kept because there was no room.
     is_left_out: bool,
@@ -110,7 +110,7 @@ pub(crate) struct HeightRows {
     pub(crate) view: RoundView,
     /// Cosignatures by their authority.
     cosigned: BTreeMap<KeyName, Vec<CosignedRow>>,
-    /// Where the accepts are counted.
+    /// The reservations for the accepts.
     accept_places: Vec<Arc<RowPlace>>,
 }
 
@@ -324,7 +324,7 @@ impl Board {
         refusers.map(|(by, _)| by.clone()).collect()
     }
 
-    /// Whether a statement of another authority than this one was read within a time.
+    /// Whether a statement of another authority was read within a time.
     pub(crate) fn has_heard_others(&self, own: &KeyName, within: Duration) -> bool {
         let inner = self.inner.lock();
         inner.heard.iter().any(|(name, at)| name != own && at.elapsed() < within)

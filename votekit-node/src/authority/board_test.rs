@@ -170,7 +170,7 @@ fn rows_of_a_liar_that_no_round_needs_are_bounded_over_all_elections() {
     assert_eq!((accepts(2), accepts(3)), (2, 1));
     board.add_proposal(proposal("L1", "a2", 7, 3));
     assert_eq!(board.rows(&law_id, 2).expect("rows").proposals.len(), 1);
-    // What was left out is read again once its height is the next one.
+    // Rows that were left out are read again once their height is the next.
     board.forget(&law_id, point(2));
     assert!(board.take_incomplete() && !board.take_incomplete());
     accept("a2", 3);

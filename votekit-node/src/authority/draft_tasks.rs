@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use votekit_core::id::ElectionId;
 
-/// Tasks at a time. An elected liar can propose thousands of drafts, and each task queries the
-/// ledger ten times a second.
+/// The maximum number of tasks. A lying leader can propose thousands of drafts, and each task
+/// queries the ledger ten times a second.
 const TASKS_MAX: usize = 16;
 
 /// The time after which the task of a draft ends while others wait: several times the duration of a
@@ -113,7 +113,7 @@ mod tests {
                 tasks.end(&ended);
                 running.extend(tasks.start(all.clone()));
             }
-            // Its name is also the last one in the order.
+            // Its name is also the last in the order.
             let new: ElectionId = "Z".parse().expect("a law id");
             all.insert(new.clone());
             assert!(tasks.start(all.clone()).is_empty());

@@ -1,11 +1,11 @@
-//! How far the rows of the ledger were read, and whether the votes of a term are among them.
+//! The progress of reading the rows of the ledger, and whether the votes of a term were read.
 
 use std::time::Instant;
 
 use votekit_authority::leader_election::CANDIDACY_TIMEOUT;
 use votekit_store::RowId;
 
-/// How far the rows were read.
+/// The progress of reading the rows.
 #[derive(Debug, Default)]
 pub(crate) struct RowsProgress {
     /// Whether the last row was read a moment ago.

@@ -44,7 +44,7 @@ const STATEMENT: &str = "statement";
 /// The key to which the keys of elections are sealed.
 const TRANSPORT: &str = "transport";
 
-/// The keys whose public halves stand in the line of an authority.
+/// The keys whose public halves are in the line of an authority.
 const KEYS: [&str; 4] = ["log", "cosigner", STATEMENT, TRANSPORT];
 
 /// Names allowed in a folder that becomes an authority's. Unlike for other data folders, keys are
@@ -227,8 +227,8 @@ impl DataFolder {
     pub(super) fn prepare_authority_keys(&self) -> Result<(), FolderError> {
         let is_authority = read_secret(&self.key_path(STATEMENT))?.is_some();
         let transport = self.key_path(TRANSPORT);
-        // The transport key of an authority stands in a file on every machine: a new one would be
-        // of no use, and would hide that the old one was lost.
+        // The transport key of an authority is in a file on every machine: a new key would be
+        // useless, and would hide the loss of the old key.
         if read_secret(&transport)?.is_none() && !is_authority {
             write_secret(&transport, &*random(&transport)?)?;
         }

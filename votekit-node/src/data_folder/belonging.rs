@@ -52,7 +52,7 @@ impl DataFolder {
     /// Whether the folder is already bound to this ledger. Writes nothing.
     ///
     /// # Errors
-    /// [`FolderError::OtherLedger`] if it is bound to another one.
+    /// [`FolderError::OtherLedger`] if it is bound to another ledger.
     pub fn check_belonging(&self, belonging: &Belonging) -> Result<bool, FolderError> {
         let path = self.path().join(FILE);
         let written = match fs::read_to_string(&path) {

@@ -1,7 +1,7 @@
 //! The owner of a folder or a key, and the accounts that may read it.
 //!
 //! The rule is that of ssh for private keys: a key belongs to the account that uses it, or to root,
-//! and others have no access. A group may read what root owns, so that a service can be given a key
+//! and others have no access. A group may read files owned by root, so that a service can get a key
 //! that it cannot change.
 
 use std::fs::{self, DirBuilder, Metadata, Permissions};
@@ -40,7 +40,7 @@ fn exposure(owner: u32, mode: u32, user: u32) -> Option<Exposure> {
     if owner != user && owner != 0 {
         return Some(Exposure::Owner { owner, user });
     }
-    // A group may read what root owns, but never write it.
+    // A group may read files owned by root, but never write them.
     let forbidden = if owner == 0 { OTHERS | GROUP_WRITE } else { OTHERS | GROUP };
     (mode & forbidden != 0).then_some(Exposure::Key { mode: mode & 0o7777 })
 }

@@ -253,7 +253,8 @@ impl ElectionHandle {
         self.hasher.read().as_ref().map(|(_, hasher)| hasher.clone())
     }
 
-    /// Whether the hasher in use is of another manifest, or not known to be of this one.
+    /// Whether the hasher in use belongs to another manifest, or is not known to belong to this
+    /// manifest.
     pub(crate) fn hasher_changes(&self, manifest: &Digest) -> bool {
         let hasher = self.hasher.read();
         hasher.as_ref().is_none_or(|(of, _)| of.as_ref() != Some(manifest))

@@ -7,8 +7,8 @@
 //! takes. The ledger stores one batch under a number, whichever copy arrives first: the copy in the
 //! queue is staged again later, without effect.
 //!
-//! In the normal case nothing is queried: the node reads what is staged in any case, and notes it
-//! in [`UnsealedBatches`](crate::election::UnsealedBatches).
+//! In the normal case nothing is queried: the node reads the staged batches in any case, and
+//! records them in [`UnsealedBatches`](crate::election::UnsealedBatches).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -64,7 +64,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
 /// The batches of an election that should be staged by now.
 fn overdue_batches(election: &ElectionHandle) -> Vec<Arc<Batch>> {
     let unsealed = &election.unsealed;
-    // A halted election cannot be trusted to say what is sealed.
+    // The log of a halted election cannot be trusted to show which batches are sealed.
     if unsealed.is_empty() || election.halted().is_some() {
         return Vec::new();
     }

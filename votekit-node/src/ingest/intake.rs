@@ -30,8 +30,8 @@ use crate::metrics;
 use crate::recovery::election_keys;
 
 /// The longest time for which a batch admits votes that are being processed at this moment. It is
-/// used up under full load only: a batch costs signatures and a sync whatever its size, and a lone
-/// voter does not wait.
+/// used up under full load only: a batch of any size costs signatures and a sync, and a lone voter
+/// does not wait.
 const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 
 /// The shortest time from one batch to the next with several authorities, unless as many votes wait
@@ -46,8 +46,8 @@ const PACED_VOTES: usize = 32;
 /// and while the ballot box is away an attempt costs little.
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
-/// How far apart the clocks of the nodes may be before a vote answered in the last moment could be
-/// late.
+/// The maximum difference between the clocks of nodes at which a vote answered in the last moment
+/// is not late.
 pub(crate) const CLOCK_MARGIN: Duration = Duration::from_secs(2);
 
 /// The intake of one election, as a task.
@@ -231,7 +231,7 @@ impl Intake {
         forget(envelopes);
     }
 
-    /// Answers the voters of a batch and clears the list: a second call answers no one again.
+    /// Answers the voters of a batch and clears the list: a second call answers no voter again.
     fn answer_all(&self, envelopes: &[Envelope], voters: &mut Vec<Voter>, stored: &Stored) {
         for envelope in envelopes {
             self.context.pending.record_stored(&envelope.request, stored);

@@ -16,8 +16,8 @@ use crate::error::SubmitError;
 use crate::limits::throttle::Prefix;
 use crate::node::Node;
 
-/// The most elections that one sign-in is tried for. It bounds the look-ups of an attempt, and the
-/// factor by which trying them together helps a guesser.
+/// The maximum number of elections of one sign-in. It bounds the look-ups of an attempt, and the
+/// advantage of a guesser who tries them together.
 pub const SIGN_IN_LAWS_MAX: usize = 16;
 
 /// A credential of one election, on its way to the registry.

@@ -67,8 +67,8 @@ impl Node {
         self.take(&election, &ballot, None).await
     }
 
-    /// Refuses the duplicates of a recognised credential beyond a few a minute, as those of votes
-    /// from the network. A request that is known gets its answer instead.
+    /// Refuses the duplicates of a recognised credential beyond a few a minute, as for votes from
+    /// the network. A known request gets its answer instead.
     async fn admit_duplicate(
         &self,
         election: &ElectionHandle,
@@ -100,8 +100,8 @@ impl Node {
             }
             mpsc::error::TrySendError::Closed(()) => not_ready(NotReady::Stopping),
         })?;
-        // Searched before the turn, so that nothing is awaited while the turn is held; the result
-        // is returned after it.
+        // Searched before the turn, so that nothing is awaited during the turn; the result is
+        // returned after it.
         let mut removals = idempotency_key.map(|_| self.context.pending.removals(&request));
         let is_decided = removals.is_some() && self.is_decided(election, &mark).await;
         let turn = match origin {

@@ -5,7 +5,7 @@
 //! IPv6    /64 × 1    /56 × 2    /48 × 4        × the share of one address
 //! ```
 //!
-//! One household holds a whole IPv6 /56, and a rented server often a /48: with shares by /64 alone
+//! One household has a whole IPv6 /56, and a rented server often a /48: with shares by /64 alone
 //! they would have 256 or 65,536 shares.
 
 use std::fmt;

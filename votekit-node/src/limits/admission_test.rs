@@ -28,7 +28,7 @@ struct Attempt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Wrong,
-    /// With the elector's code: the first one counts, the others are duplicates.
+    /// With the elector's code: the first vote counts, the others are duplicates.
     Correct,
     /// A repeat of a known request.
     Repeated,

@@ -7,7 +7,7 @@
 //! the process    no core dump, no reader but root, no swap where the system allows it (`process`)
 //! ```
 //!
-//! docs/threats.md lists what this does not cover.
+//! docs/threats.md lists the threats that this does not cover.
 
 mod process;
 mod stack;

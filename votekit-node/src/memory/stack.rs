@@ -17,8 +17,8 @@ thread_local! {
     static USED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Records that the stack of this thread may hold secrets: it is overwritten as soon as the current
-/// step of the calling task ends.
+/// Records that the stack of this thread may contain secrets: it is overwritten as soon as the
+/// current step of the calling task ends.
 pub fn stack_used() {
     USED.set(true);
 }

@@ -171,7 +171,7 @@ async fn take_leaves(
 }
 
 impl BundleLines {
-    /// The next lines; `None` after the last one.
+    /// The next lines; `None` after the last line.
     ///
     /// # Errors
     /// [`EngineError`].
@@ -187,7 +187,7 @@ impl BundleLines {
         Ok(Some(lines))
     }
 
-    /// The next leaves, each preceded by its length; `None` after the last one.
+    /// The next leaves, each preceded by its length; `None` after the last leaf.
     async fn read(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
         let left = u32::try_from(self.end - self.next).unwrap_or(u32::MAX);
         let count = left.min(LEAVES_AT_ONCE);

@@ -134,7 +134,7 @@ pub struct SuspectView {
 pub struct HaltedElection {
     /// The election.
     pub law_id: String,
-    /// What happened.
+    /// The reason.
     pub reason: String,
 }
 
@@ -302,7 +302,8 @@ impl ElectionSeen {
     }
 }
 
-/// Refusals of one election, and suspicions, that are shown of one authority: the last ones.
+/// The maximum number of refusals of one election, and of suspicions, that are shown of one
+/// authority, the last ones.
 const SHOWN_MAX: usize = 100;
 
 /// The maximum number of elections about which statements of one authority are shown. A lying

@@ -53,7 +53,7 @@ impl Installation {
         Self { set, keys, rows: Vec::new() }
     }
 
-    /// Adds a signed statement of the authority at `place`.
+    /// Adds a signed statement of the authority with index `place`.
     fn state(&mut self, place: usize, incarnation: u64, body: StatementBody) {
         let key = &self.keys[place];
         let kind = match &body {

@@ -26,7 +26,7 @@ impl Node {
                 None => return Ok(None),
             }
             match decided {
-                // An error means that no copy was stored: the status says so.
+                // An error means that no copy was stored: the status shows this.
                 Some(decided) => {
                     let _ = decided.await;
                 }

@@ -48,8 +48,8 @@ pub struct Gauges {
     pub elections_halted: u64,
     /// How far the clock is behind the latest time it issued or sealed.
     pub clock_behind: Duration,
-    /// By how many seconds the clock is ahead of the ledger's, negative if it is behind; `None` if
-    /// the ledger belongs to this node only, or was not asked yet.
+    /// The number of seconds by which the clock is ahead of the ledger's, negative if it is behind;
+    /// `None` if the ledger belongs to this node only, or was not queried yet.
     pub clock_offset_seconds: Option<f64>,
     /// The statuses of the authorities, as this node has read them; empty if there is one
     /// authority.
@@ -118,8 +118,8 @@ impl Node {
         let is_open = |election: &&Arc<ElectionHandle>| election.committed().state() == State::Open;
         let (halted, taking): (Vec<_>, Vec<_>) =
             elections.iter().filter(is_open).partition(|election| election.halted().is_some());
-        // A halted election must not turn away the voters of another one. Whether one whose log
-        // cannot be read is open is not known.
+        // A halted election must not turn away the voters of another election. It is not known
+        // whether an election whose log cannot be read is open.
         let all_halted = taking.is_empty() && !(halted.is_empty() && damaged.is_empty());
         // Without the registry votes are still accepted and decided.
         let healthy =

@@ -1,5 +1,5 @@
-//! What officials see of an election beyond its public view. Nothing in it depends on the results
-//! policy: counts by choice are in it only where every policy shows them.
+//! The data of an election that officials see in addition to its public view. Nothing in it depends
+//! on the results policy: counts by choice are in it only where every policy shows them.
 
 use votekit_core::election::{Definition, State};
 use votekit_core::id::{Digest, ElectionId};
@@ -22,7 +22,7 @@ pub struct OfficialView {
     pub closed: Option<UnixMinutes>,
     /// Electors registered.
     pub registered: u64,
-    /// What was received, by outcome.
+    /// The received votes, by outcome.
     pub report: Report,
     /// Counts by choice: all zero in a draft, all votes after the close, `None` in between and
     /// where this node does not know them.

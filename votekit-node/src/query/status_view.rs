@@ -14,7 +14,7 @@ use crate::status_report;
 pub struct StatusView {
     /// How long ago it reported, in seconds, on the ledger's clock.
     pub age_seconds: u64,
-    /// Whether that is so long ago that it is down, or cut off from the ledger.
+    /// Whether the report is so old that the authority is down, or cut off from the ledger.
     pub is_silent: bool,
     /// By how many milliseconds its clock is ahead of the ledger's; negative if it is behind.
     pub clock_offset_milliseconds: i64,
@@ -26,7 +26,7 @@ pub struct StatusView {
     pub elections: Vec<ElectionStatusView>,
 }
 
-/// How far an authority is with one election, by its own report.
+/// The progress of an authority with one election, by its own report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ElectionStatusView {
     /// The election.

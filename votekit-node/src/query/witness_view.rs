@@ -22,7 +22,7 @@ pub struct WitnessView {
     pub url: String,
     /// The authority that feeds it.
     pub fed_by: String,
-    /// The heads that it has cosigned, and what it has to know of each log.
+    /// The heads that it has cosigned, and the data about each log that it needs.
     pub elections: Vec<WitnessHead>,
 }
 

@@ -152,7 +152,8 @@ async fn put_record_back(
     let bytes = known.signed_by(authority.key());
     until_definite("put_document", || ledger.put_node_record(name, &bytes)).await?;
     if known.is_retired {
-        // It may have begun an epoch meanwhile, and the fences before its earlier ones are lost.
+        // The node may have begun an epoch meanwhile, and the fences of its earlier epochs are
+        // lost.
         let node = known.record.key.node_id();
         for election in context.elections() {
             let fence = || ledger.fence(election.law_id(), node);
@@ -257,7 +258,7 @@ async fn read_copies(
 }
 
 /// Destroys the batches and sealed keys of a purged election in the own memory, and then in the
-/// ledger: this authority may have put keys back there before it read of the purge.
+/// ledger: this authority may have stored keys there again before it read of the purge.
 pub(crate) async fn purge_everywhere(
     context: &NodeContext,
     authority: &AuthorityContext,

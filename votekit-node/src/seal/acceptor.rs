@@ -47,7 +47,7 @@ struct Refused {
 }
 
 impl Sealer {
-    /// Looks at the proposals of the next height, and takes part in their round. Called while this
+    /// Checks the proposals of the next height, and takes part in their round. Called while this
     /// authority follows.
     pub(crate) async fn take_part(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
@@ -80,8 +80,8 @@ impl Sealer {
         first.sort_by_key(|row| promise.as_ref() == Some(&row.proposal.leadership));
         for row in first.into_iter().rev().filter(|row| row.has_block()) {
             let is_promised = authority.promise().as_ref() == Some(&row.proposal.leadership);
-            // None of another leadership is accepted here: it is of use once a quorum has accepted
-            // it. A liar can sign any number of them.
+            // A proposal of another leadership is not accepted here: it matters only once a quorum
+            // has accepted it. A lying authority can sign any number of them.
             if !is_promised && rows.view.count_accepts(&row.proposal.point) < authority.set.quorum()
             {
                 continue;
@@ -333,8 +333,8 @@ impl Sealer {
         Ok(())
     }
 
-    /// Makes a block of the log durable in the own memory, with its certificate where the head
-    /// carries it.
+    /// Makes a block of the log durable in the own memory, with its certificate if the head
+    /// contains it.
     pub(crate) async fn keep_certified(
         &mut self,
         stored: &StoredBlock,

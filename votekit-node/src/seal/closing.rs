@@ -72,8 +72,8 @@ impl Sealer {
         }
     }
 
-    /// Retires a node that is permanently gone: it gets no more leases in its present epochs, what
-    /// it published is sealed, and its batch numbers above that are void.
+    /// Retires a node that is permanently gone: it gets no more leases in its present epochs, its
+    /// published batches are sealed, and its batch numbers above them are void.
     pub(crate) async fn retire(&mut self, node: NodeId) -> Result<(), AdminError> {
         if !matches!(self.state(), State::Open | State::Closing) {
             return Err(AdminError::State { state: self.state(), wanted: Change::RetireNode });
@@ -351,8 +351,8 @@ impl Sealer {
         }
     }
 
-    /// The epochs that neither the ledger nor the log has before later ones, once no node gets them
-    /// any more: who can write to the ledger can remove the row of an epoch.
+    /// The epochs that neither the ledger nor the log has before later ones, once no node can get
+    /// them any more: anyone who can write to the ledger can remove the row of an epoch.
     fn missing_epochs(&self, given: &[(NodeId, Epoch)]) -> Vec<(NodeId, Epoch)> {
         let log = self.election.log();
         if log.state() != State::Closing {

@@ -14,7 +14,7 @@ const LEFT_OUT_MAX: Duration = Duration::from_secs(10);
 /// wait for an input: a batch that does not exist, a minute of another clock.
 const ROUND_OPEN_MAX: Duration = Duration::from_secs(30);
 
-/// What this authority has seen of its leader.
+/// The observations of this authority about its leader.
 #[derive(Debug, Default)]
 pub(crate) struct LeaderWatch {
     due: Option<DueBatch>,
@@ -41,7 +41,7 @@ struct OpenRound {
 }
 
 impl LeaderWatch {
-    /// Notes that a block of a leadership is proposed above a height and not in the log. Returns
+    /// Records that a block of a leadership is proposed above a height and not in the log. Returns
     /// the reason to suspect its leader, once a term.
     pub(crate) fn note_round(
         &mut self,
@@ -64,7 +64,7 @@ impl LeaderWatch {
         Some(SuspectReason::Idle)
     }
 
-    /// Notes the batch that is due under a leadership. Returns the reason to suspect its leader,
+    /// Records the batch that is due under a leadership. Returns the reason to suspect its leader,
     /// once a term.
     pub(crate) fn note(
         &mut self,

@@ -74,7 +74,7 @@ pub(crate) struct SoleAuthority {
 }
 
 impl SoleAuthority {
-    /// The authority of an election whose keys this node holds.
+    /// The authority of an election whose keys this node has.
     pub(crate) fn new(
         context: Arc<NodeContext>,
         signer: Arc<CheckpointSigner>,
@@ -136,7 +136,7 @@ pub(crate) fn is_overtaken(conflict: Option<&Conflict>) -> bool {
     matches!(conflict, Some(Conflict::Head { .. } | Conflict::Term { .. }))
 }
 
-/// The term that the ledger is in, where its refusal says so.
+/// The present term of the ledger, if its refusal states it.
 pub(crate) fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
     match conflict {
         Some(Conflict::Term { found, .. }) => Some(*found),

@@ -204,7 +204,7 @@ impl Sealer {
         }
     }
 
-    /// How far the epochs have come, with their leases and fences; and whether the ballot box is
+    /// The progress of the epochs, with their leases and fences; and whether the ballot box is
     /// settled.
     async fn read_epochs(
         &self,

@@ -107,7 +107,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
     }
 }
 
-/// Sends a request for the lease, if one is due.
+/// Sends a request for the lease, if a request is due.
 pub(crate) async fn request(context: &NodeContext) {
     // An authority that signs nothing cannot lead: the lease is left to the others.
     if context.authority.as_ref().is_some_and(|authority| authority.is_rolled_back()) {

@@ -30,7 +30,7 @@ impl Sealer {
         }
         let law_id = self.election.law_id();
         let height = self.election.committed().height;
-        // A round that is open says nothing about its leader for a while: a quorum may be missing.
+        // An open round is not evidence against its leader for a while: a quorum may be missing.
         let rows = authority.board.rows(law_id, height + 1);
         let is_proposed = rows.is_some_and(|rows| {
             rows.proposals.iter().any(|row| row.proposal.leadership == leadership)

@@ -14,9 +14,9 @@ use crate::seal::seal_queue::{SealQueue, StagingMark};
 /// The largest number of batches in a block.
 pub(crate) const BLOCK_BATCHES_MAX: usize = 256;
 
-/// The shortest time from one block to the next while votes keep arriving. A block costs
-/// signatures, commitments and a sync whatever its size: under load more votes share them, and
-/// after a quiet moment the next vote is sealed at once.
+/// The shortest time from one block to the next while votes keep arriving. A block of any size
+/// costs signatures, commitments and a sync: under load more votes share them, and after a quiet
+/// moment the next vote is sealed at once.
 const BLOCK_INTERVAL: Duration = Duration::from_millis(20);
 
 /// The same with several authorities. Each of them makes the block again, writes it to its own disk

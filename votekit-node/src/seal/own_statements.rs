@@ -18,7 +18,7 @@ use crate::authority::AuthorityContext;
 use crate::context::NodeContext;
 use crate::error::ElectionFault;
 
-/// The number of refusals that are sent again, the last ones. Earlier ones stay in the memory.
+/// The number of last refusals that are sent again. Earlier refusals remain in the memory.
 const REFUSALS_MAX: usize = 64;
 
 /// How long statements may have no effect before they are sent again: far longer than a round.

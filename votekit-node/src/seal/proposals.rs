@@ -88,9 +88,9 @@ impl Acceptor {
         self.differing.add(proposal, DIFFERING_MAX);
     }
 
-    /// Whether there is room to remember another refused proposal of a height. A liar may sign any
-    /// number of them under terms that are over: without a bound, each pass would refuse those
-    /// again that were forgotten meanwhile.
+    /// Whether there is room to remember another refused proposal of a height. A lying authority
+    /// may sign any number of them under past terms: without a bound, each pass would refuse
+    /// forgotten proposals again.
     pub(crate) fn has_room_for_refused(&self, height: u64) -> bool {
         self.refused.0.iter().filter(|(at, ..)| *at == height).count() < REFUSED_MAX
     }

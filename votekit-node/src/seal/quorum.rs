@@ -52,8 +52,8 @@ impl QuorumEndorse {
         Self { round, proposed: Mutex::default() }
     }
 
-    /// Notes that a block is about to be proposed. Returns whether another block of its height was
-    /// proposed in the same term before: the lease had run out meanwhile, and came back.
+    /// Records that a block is about to be proposed. Returns whether another block of its height
+    /// was proposed in the same term before: the lease had expired, and was acquired again.
     fn has_proposed_other(&self, term: u64, point: LogPoint) -> bool {
         let mut proposed = self.proposed.lock();
         if let Some((before, known)) = *proposed
@@ -238,7 +238,7 @@ impl QuorumEndorse {
             || head.root != block.point.root
             || head.size != block.point.size
         {
-            // A later block may build on this one: following decides that.
+            // A later block may build on this block: following decides that.
             return Ok(Endorsement::Superseded { by: head });
         }
         let policy = &self.round.signer.policy;

@@ -32,19 +32,19 @@ use crate::seal::{draft, leader_lease};
 const ROWS_PER_READ: usize = 256;
 
 /// How long the task waits for a notification before it reads anyway, while this authority waits
-/// for the statements of others, and at rest.
+/// for the statements of others, and otherwise.
 const SLOW_POLL: Duration = Duration::from_millis(500);
 const REST_POLL: Duration = Duration::from_secs(2);
 
-/// How soon all rows are read again for those that were left out: a liar can have them left out
-/// with each block.
+/// The interval after which all rows are read again to find those that were left out: with each
+/// block a lying authority can cause rows to be left out.
 const REREAD_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often the newest rows are read while there are many to read.
 const NEWEST_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How far one row may lie behind the one before for a reader that has read all rows. There are
-/// fewer rows than that in the life of an installation.
+/// The maximum distance between two consecutive rows for a reader that has read all rows. An
+/// installation has fewer rows than that in its lifetime.
 const POSITION_STEP_MAX: u64 = 1 << 32;
 
 /// The pause after a failed read.
@@ -53,7 +53,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Reads rows as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
     let mut changes = context.ledger.changes();
-    // The process before this one may have ended between signing a statement and sending it.
+    // The previous process may have ended between signing a statement and sending it.
     let mut cursor = Cursor::resending();
     let mut begun = Instant::now();
     let mut refused = RefusedRows::default();
@@ -136,7 +136,7 @@ enum Progress {
     More,
 }
 
-/// How far the rows were read.
+/// The progress of reading the rows.
 #[derive(Debug, Default)]
 struct Cursor {
     after: RowId,
@@ -198,7 +198,7 @@ impl Cursor {
     }
 }
 
-/// Refused rows that are remembered, the last ones.
+/// The number of last refused rows that are remembered.
 const REFUSED_MAX: usize = 4096;
 
 /// The rows that were refused last: to read all rows again verifies and reports none of them again.
@@ -215,7 +215,7 @@ impl RefusedRows {
         let RoundRow { kind, authority, law_id, height, term, .. } = row;
         let law_id = law_id.as_ref().map_or("", |law_id| law_id.as_str());
         let (kind, stated) = (kind.as_str(), stated.to_hex());
-        // Only the last one can have a line feed.
+        // Only the last field can contain a line feed.
         let key = format!("{law_id}\n{kind}\n{height}\n{term}\n{stated}\n{authority}");
         Digest::of(key.as_bytes())
     }

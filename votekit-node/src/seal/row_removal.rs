@@ -23,10 +23,10 @@ const POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// Rows removed in one call.
 const ROWS_PER_CALL: usize = 1000;
 
-/// Calls after one poll: the rest is removed after the next ones.
+/// The maximum number of calls after one poll: the rest is removed after later polls.
 const CALLS_MAX: u32 = 20;
 
-/// Looks once a minute as long as the node runs, and removes old rows while it leads.
+/// Polls once a minute as long as the node runs, and removes old rows while it leads.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut ages = RowAges::default();
     loop {

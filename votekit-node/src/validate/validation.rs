@@ -170,7 +170,8 @@ async fn refuse(
     until_definite("validate_batch", || context.ballot_box.refuse(delivery, reason)).await
 }
 
-/// Limits the lines about a registry that is away or damaged: there would be one a batch.
+/// Limits the log lines about a registry that is unavailable or damaged: there would be one for
+/// each batch.
 static LOOKUPS_FAILED: LogSummary = LogSummary::new();
 static REGISTRY_DAMAGED: LogSummary = LogSummary::new();
 

@@ -18,7 +18,7 @@ pub(crate) struct Client {
     url: String,
 }
 
-/// An answer, whatever its status.
+/// An answer, with any status.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -41,7 +41,7 @@ pub(crate) enum ClientError {
 
 impl Client {
     /// A client that posts to this address. It follows no redirection and uses no proxy: the
-    /// address stands in the file of the authorities.
+    /// address is in the file of the authorities.
     pub(crate) fn new(url: String) -> Result<Self, ClientError> {
         let http = reqwest::Client::builder()
             .redirect(Policy::none())

@@ -255,7 +255,7 @@ impl Pusher {
         let state = self.logs.entry(law_id.clone()).or_default();
         let had_failed = state.failures > 0;
         if committed.state() >= State::Closed && state.tried_size != size {
-            // Its next tries begin with the shortest pause, whatever failed before.
+            // Its next retries begin with the shortest pause, after any earlier failures.
             state.failures = 0;
         }
         (state.tried_at, state.tried_size) = (Some(Instant::now()), size);

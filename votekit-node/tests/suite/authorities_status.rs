@@ -55,7 +55,8 @@ async fn down_stuck_and_out_of_time_are_seen_on_every_authority() {
         assert!(Instant::now() < until, "{gauges:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    // The authority whose clock is wrong was killed, so it is not reported any more.
+    // The authority with the wrong clock is killed: it cannot report any more, and counts as
+    // silent.
     installation.kill(2);
     wait_for(installation.authority(0), 2, |status| status.is_silent).await;
     wait_for(installation.authority(0), 1, |status| !status.is_silent).await;

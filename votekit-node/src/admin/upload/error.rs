@@ -25,7 +25,7 @@ pub enum UploadError {
     Refused {
         /// The file.
         file: String,
-        /// What is wrong, without a value of the file.
+        /// The rule that it breaks, without a value of the file.
         rule: FileRule,
     },
     /// The manifest is of another election.

@@ -151,7 +151,7 @@ impl FileUpload {
     }
 }
 
-/// The temporary file, which is removed when it is dropped, and what was written to it.
+/// The temporary file, which is removed when it is dropped, and the state of the write.
 struct Sink {
     temporary: TemporaryFile,
     digest: Sha256,

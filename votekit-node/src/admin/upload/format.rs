@@ -1,8 +1,8 @@
 //! The names and the first bytes of the files of a hashed roll.
 //!
-//! A file is taken only if it begins exactly as the file of its name does. A roll in the clear
-//! therefore never passes, whatever its separators and its encoding; the header is looked at only
-//! to name the mistake.
+//! A file is accepted only if its first bytes are exactly those of a file with its name. A roll in
+//! clear text is therefore never accepted, with any separators and any encoding; the header is read
+//! only to name the mistake.
 
 use votekit_core::manifest::Manifest;
 use votekit_core::shard::ShardFormat;

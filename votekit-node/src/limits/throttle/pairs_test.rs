@@ -198,8 +198,8 @@ fn answers(events: impl Iterator<Item = Event>) -> BTreeMap<u64, Vec<(u64, Optio
 }
 
 proptest! {
-    /// Whether and when correct votes come between wrong ones shows in no answer, not even to the
-    /// voter's own prefix, although each hint takes its time.
+    /// No answer reveals whether and when correct votes arrive between wrong ones, not even to the
+    /// voter's own prefix, although each hint takes time.
     #[test]
     fn votes_that_are_not_wrong_leave_no_trace(events in events()) {
         let wrong_alone = answers(events.iter().copied().filter(|event| event.is_wrong));
