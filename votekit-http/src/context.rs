@@ -148,7 +148,7 @@ impl Api {
         }
     }
 
-    /// Whether a request carries the administrator's token.
+    /// Whether a request has the administrator's token.
     pub(crate) fn admits(&self, headers: &HeaderMap) -> bool {
         self.admin_token.read().admits(headers)
     }

@@ -2,10 +2,11 @@
 //! address, and refuses it by address or rate alone. Votes, reads and sign-ins with an account have
 //! separate rates, so that readers and officials take nothing from voters.
 //!
-//! A flood arrives here. A refusal costs a digest of the address, two small look-ups and an answer
-//! whose body is built once; and only a limited number of refusals a second is answered at once.
-//! Further ones wait, each with its connection, so the flood waits in the attacker's own buffers. A
-//! refusal under the address of a page is rendered as one: the pace bounds that cost too.
+//! The gate also limits the cost of a flood. A refusal costs a digest of the address, two small
+//! look-ups and an answer whose body is built once; and only a limited number of refusals a second
+//! is answered at once. Further refusals wait, each with its connection, so the flood waits in the
+//! attacker's own buffers. A refusal under the address of a page is rendered as a page: the limit
+//! bounds that cost too.
 
 use std::net::IpAddr;
 use std::sync::Arc;

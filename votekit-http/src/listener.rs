@@ -299,8 +299,8 @@ impl Server {
     }
 }
 
-/// Waits for requests in flight: incomplete ones have a few seconds to arrive, complete ones some
-/// more to be answered. After a failure they have one second in all.
+/// Waits for requests in flight: incomplete requests have a few seconds to arrive, complete
+/// requests some more seconds to be answered. After a failure they have one second in total.
 async fn drain(
     node: &Node,
     phase: &watch::Sender<Phase>,
@@ -408,7 +408,8 @@ impl Listener {
         let _ = all_ended.recv().await;
     }
 
-    /// The prefixes under which a connection counts; `None` for a proxy, which carries many voters.
+    /// The prefixes under which a connection counts; `None` for a proxy, which has connections of
+    /// many voters.
     fn shares(&self, peer: SocketAddr) -> Option<Shares> {
         let (config, address) = (self.node.config(), peer.ip());
         (!config.is_tls_proxy(address))

@@ -57,8 +57,8 @@ pub(crate) async fn cast(
     submitted.map_err(Problem::not_taken)
 }
 
-/// Whether a member has voted in an election. `None` in an election with a roll, where this is
-/// offered to no one, and on a node that only follows the log.
+/// Whether a member has voted in an election. `None` in an election with a roll, whose voters have
+/// no accounts, and on a node that only follows the log.
 pub(crate) fn has_voted(api: &Api, caller: &Caller, law: &ElectionId) -> Option<bool> {
     let hash = api.node.member_hash(law, caller.id)?;
     api.node.has_entry(law, &hash)

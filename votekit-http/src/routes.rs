@@ -376,7 +376,7 @@ impl Route {
     }
 
     /// The handlers behind the check of the permission. Methods that the route does not have are
-    /// not checked: the answer to them says nothing.
+    /// not checked: the answer to them reveals nothing.
     fn guarded(self, api: &Arc<Api>) -> MethodRouter<Arc<Api>> {
         let needs = self.roles.first().filter(|_| !self.is_served_by(&api.node.config().roles));
         let handlers = match needs {

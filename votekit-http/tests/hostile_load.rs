@@ -365,8 +365,8 @@ async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
         let mut answers = Vec::new();
         for number in 0..9 {
             if votes_after == Some(number) {
-                // From the attacker's own address as long as it is let through, and from another
-                // one.
+                // From the attacker's own address as long as it is admitted, and from another
+                // address.
                 for host in [1, 2] {
                     let mut voter = client_from(host, served.at.public).await;
                     let key = ("idempotency-key", "a-key-of-its-own");
@@ -519,7 +519,7 @@ async fn only_a_proxy_of_ours_is_believed() {
         ));
     }
     assert!(codes.contains(&refused("address-share")));
-    // A proxy may hold any number of connections, and each of its clients has its own share.
+    // A proxy may have any number of connections, and each of its clients has its own share.
     let mut proxy =
         [client_from(2, served.at.public).await, client_from(2, served.at.public).await];
     for host in 1..50 {

@@ -167,7 +167,7 @@ impl AccountService {
         Ok(self.granted(&session.0).await?.is_some())
     }
 
-    /// The account of a token, if its session lasts and the account may be used as it says.
+    /// The account of a token, if its session is valid and the account has the role in the token.
     async fn granted(&self, grant: &Grant) -> Result<Option<Account>, Problem> {
         let session = self.store.refresh_session(&grant.session, self.now()).await;
         if session.map_err(store_failed)? != Some(grant.account) {

@@ -1,5 +1,5 @@
-//! The work on passwords: a few hashes at once, and a bounded queue before them. A hash takes 19
-//! MiB and tens of milliseconds, and must not take them from the votes.
+//! The work on passwords: a few hashes at once, and a bounded queue before them. A hash needs 19
+//! MiB and tens of milliseconds, and must not delay the votes.
 
 use std::sync::Arc;
 
@@ -10,7 +10,8 @@ use super::password::HashError;
 /// The most hashes that are made at once.
 const RUNNING_MAX: usize = 2;
 
-/// The most hashes that are made or wait: the last one waits for about half a second.
+/// The maximum number of running and waiting hashes: the last of them waits for about half a
+/// second.
 const PLACES: usize = 32;
 
 /// Why no hash was made.

@@ -116,7 +116,7 @@ impl KeyReads {
     }
 }
 
-/// The wait after a read that failed, which followed `failures` other ones.
+/// The wait after a failed read that followed `failures` other failed reads.
 fn back_off(failures: u32) -> Duration {
     BACK_OFF.saturating_mul(1 << failures.min(3)).min(BACK_OFF_MAX)
 }

@@ -27,8 +27,8 @@ impl AccountService {
     /// Changes the password of an account, and ends all its sessions, those of the pages and those
     /// of programs. Begins one for the caller: its tokens.
     ///
-    /// The present password is required, so that a token or an unlocked computer is not enough to
-    /// take the account over. Wrong ones count as those of sign-ins do.
+    /// The present password is required, so that a token or an unlocked computer does not suffice
+    /// to take over the account. Wrong passwords count as in a sign-in.
     ///
     /// # Errors
     /// The fields `current_password` and `new_password` with the rules that they break;

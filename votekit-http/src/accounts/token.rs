@@ -6,8 +6,8 @@
 //! token    base64url(header) "." base64url(claims) "." base64url(Ed25519 signature)
 //! ```
 //!
-//! `sid` is the digest of the refresh token that was issued together with the access token: it
-//! leads to the session in the store, whichever node asks, and opens nothing by itself. So the
+//! `sid` is the digest of the refresh token that was issued together with the access token: every
+//! node can find the session in the store by it, and it gives no access by itself. Therefore the
 //! access tokens of a session end with it, without another column or list.
 //!
 //! Own code over ed25519-dalek, which signs batches and checkpoints already. A general library
@@ -43,7 +43,7 @@ pub(super) const TOKEN_BYTES_MAX: usize = 2048;
 /// The longest id of a key.
 const KEY_ID_BYTES_MAX: usize = 64;
 
-/// How far the clocks of two nodes may differ, in seconds.
+/// The maximum difference between the clocks of two nodes, in seconds.
 const CLOCK_LEEWAY_SECONDS: u64 = 5;
 
 #[derive(Serialize, Deserialize)]

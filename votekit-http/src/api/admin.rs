@@ -1,5 +1,5 @@
 //! The administration listener: officials create, open, close and certify elections, operators load
-//! rolls. Every call carries the administrator's token.
+//! rolls. Every call needs the administrator's token.
 
 pub(crate) mod ballot_key;
 pub(crate) mod cluster;

@@ -186,8 +186,8 @@ impl RequestedLog {
     }
 }
 
-/// Whether a request carries the administrator's token, or the token of an official. From a network
-/// where officials may not work, the administrator's token counts as none.
+/// Whether a request has the administrator's token, or the token of an official. From a network
+/// where officials may not work, the administrator's token is ignored.
 async fn reads_drafts(api: &Api, head: &Parts) -> Result<bool, Problem> {
     if api.admits(&head.headers) {
         return Ok(is_officials_network(&head.extensions, api.node.config()));

@@ -332,7 +332,7 @@ fn add_problem(operation: &mut Operation, kind: &Kind) {
     answers.insert(status.to_string(), answer.build().into());
 }
 
-/// The header fields with which problems of these statuses say what to do.
+/// The header fields with advice in problems of these statuses.
 const ADVICE: [(&str, &str, &str); 4] = [
     ("401", "WWW-Authenticate", "`Bearer`: the scheme of tokens"),
     ("426", "Upgrade", "`websocket`"),

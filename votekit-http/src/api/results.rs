@@ -107,7 +107,7 @@ pub(crate) struct LogHeadDocument {
 }
 
 /// The results of every election that shows them now.
-// Used only by the documentation: answers borrow what they list.
+// Used only by the documentation: answers borrow their elements.
 #[allow(dead_code)]
 #[derive(ToSchema)]
 pub(crate) struct AllResultsDocument {
@@ -213,8 +213,8 @@ fn unstored(results: &impl Serialize) -> Response {
     response
 }
 
-/// The vote that the session of a voter cast in an election that shows its results to those who
-/// have voted: the cookie stands for request id and token.
+/// The vote that the session of a voter cast in an election that shows its results to electors who
+/// have voted: the cookie replaces request id and token.
 pub(crate) fn cast_in_session(
     api: &Api,
     law: &ElectionId,

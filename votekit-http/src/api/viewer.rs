@@ -1,5 +1,5 @@
-//! The viewer of a request: answers to a voter with a session and to an account differ from the
-//! public ones.
+//! The viewer of a request: answers to a voter with a session and to an account differ from public
+//! answers.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;

@@ -44,7 +44,7 @@ fn parse(text: &[u8]) -> Option<IpAddr> {
         .or_else(|| bracketed?.parse().ok().map(IpAddr::V6))
 }
 
-/// Limits requests of one kind by address prefix: a rate for each address, and larger ones for the
+/// Limits requests of one kind by address prefix: a rate for each address, and larger rates for the
 /// networks around it.
 pub(crate) struct AddressRate {
     /// In the order of [`FACTORS`].
@@ -130,7 +130,7 @@ mod tests {
         let taken = |addresses: &mut dyn Iterator<Item = IpAddr>| {
             addresses.filter(|address| rate.take(&key.shares(*address, false)).is_ok()).count()
         };
-        // The clock continues meanwhile: a few more are earned.
+        // The clock continues meanwhile: a few more requests are earned.
         let network =
             |number: u32| Ipv6Addr::from_bits(0x2001_0db8 << 96 | u128::from(number) << 64).into();
         let home = taken(&mut (0..256).map(network));

@@ -1,8 +1,8 @@
 //! Pages of other origins (the CORS protocol of the Fetch standard): which of them may read the
 //! answers of a path, and the header fields that say so.
 //!
-//! Every answer to a request carries the fields of its path, whether a handler makes it or a check
-//! before the router: a page that is refused must be able to read why, and when to try again.
+//! Every answer to a request has the fields of its path, whether a handler or a check before the
+//! router makes it: a refused page must be able to read the reason, and when to retry.
 //!
 //! No answer allows credentials, so that a browser adds no cookie to such a call: a token is all
 //! that opens the calls of known origins, and a page must have been given one.
@@ -234,7 +234,7 @@ mod tests {
             ("/log/L1/tile/0/000", OriginGrant::Any),
             ("/api/v1/vote", OriginGrant::Nothing),
             ("/fr/elections", OriginGrant::Nothing),
-            // Unknown ones.
+            // Unknown paths.
             ("/log/L1/nothing", OriginGrant::Any),
             ("/api/v1/nothing", known),
             ("/nothing", OriginGrant::Nothing),

@@ -124,8 +124,8 @@ fn is_form(headers: &HeaderMap) -> bool {
     essence.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
 }
 
-/// Decodes a name or a value (URL Standard, section 5.1). A `%` that begins no byte stands for
-/// itself.
+/// Decodes a name or a value (URL Standard, section 5.1). A `%` that begins no encoded byte is
+/// kept.
 fn decoded(text: &[u8]) -> Option<Zeroizing<String>> {
     // Never longer than its encoding, so that no copy is left behind by a reallocation.
     let mut bytes = Zeroizing::new(Vec::with_capacity(text.len()));

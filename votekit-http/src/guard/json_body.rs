@@ -129,7 +129,7 @@ fn faults<T: DeserializeOwned>(
     for wrong in &faults {
         good.remove(&*wrong.field);
     }
-    // Fills in an empty text for each missing field, until no further one is reported.
+    // Fills in an empty text for each missing field, until no missing field is reported.
     while let Err(error) = serde_json::from_value::<T>(Value::Object(good.clone())) {
         let Some(name) = missing(&error).filter(|name| !good.contains_key(name)) else { break };
         good.insert(name.clone(), Value::String(String::new()));
@@ -167,7 +167,7 @@ fn shown(text: &str) -> String {
     text.chars().take(SHOWN_MAX).collect()
 }
 
-/// The members of an object in their order, including repeated ones.
+/// The members of an object in their order, including repeated members.
 pub(super) struct Members(pub(super) Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {

@@ -59,7 +59,7 @@ pub(crate) struct Part {
     pub(crate) file: Option<String>,
 }
 
-/// Where the reader is.
+/// The position of the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Place {
     /// Before the first boundary, or in the content of a part.
@@ -116,7 +116,7 @@ impl MultipartBody {
         })
     }
 
-    /// Skips the rest of the present part and returns the next one; `None` after the last one.
+    /// Skips the rest of the present part and returns the next part; `None` after the last part.
     ///
     /// # Errors
     /// [`MultipartError`].

@@ -1,7 +1,7 @@
 //! The JSON bodies that voters send: an object whose errors name the fields and never repeat a
 //! value, as it may be a NAS, an access code or a choice.
 //!
-//! Texts are zeroed on drop. serde_json copies a text with escapes into a buffer of its own, which
+//! Texts are zeroed on drop. serde_json copies a text with escapes into a separate buffer, which
 //! the allocator of the binary zeroes when it is freed.
 
 use std::fmt;

@@ -43,7 +43,7 @@ pub(super) enum Phase {
     Serving,
     /// Requests in flight finish.
     Draining,
-    /// Requests in progress finish; incomplete ones are dropped.
+    /// Requests in progress finish; incomplete requests are dropped.
     Finishing,
     /// All remaining requests are dropped.
     Ended,

@@ -3,7 +3,7 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Reserved for files, connections of other listeners, waiting and lingering connections, and the
-/// system: connections of the public listener never take the last ones.
+/// system: connections of the public listener never use the last file descriptors.
 const RESERVED: usize = 1024;
 
 /// The most connections of the public listener.

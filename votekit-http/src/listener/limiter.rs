@@ -217,9 +217,9 @@ impl ConnectionLimiter {
         }
     }
 
-    /// Evicts the longest idle connections, at most one for each that waits, and removes newcomers
-    /// that have waited too long. Returns both. Scans every connection: called a few times a second
-    /// while any wait.
+    /// Evicts the longest idle connections, at most one for each waiting newcomer, and removes
+    /// newcomers that have waited too long. Returns both. Scans every connection: called a few
+    /// times a second while newcomers wait.
     pub(super) fn tick(&mut self, now_ms: u64) -> (Vec<ConnectionId>, Vec<ConnectionId>) {
         let expired: Vec<_> = self
             .waiting
@@ -259,7 +259,7 @@ impl ConnectionLimiter {
             let since_ms = holder.activity.waiting_since()?;
             (since_ms <= latest_ms).then_some((since_ms, *id))
         }));
-        // Among equally long idle ones the first to arrive goes first.
+        // Among connections that are idle equally long, the first to arrive is evicted first.
         self.idle.sort_unstable_by(|one, other| other.cmp(one));
     }
 

@@ -1,4 +1,4 @@
-//! The connections of one listener behind a lock, with the signals to each of them: carries out the
+//! The connections of one listener behind a lock, with the signals to each of them: executes the
 //! decisions of the [`ConnectionLimiter`].
 
 use std::collections::HashMap;

@@ -17,8 +17,9 @@ use super::topic::Topic;
 /// The most messages that wait for one reader: four seconds' worth.
 const QUEUE_MESSAGES_MAX: usize = 16;
 
-/// The time in which a node may reach the version that a reader brings from elsewhere. A follower
-/// is behind the leader for a moment; a new log under an old address stays behind for long.
+/// The time in which a node may reach the version that a reader has from another node. A follower
+/// is behind the leader for a moment; a new log under an old address remains behind for a long
+/// time.
 const AHEAD_TIME: Duration = Duration::from_secs(5);
 
 /// The channel of one topic.

@@ -1,4 +1,4 @@
-//! The hub of a node whose elections move, and of one at rest.
+//! The hub of a node whose elections change, and of an idle node.
 
 use std::sync::atomic::Ordering;
 

@@ -174,7 +174,8 @@ struct Following {
 }
 
 impl Following {
-    /// The next message, with the rest of the stream; the last one says that the token has expired.
+    /// The next message, with the rest of the stream; the last message reports that the token has
+    /// expired.
     async fn next(following: Option<Self>) -> Option<(Result<Utf8Bytes, TooSlow>, Option<Self>)> {
         let mut following = following?;
         match following.next_before().await {

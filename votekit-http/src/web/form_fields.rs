@@ -129,7 +129,7 @@ fn described(name: &str, hint: &str, error: &str) -> String {
 pub(crate) struct FieldMessage {
     /// The id of the field.
     pub(crate) field: String,
-    /// The label of the field, for a summary of many; empty where the message says enough.
+    /// The label of the field, for a summary of many fields; empty where the message suffices.
     pub(crate) label: String,
     pub(crate) message: String,
 }
@@ -140,7 +140,7 @@ pub(crate) struct FormErrors {
     pub(crate) fields: Vec<FieldMessage>,
     /// The error of the call as a whole. Empty if only fields are wrong.
     pub(crate) title: &'static str,
-    /// What to do.
+    /// The advice.
     pub(crate) advice: &'static str,
     /// Reasons, one sentence each.
     pub(crate) reasons: Vec<String>,

@@ -1,5 +1,5 @@
-//! What attackers have: connections from several addresses, raw messages, the cookies of every
-//! caller, and a look at each tag of a page.
+//! The means of attackers: connections from several addresses, raw messages, the cookies of every
+//! caller, and a check of each tag of a page.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -73,12 +73,12 @@ pub async fn post(served: &Served, path: &str, cookie: &str, fields: &[(&str, &s
     client.send("POST", path, &headers, form(fields)).await
 }
 
-/// NAS and code of elector `place`.
+/// NAS and code of the elector with index `place`.
 pub fn typed(place: u32) -> (String, String) {
     (format!("0{place:08}"), format!("CODE{place:04}"))
 }
 
-/// Signs elector `place` in on the page of a law: the cookie.
+/// Signs in the elector with index `place` on the page of a law, and returns the cookie.
 pub async fn sign_in(served: &Served, law: &str, place: u32) -> String {
     let (nas, code) = typed(place);
     let fields = [("nas", nas.as_str()), ("code", code.as_str())];
@@ -87,10 +87,10 @@ pub async fn sign_in(served: &Served, law: &str, place: u32) -> String {
     cookie_of(&answer)
 }
 
-/// Checks that a page has no script of its own, no handler of an event, no style and no address of
-/// another site: whatever stands in its texts is text.
+/// Checks that a page has no inline script, no event handler, no style and no address of another
+/// site: any content of its texts is rendered as text.
 pub fn check_inert(html: &str) {
-    // No text has a `<`: each one begins a tag of the templates.
+    // No text has a `<`: each `<` begins a tag of the templates.
     for tag in html.split('<').skip(1) {
         let tag = tag.split('>').next().unwrap_or_default();
         let parts: Vec<&str> = tag.split('"').collect();

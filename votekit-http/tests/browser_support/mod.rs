@@ -1,4 +1,4 @@
-//! A browser without JavaScript: what it would send, over real connections.
+//! A browser without JavaScript: its requests, over real connections.
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its part")]
 
 use crate::http_support::{Answer, Client, Served};
@@ -34,7 +34,7 @@ impl Browser {
         self.get(href).await;
     }
 
-    /// Sends the form with this action: its hidden fields, and what was typed.
+    /// Sends the form with this action: its hidden fields, and the typed values.
     pub async fn submit(&mut self, action: &str, typed: &[(&str, &str)]) {
         let mut fields = hidden_fields(self.page.text(), action);
         fields.extend(typed.iter().map(|(name, value)| format!("{name}={value}")));
@@ -83,7 +83,7 @@ fn hidden_fields(html: &str, action: &str) -> Vec<String> {
     fields.map(field).collect()
 }
 
-/// NAS and code of elector `place`, as a voter types them.
+/// NAS and code of the elector with index `place`, as a voter types them.
 pub fn typed(place: u32) -> (String, String) {
     let nas = format!("0{place:08}");
     (format!("{}-{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code{place:04}"))

@@ -1,4 +1,4 @@
-//! What the holder of an account has: an authenticator app, and a browser that encodes forms.
+//! The devices of the holder of an account: an authenticator app, and a browser that encodes forms.
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use hmac::{Hmac, KeyInit as _, Mac as _};

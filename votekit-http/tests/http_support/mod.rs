@@ -118,14 +118,15 @@ impl Served {
     }
 }
 
-/// The body of elector `place`'s vote.
+/// The body of a vote of the elector with index `place`.
 pub fn ballot(place: u32, choice: &str) -> String {
     let Credential { nas, code, .. } = credential(place);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_id": LAW, "vote": choice}).to_string()
 }
 
-/// A vote with a wrong code under the NAS of elector `place`; each `number` gives another code.
+/// A vote with a wrong code under the NAS of the elector with index `place`; each `number` gives
+/// another code.
 pub fn guess(place: u32, number: u32) -> String {
     let nas = credential(place).nas;
     let nas = String::from_utf8(nas.as_bytes().to_vec()).expect("ASCII");
@@ -215,7 +216,7 @@ impl Answer {
                 "{method} {path}: {status} with {content_type}"
             );
         }
-        // What a program acts on.
+        // The header fields on which a program acts.
         for name in ["etag", "location", "retry-after", "set-cookie", "www-authenticate"] {
             let fields = documented["headers"].as_object();
             let is_known = fields
@@ -230,7 +231,7 @@ impl Answer {
         }
     }
 
-    /// Checks the header fields that every answer carries for caches and browsers.
+    /// Checks the header fields for caches and browsers that every answer has.
     fn check_headers(&self, path: &str) {
         assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
         if is_page(path) {

@@ -30,7 +30,7 @@ pub const QUIET_TIME: Duration = Duration::from_millis(1000);
 pub struct Events {
     stream: TcpStream,
     pub text: String,
-    /// The end of what was taken from the text.
+    /// The end of the consumed part of the text.
     taken: usize,
 }
 
@@ -152,8 +152,8 @@ pub async fn connect_over(
     client_async(request, stream).await.map(|(socket, _)| socket)
 }
 
-/// A connection that holds some 50 KB on the way, both systems together, once its reader stops
-/// reading. With segments of the usual size on a loopback address it would be megabytes.
+/// A connection that buffers some 50 KB, in both systems together, once its reader stops reading.
+/// With segments of the usual size on a loopback address it would be megabytes.
 pub async fn narrow_connection(at: SocketAddr) -> TcpStream {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None);
     let socket = socket.expect("a socket");

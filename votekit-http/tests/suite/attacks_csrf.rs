@@ -83,7 +83,8 @@ fn hex(id: AccountId) -> String {
     id.0.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What browsers and attackers say about where a request comes from, but for this node's pages.
+/// The header fields by which browsers and attackers state the origin of a request, except for this
+/// node's pages.
 const FOREIGN: [&[(&str, &str)]; 13] = [
     &[],
     &[("origin", "https://evil.example")],
@@ -174,7 +175,7 @@ async fn a_form_of_an_official_needs_the_token_of_its_session_and_purpose() {
         assert_eq!(token.len(), 64, "{page}");
         let answer = post(&site.served, action, mine, &[("token", token.as_str())]).await;
         assert_eq!(answer.status, 403, "{action}");
-        // Given twice, it is as if absent.
+        // A field that is sent twice counts as absent.
         let own = get(&site.served, page, mine).await;
         let own = hidden(own.text(), action, "token");
         let twice = [("token", own.as_str()), ("token", own.as_str())];
@@ -248,7 +249,7 @@ async fn no_link_and_no_plain_body_changes_anything() {
         let answer = get(&site.served, &path, cookie).await;
         assert_eq!(answer.status, 405, "{path}");
     }
-    // What a page of another site can send without asking: these types need no preflight.
+    // The requests that a page of another site can send without a preflight: these types need none.
     let new = "/fr/officials/new";
     let token = hidden(get(&site.served, new, official).await.text(), new, "token");
     let body = form(&[("token", token.as_str()), ("law_id", "L1"), ("step", "save")]);

@@ -101,7 +101,7 @@ async fn before_the_close_no_part_of_the_log_opens_a_sum_or_names_a_choice() {
                 let text = leaf.to_string();
                 assert!(!text.contains("\"oui\"") && !text.contains("\"non\""), "{text}");
             }
-            // What else is sent about the last tile is of the same bytes.
+            // The other answers about the last tile consist of the same bytes.
             let path = format!("/log/{law}/tile/entries/000.p/{}", public.len());
             let whole = client.get(&path).await;
             assert_eq!(whole.status, 200, "{path}");
@@ -193,7 +193,7 @@ async fn no_spelling_method_or_field_leads_around_the_back_off() {
         let answer = guesser.send(method, path, &[OWN_ORIGIN], "").await;
         assert_eq!(answer.status, 405, "{method} {path}");
     }
-    // The elector from another network is not held up.
+    // The elector from another network is not delayed.
     let mut elector = client_from(2, served.at.public).await;
     let headers = [JSON, OWN_ORIGIN];
     let admitted = elector.send("POST", "/api/v1/session", &headers, session(&nas, &code)).await;

@@ -44,7 +44,7 @@ async fn account_page(client: &mut Client, email: &str, password: &str, code: &s
     client.send("POST", SIGN_IN, &[FORM, OWN_ORIGIN], fields).await
 }
 
-/// All that a guesser sees of an answer, without what was typed and without random digits.
+/// Everything that a guesser sees of an answer, without the typed values and without random digits.
 fn seen(answer: &Answer, typed: &str) -> (u16, Vec<(String, String)>, String) {
     let mut headers: Vec<_> = answer
         .headers
@@ -83,7 +83,7 @@ async fn a_wrong_credential_gets_one_answer_and_a_used_one_that_of_an_unused() {
     let mut refused = Vec::new();
     let mut accepted = Vec::new();
     for (nas, code, is_right) in [
-        // A wrong code of one who has voted, of one who has not, of no elector.
+        // A wrong code of an elector who has voted, of an elector who has not, of no elector.
         (nas.as_str(), "WRONG0001", false),
         (unused_nas.as_str(), "WRONG0001", false),
         (nas.as_str(), unused_code.as_str(), false),
@@ -132,7 +132,7 @@ async fn guesses_are_counted_together_whatever_they_are_sent_to_and_lock_no_one_
         let answer = guesser.send("POST", &path, &[FORM, OWN_ORIGIN], fields).await;
         assert_eq!(answer.problem(), (404, "unknown-route".to_owned()), "{path}");
     }
-    // The elector from another network, and another elector from this one.
+    // The elector from another network, and another elector from this network.
     let mut elector = client_from(2, served.at.public).await;
     assert_eq!(session(&mut elector, &nas, &code, &[LAW]).await.status, 200);
     assert_eq!(page(&mut elector, &nas, &code).await.status, 303);
@@ -144,7 +144,7 @@ async fn guesses_are_counted_together_whatever_they_are_sent_to_and_lock_no_one_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_for_several_laws_is_no_oracle() {
     let served = served().await;
-    // The guesser may load a roll: one with a code for the same NAS.
+    // The guesser may load another roll, with a code for the same NAS.
     let theirs = TestDir::of_laws(&[("THEIRS", "GUESS", 30)]);
     theirs.open_polls_of(&served.node).await;
     let (nas, right) = typed(5);

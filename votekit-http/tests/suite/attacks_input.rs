@@ -1,6 +1,6 @@
-//! Input that is no message of any client: names of files that climb out of their folder, uploads
-//! that are cut off, frames that break the rules of WebSockets. The node answers or closes, and
-//! goes on.
+//! Input that no regular client sends: names of files that leave their folder, uploads that are cut
+//! off, frames that violate the rules of WebSockets. The node answers or closes the connection, and
+//! continues.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -185,12 +185,12 @@ async fn an_upload_in_chunks_without_end_stops_at_the_limit_of_its_file() {
     let sender =
         tokio::spawn(async move { while writing.write_all(chunk.as_bytes()).await.is_ok() {} });
     let mut answer = Vec::new();
-    // The node closes a connection that goes on sending: its answer may be lost.
+    // The node closes a connection that continues to send: its answer may be lost.
     let _ = timeout(WAIT_TIMEOUT, reading.read_to_end(&mut answer)).await.expect("in time");
     sender.abort();
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 413 "), "{answer}");
-    // What is not whole has a name with a dot in front, and goes a moment later.
+    // An incomplete file has a name that begins with a dot, and is removed a moment later.
     let is_file = |name: &String| name.contains("manifest.note") || name.contains(".votekit-");
     for attempt in 0.. {
         let left: Vec<_> = names_below(served.node.folder()).into_iter().filter(is_file).collect();

@@ -1,5 +1,5 @@
-//! Results before the close: two elections that differ in nothing but the choices of their voters
-//! look alike to everyone, in what is shown and in what could be measured.
+//! Results before the close: two elections that differ only in the choices of their voters look
+//! alike to everyone, in all shown and all measurable data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +36,7 @@ pub(crate) async fn served(policy: ResultsPolicy) -> Served {
     served
 }
 
-/// Casts the vote of elector `place`, and waits for the decision.
+/// Casts the vote of the elector with index `place`, and waits for the decision.
 pub(crate) async fn vote(served: &Served, law: &str, place: u32, choice: &str) -> Answer {
     let (nas, code) = typed(place);
     let body = json!({"nas": nas, "code": code, "law_id": law, "vote": choice}).to_string();
@@ -45,7 +45,7 @@ pub(crate) async fn vote(served: &Served, law: &str, place: u32, choice: &str) -
     answer
 }
 
-/// A text without what is particular to an election.
+/// A text without the parts that differ between elections.
 pub(crate) fn normal(text: &str) -> String {
     let mut text = text.to_owned();
     for (law, _) in LAWS {
@@ -152,7 +152,7 @@ async fn before_the_close_no_answer_depends_on_a_choice() {
     });
     assert_eq!(one, other);
     assert_eq!(one["accepted"], VOTES);
-    // What became of a vote says nothing about it either.
+    // The outcome of a vote does not reveal its choice either.
     let outcomes = [
         served.get(&format!("/fr/votes/{}", requests[0])).await,
         served.get(&format!("/fr/votes/{}", requests[1])).await,
@@ -188,7 +188,7 @@ async fn before_the_close_no_answer_depends_on_a_choice() {
     served.end().await;
 }
 
-/// A message about an election, without what is particular to it.
+/// A message about an election, without the parts that differ between elections.
 fn normal_message(mut data: Value) -> String {
     for particular in ["version", "height", "log_size", "request_id"] {
         data[particular] = Value::Null;
@@ -196,8 +196,8 @@ fn normal_message(mut data: Value) -> String {
     normal(&data.to_string())
 }
 
-/// What the readers of an election receive once it has all votes, by topic: over a WebSocket, with
-/// the status of a vote, and as an event stream.
+/// The messages that the readers of an election receive once it has all votes, by topic: over a
+/// WebSocket, with the status of a vote, and as an event stream.
 async fn streamed(served: &Served, law: &str, request: &str) -> BTreeMap<String, String> {
     let numbers = [format!("results/{law}"), format!("turnout/{law}")];
     let mut topics = numbers.to_vec();
@@ -246,7 +246,7 @@ async fn before_the_close_no_stream_no_status_and_no_receipt_depends_on_a_choice
         let status = served.get(&format!("/api/v1/vote/{request}")).await;
         let receipt = served.get(&format!("/api/v1/vote/{request}/receipt")).await;
         assert_eq!((status.status.as_u16(), receipt.status.as_u16()), (200, 200));
-        // What the receipt has besides hashes and signatures is the public leaf.
+        // Apart from hashes and signatures, the receipt contains only the public leaf.
         let leaf = receipt.text().lines().find_map(|line| line.strip_prefix("extra "));
         let leaf = STANDARD.decode(leaf.expect("a leaf")).expect("base64");
         let leaf: Value = serde_json::from_slice(&leaf).expect("JSON");

@@ -15,7 +15,7 @@ const ELECTIONS: &str = "/api/v1/elections";
 
 const PASSWORD_CALL: &str = "/api/v1/auth/password";
 
-/// The calls of administrators, those that auditors may make too, and one of all accounts.
+/// The calls of administrators, calls that auditors may make too, and a call of all accounts.
 fn calls(account: &str) -> Vec<(&'static str, String)> {
     let of_account = |verb: &str| format!("/api/v1/accounts/{account}/{verb}");
     let of_accounts = [

@@ -1,5 +1,5 @@
-//! Cookies and tokens in the wrong place: fixed before a sign-in, swapped between purposes, nodes
-//! and elections, kept beyond a sign-out.
+//! Misused cookies and tokens: fixed before a sign-in, swapped between purposes, nodes and
+//! elections, used after a sign-out.
 
 use crate::account_support::{PASSWORD, RECOVERY_CODES, add, login, send};
 use crate::attack_support::{
@@ -56,7 +56,7 @@ async fn a_token_of_one_purpose_is_none_of_another() {
         let invitation = format!("/fr/accounts/invitation?token={other}");
         assert_eq!(served.get(&invitation).await.status, 410);
     }
-    // None of these attempts has used up or ended the true ones.
+    // None of these attempts has used up or ended the valid tokens and sessions.
     assert_eq!(get(&served, "/fr/officials", &page).await.status, 200);
     let body = json!({ "refresh_token": refresh });
     let answer = send(&served, "POST", "/api/v1/auth/refresh", &[], Some(body)).await;
@@ -108,7 +108,7 @@ async fn a_session_that_an_attacker_has_fixed_gets_nothing_of_its_victim() {
     assert_eq!(post(&served, &ballot, &victims, &fields).await.status, 403);
     let cast = vote(&served, &victims, "oui", KEY).await;
     let request = cast.request_id();
-    // What the attacker has sees and casts only the attacker's own vote.
+    // The attacker's cookie can see and cast only the attacker's own vote.
     let voted = get(&served, "/api/v1/user/voted-elections", &attackers).await;
     assert_eq!(voted.json(), json!([]));
     let own = vote(&served, &attackers, "non", KEY).await;
@@ -145,7 +145,7 @@ async fn a_form_that_is_sent_again_after_the_sign_out_does_nothing() {
     let answer = post(&served, &close, &cookie, &fields).await;
     let asked = format!("/fr/accounts/sign-in?next=/officials/elections/{LAW}/close");
     assert_eq!(answer.header("location"), asked, "the copy of the cookie is void");
-    // The token is that of the session: a new one of the same account does not take it.
+    // The token is bound to the session: a new session of the same account does not accept it.
     let next = begin_session(&served.node, account.id, "next").await;
     assert_eq!(post(&served, &close, &next, &fields).await.status, 403);
     assert_eq!(served.node.elections()[0].state, "open");

@@ -58,7 +58,7 @@ async fn token(served: &Served, cookie: &str, page: &str, action: &str) -> Strin
     hidden(get(served, page, cookie).await.text(), action, "token")
 }
 
-/// Checks a page: its texts are text, and it shows one of them.
+/// Checks a page: its texts are rendered as text, and it shows one of them.
 fn check(page: &Answer, context: &str) {
     assert_eq!(page.header("content-type"), "text/html; charset=utf-8", "{context}");
     assert!(!page.text().contains(NASTY), "{context}: {}", page.text());

@@ -128,7 +128,7 @@ async fn every_wrong_sign_in_gets_the_same_answer() {
     assert_eq!(login(&served, EMAIL, PASSWORD, &spaced).await.status, 200);
     let again = login(&served, EMAIL, PASSWORD, RECOVERY_CODES[1]).await;
     assert_eq!(again.problem(), refused("sign-in-refused"), "so is a recovery code");
-    // The sixth wrong one of the pair begins the waits.
+    // The sixth wrong password of the pair begins the waits.
     login(&served, EMAIL, "another password", "").await;
     let delayed = login(&served, EMAIL, PASSWORD, RECOVERY_CODES[0]).await;
     assert_eq!(delayed.problem(), (429, "back-off".to_owned()));

@@ -37,7 +37,7 @@ async fn a_voter_votes_on_three_laws_at_one_sitting() {
     vote(&mut voter, "fr", LAW, "oui").await;
     let first = voter.path.clone();
 
-    // The next ballot is one press away, and then the law with a code of its own.
+    // One press opens the next ballot, and then the law with a separate code.
     voter.press(&format!("/fr/vote/{SECOND}/ballot")).await;
     vote(&mut voter, "fr", SECOND, "non").await;
     voter.press("/fr/session").await;
@@ -64,8 +64,8 @@ async fn a_voter_votes_on_three_laws_at_one_sitting() {
     served.end().await;
 }
 
-/// A second elector at the same browser, whose predecessor did not sign out, sees and casts
-/// nothing of the first one.
+/// A second elector at the same browser, whose predecessor did not sign out, can see and cast
+/// nothing of the first elector.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_electors_share_a_browser() {
     let served = served().await;
@@ -85,7 +85,7 @@ async fn two_electors_share_a_browser() {
     served.end().await;
 }
 
-/// What one law refuses leaves the others as they are.
+/// A refusal of one law does not change the others.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_law_that_closes_meanwhile_leaves_the_others() {
     let served = served().await;

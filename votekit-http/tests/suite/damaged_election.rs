@@ -1,4 +1,5 @@
-//! An election that cannot be read is halted: every answer about it says so, and the others go on.
+//! An election that cannot be read is halted: every answer about it reports this, and the other
+//! elections continue.
 
 use std::fs;
 

@@ -1,5 +1,5 @@
-//! What callers can see of a draft: until the poll opens, its log does not exist for callers who
-//! are not officials.
+//! The visibility of a draft: until the poll opens, its log does not exist for callers who are not
+//! officials.
 
 use std::collections::BTreeSet;
 
@@ -111,7 +111,8 @@ async fn the_log_of_a_draft_does_not_exist_for_those_who_are_no_officials() {
             let answer = get(&served, LAW, part, token.as_deref()).await;
             assert_eq!(answer.status, 200, "{part} with {caller}: {answer:?}");
             let before = if *read_drafts { read.next() } else { None };
-            // Another head has taken the place of the draft's; what it signed is in it.
+            // Another head has replaced the head of the draft, and contains the leaves that the
+            // latter signed.
             let is_same = before.is_none_or(|before| before == answer.body);
             assert!(is_same || part == "checkpoint", "{part} with {caller}");
         }

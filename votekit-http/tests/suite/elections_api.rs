@@ -1,5 +1,5 @@
-//! The elections API of officials over a real node: definitions, rolls by upload, roles, and what
-//! bad input gets. `votes_api` has the votes.
+//! The elections API of officials over a real node: definitions, rolls by upload, roles, and the
+//! answers to bad input. `votes_api` has the votes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -382,7 +382,7 @@ async fn a_name_never_leaves_the_folder_of_the_upload() {
         let refused = official.upload(LAW, name, bytes.clone()).await;
         assert_eq!(fields(&refused), ["file"], "{name}");
     }
-    // These paths have other parts: they name nothing, whatever a client makes of them.
+    // These paths have other parts: they name nothing, in any normalisation by a client.
     for name in ["../x", "../../admin/rolls", "a/b", ""] {
         let refused = official.upload(LAW, name, bytes.clone()).await;
         assert_eq!(refused.problem(), (404, "unknown-route".to_owned()), "{name}");
@@ -419,7 +419,7 @@ async fn a_manifest_binds_the_files_and_the_law() {
     let refused = official.upload(LAW, SHARD, changed).await;
     assert_eq!(refused.problem(), (422, "roll-refused".to_owned()));
     assert_eq!(official.get(&roll_path()).await.json()["missing"], json!([SHARD]));
-    // One that the manifest does not list is kept, shown, and not loaded.
+    // A file that the manifest does not list is kept, shown, and not loaded.
     let unlisted = "L2025-001.0002.json";
     assert_eq!(official.upload(LAW, unlisted, file(&served, SHARD)).await.status, 201);
     assert_eq!(official.upload(LAW, SHARD, file(&served, SHARD)).await.status, 201);
@@ -452,7 +452,7 @@ async fn a_roll_under_an_unknown_pepper_waits_for_an_operator() {
     served.end().await;
 }
 
-/// Begins an upload, and sends only a part of what it announces.
+/// Begins an upload, and sends only a part of the announced bytes.
 async fn begin_upload(served: &Served, token: &str, announced: usize, sent: &[u8]) -> TcpStream {
     let mut stream = TcpStream::connect(served.at.public).await.expect("a connection");
     let head = format!(
@@ -501,7 +501,7 @@ async fn an_upload_that_is_cut_off_leaves_nothing_and_is_repeated() {
     );
     drop(stream);
     wait_for(&served, |names| names == ["manifest.json"]).await;
-    // The place is free a moment after the file is removed.
+    // The upload slot becomes free a moment after the file is removed.
     let mut repeated = official.upload(LAW, SHARD, file(&served, SHARD)).await;
     for _ in 0..100 {
         if repeated.status != 409 {

@@ -1,5 +1,5 @@
-//! The public interface over real connections: votes of every kind, every bad input, and what
-//! answers contain and withhold.
+//! The public interface over real connections: votes of every kind, every bad input, and the data
+//! that answers contain and withhold.
 
 use crate::http_support::{Client, Served, ballot, config, guess};
 use crate::support::{LAW, create_request, law};

@@ -1,5 +1,5 @@
-//! Live updates over real connections: event streams and WebSockets, what they show and withhold,
-//! what bad readers get, the places of readers, the stop.
+//! Live updates over real connections: event streams and WebSockets, the data that they show and
+//! withhold, the treatment of bad readers, the slots of readers, the stop.
 
 use std::time::{Duration, Instant};
 
@@ -265,7 +265,7 @@ async fn readers_have_places_of_their_own_and_stay() {
     for socket in &mut sockets {
         while receive(socket).await["data"]["accepted"] != 4 {}
     }
-    // A reader that leaves gives its place back.
+    // A reader that disconnects releases its slot.
     drop(streams);
     let begun = Instant::now();
     loop {
@@ -301,7 +301,7 @@ async fn a_node_that_stops_says_goodbye_to_its_readers() {
     assert_eq!(events.next().await.expect("an event").name, "snapshot");
     let mut following = socket(at, json!({"subscribe": ["elections"]}).to_string()).await;
     assert_eq!(receive(&mut following).await["event"], "snapshot");
-    // One has not subscribed yet, and one reads nothing at all.
+    // One reader has not subscribed yet, and another does not read at all.
     let mut silent = connect(at, None).await.expect("a socket");
     let _unread = Events::open(at, "").await;
     let begun = Instant::now();

@@ -81,10 +81,10 @@ async fn a_vote_is_followed_to_its_decision() {
         let data = decided["data"].as_object_mut().expect("data");
         assert_eq!(data.remove("version"), Some(json!(2)));
         assert_eq!(data["status"], status);
-        // The same as for one who asks.
+        // The same as the answer to a request.
         let asked = served.get(&format!("/api/v1/vote/{request}")).await.json();
         assert_eq!(decided["data"], asked);
-        // A reader that returns gets what it lacks.
+        // A reader that returns gets the messages that it lacks.
         let again = follow_vote(&served, &request, Some(1)).await;
         assert_eq!((again.len(), &again[0]["event"]), (1, &json!("snapshot")));
         assert!(follow_vote(&served, &request, Some(2)).await.is_empty());
@@ -244,7 +244,7 @@ async fn call(
     (answer, cookie)
 }
 
-/// Signs elector `place` in: the cookie.
+/// Signs in the elector with index `place`, and returns the cookie.
 async fn sign_in(served: &Served, place: u32) -> String {
     let Credential { nas, code, .. } = credential(place);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
@@ -351,7 +351,7 @@ async fn a_member_who_has_voted_follows_the_counts_to_the_end_of_its_token() {
     let voted = send(&served, "PUT", &path, &headers, Some(json!({"vote": "oui"}))).await;
     assert_eq!(voted.json()["status"], "accepted", "{voted:?}");
     until_count(&mut with_token(&served, &results(), &token).await, 1).await;
-    // What officials see is what the policy shows to everyone.
+    // Officials see the data that the policy shows to everyone.
     for role in [AccountRole::Administrator, AccountRole::Auditor, AccountRole::Observer] {
         let token = official_token(&served, role).await;
         let mut official = with_token(&served, &results(), &token).await;

@@ -1,5 +1,5 @@
-//! The interface over real connections. One program: each file of its own would link the whole node
-//! anew, at 100 MB. Files with limits on time or load under them are programs of their own.
+//! The interface over real connections. One program: each separate file would link the whole node
+//! again, at 100 MB. Files with time limits or a load are separate programs.
 
 #[path = "../account_support/mod.rs"]
 mod account_support;

@@ -1,5 +1,5 @@
-//! A member with a token at a node that takes votes and reads, and decides nothing, beside one that
-//! seals, on one engine.
+//! A member with a token at a node that accepts votes and reads, but decides nothing, beside a node
+//! that seals, on one engine.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -93,7 +93,7 @@ async fn a_member_votes_at_a_node_that_decides_nothing() {
     let path = format!("/api/v1/votes/{LAW}");
     let key = ("idempotency-key", "a-key-that-others-cannot-guess");
     let wait = ("prefer", "wait=30");
-    // A node that has just read of the poll may not have its lease yet: its answer says so.
+    // A node that has just read of the poll may not have its lease yet: its answer reports this.
     let mut vote = send(at, "PUT", &path, &[token, key, wait], r#"{"vote":"oui"}"#).await;
     while vote.status == 503 {
         assert!(begun.elapsed() < WAIT_TIMEOUT, "{vote:?}");

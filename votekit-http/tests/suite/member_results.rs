@@ -28,7 +28,8 @@ fn path() -> String {
     format!("/api/v1/results/{LAW}")
 }
 
-/// Serves two open elections of members: two may vote in the first one, another in the second.
+/// Serves two open elections of members: two members may vote in the first, another member in the
+/// second.
 async fn served(config: Config, policy: ResultsPolicy) -> Served {
     let served = Served::empty(config).await;
     for (law_id, emails) in [(LAW, &[VOTED, WAITING][..]), (OTHER_LAW, &[ELSEWHERE])] {
@@ -89,7 +90,7 @@ async fn a_member_who_has_voted_gets_the_results_and_all_others_the_same_refusal
         let email = format!("{role:?}@exemple.ca").to_lowercase();
         others.push(token_of(&served, &email, role).await);
     }
-    // Before its vote it is one of the others.
+    // Before its vote the member sees the same as the others.
     let before = seen(&ask(&served, "GET", &voted, &[]).await);
     vote(&served, &voted, LAW).await;
     vote(&served, &others[1], OTHER_LAW).await;

@@ -133,7 +133,8 @@ async fn a_member_votes_from_the_list_and_sees_it_there() {
     assert_eq!(taken.status, 303, "{}", taken.text());
     let outcome = member.get(taken.header("location")).await;
     assert!(outcome.text().contains("Votre vote est enregistré"), "{}", outcome.text());
-    // The same session goes to its vote; in another one the page says that there is a vote.
+    // The same session is redirected to its vote; in another session the page reports that there is
+    // a vote.
     let again = member.get(&enter).await;
     assert_eq!(again.header("location"), taken.header("location"));
     let list = member.get("/en/members").await;

@@ -1,4 +1,4 @@
-//! Officials download the publication bundle: its content, permissions, limits, and what remains
+//! Officials download the publication bundle: its content, permissions, limits, and the remains
 //! when a client disconnects.
 
 use std::collections::BTreeSet;
@@ -35,7 +35,7 @@ fn unpacked(zip: &[u8]) -> MemorySource {
         assert_eq!((number(zip, at + 10, 2), number(zip, at + 24, 4)), (0, length), "stored");
         let text = std::str::from_utf8(&zip[at + 46..at + 46 + name]).expect("ASCII");
         let head = number(zip, at + 42, 4);
-        // Both places have the name, the checksum and the lengths.
+        // Both records have the name, the checksum and the lengths.
         assert!(zip[head..].starts_with(b"PK\x03\x04"), "{text}");
         assert_eq!(zip[head + 14..head + 28], zip[at + 16..at + 30], "{text}");
         let content = head + 30 + name + number(zip, head + 28, 2);
@@ -151,7 +151,7 @@ async fn stalled(served: &Served, token: &str) -> TcpStream {
     stream
 }
 
-/// Downloads once a place is free: a moment after the client that had it is gone.
+/// Downloads once a slot is free, a moment after the client that used it has disconnected.
 async fn download(official: &Official<'_>) -> Answer {
     for _ in 0..500 {
         let answer = official.get(BUNDLE).await;
@@ -176,7 +176,7 @@ async fn two_bundles_are_sent_at_once_and_a_client_that_leaves_gives_its_place_b
     let of_second = stalled(&served, &second.token).await;
     let refused = third.get(BUNDLE).await;
     assert_eq!(refused.problem(), (503, "too-many-downloads".to_owned()), "two in all");
-    // Votes and pages are not held up.
+    // Votes and pages are not delayed.
     assert_eq!(Client::connect(served.at.public).await.get("/fr/").await.status, 200);
     drop(of_first);
     let whole = download(&third).await;
@@ -189,7 +189,7 @@ async fn two_bundles_are_sent_at_once_and_a_client_that_leaves_gives_its_place_b
     served.end().await;
 }
 
-/// What is in the data folder.
+/// The names in the data folder.
 fn names(served: &Served) -> BTreeSet<String> {
     let entries = std::fs::read_dir(served.node.folder()).expect("the data folder");
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();

@@ -1,5 +1,5 @@
-//! Officials at their pages, without JavaScript: what browsers would send, over real connections;
-//! and what attackers would.
+//! Officials at their pages, without JavaScript: the requests of browsers, over real connections,
+//! and those of attackers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -1,5 +1,5 @@
-//! The form that uploads the files of a hashed roll: what browsers send with and without a script,
-//! and what attackers would.
+//! The form that uploads the files of a hashed roll: the requests of browsers with and without a
+//! script, and those of attackers.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl Desk {
         Self { served, official, token }
     }
 
-    /// Sends a body as a page of this origin, to be answered as `accept` says.
+    /// Sends a body as a page of this origin, with `accept` as the accepted types.
     async fn send(&mut self, origin: &str, accept: &str, body: Vec<u8>) {
         let cookie = self.official.cookie.clone();
         let content_type = format!("multipart/form-data; boundary={BOUNDARY}");
@@ -67,7 +67,7 @@ impl Desk {
             ("origin", origin),
             ("accept", accept),
         ];
-        // A connection of its own: a refused form may end it.
+        // A separate connection: a refused form may end it.
         let mut client = Client::connect(self.served.at.public).await;
         self.official.page = client.send("POST", FILES, &headers, body).await;
     }
@@ -131,7 +131,7 @@ async fn a_script_sends_file_by_file_and_gets_no_page() {
         assert_eq!(desk.official.page.status, 204, "{name}");
     }
     assert_eq!(desk.kept(), [SHARD, "manifest.json"]);
-    // What is wrong comes with the page, in its language.
+    // The page shows the error, in its language.
     let body = multipart(&desk.token, &[(SHARD, b"nas,code\n046454286,SECRET99\n")]);
     desk.send("http://localhost", "*/*", body).await;
     desk.is_refused(422, "cette liste n’est pas hachée");
@@ -235,7 +235,7 @@ async fn a_form_of_another_site_session_or_purpose_is_not_read() {
         desk.send("http://localhost", "text/html", multipart(wrong, &files)).await;
         desk.is_refused(403, "foreign-origin");
     }
-    // The token comes first, whatever else the form has.
+    // The token must come first, before any other field of the form.
     let head = format!(
         "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"files\"; \
          filename=\"{SHARD}\"\r\n\r\n"
@@ -245,7 +245,7 @@ async fn a_form_of_another_site_session_or_purpose_is_not_read() {
     desk.send("http://localhost", "text/html", late).await;
     desk.is_refused(403, "foreign-origin");
     assert!(!desk.served.node.folder().join("incoming").exists());
-    // Another form of the page does not load files, and this one takes no other form.
+    // Another form of the page does not load files, and this address accepts no other form.
     let cookie = desk.official.cookie.clone();
     let headers = [
         ("cookie", cookie.as_str()),
@@ -286,7 +286,7 @@ async fn only_administrators_upload() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_form_that_is_cut_off_leaves_nothing_half_made() {
     let mut desk = Desk::open().await;
-    // A body that ends within a file, as its header says.
+    // A body that ends within a file, at the length in its header.
     let mut body = multipart(&desk.token, &[(SHARD, &desk.file(SHARD))]);
     body.truncate(body.len() - BOUNDARY.len() - 10);
     desk.send("http://localhost", "text/html", body).await;

@@ -1,5 +1,5 @@
-//! What pages of other origins can read: answers of handlers, and refusals of every check before
-//! them.
+//! The answers that pages of other origins can read: those of handlers, and refusals of every check
+//! before them.
 
 use crate::account_support::{send, token_of};
 use crate::http_support::{Answer, Client, Served, config};
@@ -66,7 +66,7 @@ async fn a_refusal_can_be_read_where_the_answer_could_be() {
     served.end().await;
 }
 
-/// Repeats a call until the gate refuses it: with one a second, the second or third one.
+/// Repeats a call until the gate refuses it: with one call a second, the second or third call.
 async fn refused(client: &mut Client, method: &str, path: &str, origin: &str) -> Answer {
     for _ in 0..100 {
         let answer = client.send(method, path, &[("origin", origin), JSON], "{}").await;
@@ -117,7 +117,8 @@ async fn a_page_of_a_known_origin_votes_with_the_token_of_a_member() {
     let key = ("idempotency-key", "a-key-that-others-cannot-guess");
     let headers = [("origin", KNOWN), ("authorization", bearer.as_str()), key];
     let body = Some(serde_json::json!({"vote": "oui"}));
-    // The election has a roll: the account is not of one of its members, and the page reads that.
+    // The election has a roll, so the account does not belong to a member of it, and the page can
+    // read this refusal.
     let answer = send(&served, "PUT", &path, &headers, body).await;
     assert_eq!((answer.problem(), allowed(&answer)), ((403, "forbidden".to_owned()), KNOWN));
     served.end().await;

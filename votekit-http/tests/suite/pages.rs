@@ -1,4 +1,4 @@
-//! A voter at the pages, without JavaScript: what a browser would send, over real connections.
+//! A voter at the pages, without JavaScript: the requests of a browser, over real connections.
 
 use crate::browser_support::{Browser, typed};
 use crate::http_support::{Client, Served, config};

@@ -21,8 +21,8 @@ const ELECTORS: u32 = 400;
 
 const VOTE_INTERVAL: Duration = Duration::from_millis(100);
 
-/// More messages than the connection of a slow reader and the buffers of the node hold, some 17 of
-/// 7 KB, and 16 wait for it.
+/// More messages than fit into the connection of a slow reader and the buffers of the node, some 17
+/// of 7 KB, and into its queue of 16.
 const MESSAGES: usize = 52;
 
 /// The longest choice number `number`.
@@ -76,7 +76,8 @@ async fn slow_readers(served: &Served) -> (Socket, Events) {
     (socket, events)
 }
 
-/// Checks that messages are a snapshot and updates of ever higher versions, without the last ones.
+/// Checks that messages are a snapshot and updates of ever higher versions, without the last
+/// messages.
 fn check_versions(versions: &[u64], newest: u64) {
     assert!(versions.len() >= 2, "{versions:?}");
     assert!(versions.windows(2).all(|pair| pair[0] < pair[1]), "{versions:?}");
@@ -85,7 +86,7 @@ fn check_versions(versions: &[u64], newest: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_that_stops_reading_is_dropped_with_a_reason_and_the_others_are_not() {
-    // A slow reader has this time to take what is on the way.
+    // A slow reader has this time to read the messages in transit.
     let served = open(Config { request_timeout_seconds: 120, ..config() }).await;
     let (mut socket, mut events) = slow_readers(&served).await;
     let at = served.at.public;
@@ -103,7 +104,7 @@ async fn a_reader_that_stops_reading_is_dropped_with_a_reason_and_the_others_are
     }
     let (mut quick, newest) = follow.await.expect("it read them all");
 
-    // Both read again: what was on the way, then the reason, then the end.
+    // Both read again: the messages in transit, then the reason, then the end.
     let (mut messages, close) = rest(&mut socket).await;
     assert_eq!(close, (1013, "slow".to_owned()));
     assert_eq!(messages.pop(), Some(json!({"event": "bye", "reason": "slow"})));
@@ -123,12 +124,12 @@ async fn a_reader_that_stops_reading_is_dropped_with_a_reason_and_the_others_are
     assert!(events.text.ends_with("0\r\n\r\n"), "not a whole body");
     check_versions(&versions, newest);
 
-    // The one that reads has lost nothing, and goes on.
+    // The reader that kept reading has lost nothing, and continues.
     voters.vote().await;
     assert!(quick.next().await.expect("the stream goes on").id > Some(newest));
     let metrics = Client::connect(served.at.metrics).await.get("/metrics").await;
     assert!(metrics.text().contains("live_readers_dropped_total{reason=\"slow\"} "));
-    // One that comes back gets the present state.
+    // A reader that reconnects gets the present state.
     let mut again = Events::open(at, "").await;
     let first = again.next().await.expect("an event");
     assert!(first.name == "snapshot" && first.id >= Some(newest), "{first:?}");
@@ -148,7 +149,7 @@ async fn a_reader_that_never_reads_again_gives_its_place_back() {
         assert!(begun.elapsed() < WAIT_TIMEOUT, "{} places were given back", others.len());
         voters.vote().await;
         if let Ok(mut other) = connect(at, None).await {
-            // It keeps its place.
+            // It keeps its slot.
             let subscribe = json!({"subscribe": ["elections"]}).to_string();
             other.send(Message::text(subscribe)).await.expect("sent");
             others.push(other);

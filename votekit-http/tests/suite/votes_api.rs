@@ -1,5 +1,5 @@
 //! Voters at the interface for programs: sign-in for several laws, the vote with the cookie of a
-//! session, what the session sees afterwards, and the refusals.
+//! session, the view of the session afterwards, and the refusals.
 
 use crate::account_support::{account, call, send, token_of};
 use crate::http_support::{Answer, Client, Served, config};

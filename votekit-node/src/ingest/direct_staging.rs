@@ -3,9 +3,9 @@
 //!
 //! A queue of a broker has one active consumer. While that process is frozen, the broker keeps the
 //! queue with it until two heartbeats are missing, 10 to 15 s, and every batch in the queue waits;
-//! to publish a batch again would put it behind the others. The node itself has all that staging
-//! takes. The ledger stores one batch under a number, whichever copy arrives first: the copy in the
-//! queue is staged again later, without effect.
+//! publishing a batch again would queue it after the others. The node itself has everything that
+//! staging needs. The ledger stores one batch under a number, from the first copy that arrives: the
+//! copy in the queue is staged again later, without effect.
 //!
 //! In the normal case nothing is queried: the node reads the staged batches in any case, and
 //! records them in [`UnsealedBatches`](crate::election::UnsealedBatches).

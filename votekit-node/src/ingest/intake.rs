@@ -43,7 +43,7 @@ const PACED_INTERVAL: Duration = Duration::from_millis(8);
 const PACED_VOTES: usize = 32;
 
 /// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
-/// and while the ballot box is away an attempt costs little.
+/// and an attempt costs little while the ballot box is unavailable.
 const REPUBLISH_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// The maximum difference between the clocks of nodes at which a vote answered in the last moment

@@ -74,8 +74,8 @@ impl Sealer {
                 Some(_) => {}
             }
         }
-        // That of the promised leadership comes first: none that was put into the ledger after it,
-        // under a term that is over, keeps it back.
+        // The proposal of the promised leadership comes first: proposals that were stored after it,
+        // under a past term, must not delay it.
         let promise = authority.promise();
         first.sort_by_key(|row| promise.as_ref() == Some(&row.proposal.leadership));
         for row in first.into_iter().rev().filter(|row| row.has_block()) {

@@ -77,7 +77,7 @@ fn the_guides_in_french_have_no_break_spaces_and_their_apostrophes() {
     }
 }
 
-/// Whether a no-break space stands before the mark, unless it is part of an address or a time.
+/// Whether a no-break space precedes the mark, unless the mark is part of an address or a time.
 fn has_space(line: &str, at: usize) -> bool {
     let next = line[at..].chars().nth(1);
     let is_inside = next.is_some_and(|next| next == '/' || next.is_ascii_digit());

@@ -10,7 +10,7 @@ pub(crate) struct ProblemText {
     pub(crate) advice: &'static str,
 }
 
-/// Who can meet a problem. The help page has a section for each.
+/// The readers to whom a problem can occur. The help page has a section for each kind of reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Audience {
     /// Voters, and those who read results.
@@ -51,7 +51,7 @@ impl Lang {
             .map_or(ProblemText { title: "", advice: "" }, |entry| self.text_of(entry))
     }
 
-    /// The codes that these readers can meet, with their texts.
+    /// The codes of problems that can occur to these readers, with their texts.
     pub(crate) fn problems_of(
         self,
         audience: Audience,

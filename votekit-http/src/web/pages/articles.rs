@@ -26,7 +26,7 @@ struct ArticlePage {
     groups: Vec<ProblemGroup>,
 }
 
-/// The problems that some readers can meet.
+/// The problems that can occur to some readers.
 struct ProblemGroup {
     /// The id of its section.
     id: &'static str,

@@ -87,7 +87,7 @@ pub(super) fn cast_before(visit: &Visit<'_>, law: &ElectionId) -> Option<String>
     Some(format!("/{}/votes/{request}", visit.lang.code()))
 }
 
-/// Where a voter goes who has no ballot here: to the vote cast, or to the sign-in.
+/// The path for a voter without a ballot here: the vote cast, or the sign-in.
 fn elsewhere(visit: &Visit<'_>, law: &ElectionId) -> Option<String> {
     let has_ballot = visit.session.as_ref().is_some_and(|session| session.hash_for(law).is_some());
     if has_ballot {

@@ -1,5 +1,5 @@
-//! The button that votes. The vote is durable before the answer: a redirect to the page that says
-//! its outcome, which waits for the decision. H leaves the session with the same answer.
+//! The button that votes. The vote is durable before the answer: a redirect to the page with its
+//! outcome, which waits for the decision. The same answer removes H from the session.
 
 use std::sync::Arc;
 

@@ -77,7 +77,7 @@ impl Attempt {
     }
 }
 
-/// The page. With a problem it says why the vote was not taken; the same button tries again.
+/// The page. With a problem it shows why the vote was not accepted; the same button retries.
 pub(super) fn page(
     visit: Visit<'_>,
     law: &ElectionId,

@@ -1,6 +1,6 @@
-//! The pages on which signed-in officials follow and change elections. Every form carries a token
-//! of its session; each step that cannot be undone asks for the id of the election. Observers and
-//! auditors read, administrators change: the table of routes says who may open which page.
+//! The pages on which signed-in officials watch and change elections. Every form has a token of its
+//! session; each step that cannot be undone asks for the id of the election. Observers and auditors
+//! read, administrators change: the table of routes defines who may open which page.
 
 mod actions;
 mod attention;

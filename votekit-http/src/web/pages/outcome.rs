@@ -42,7 +42,7 @@ struct OutcomePage {
     /// Whether a script waits for the decision: this node serves the live updates.
     is_followed: bool,
     outcome_script: &'static str,
-    /// Where to sign in again, if that helps.
+    /// The path at which to sign in again, if that helps.
     again_href: String,
     request: String,
     support: String,

@@ -66,7 +66,7 @@ struct AccountRow {
     is_danger: bool,
 }
 
-/// Where a page of the list begins.
+/// The beginning of a page of the list.
 #[derive(Deserialize)]
 pub(crate) struct After {
     #[serde(default)]

@@ -230,8 +230,8 @@ async fn created_by(visit: &OfficialVisit<'_>, law: &ElectionId) -> String {
     }
 }
 
-/// The nodes that take votes; `None` for observers. A node that cannot read them says so: the rest
-/// of the page does not depend on them.
+/// The nodes that take votes; `None` for observers. A node that cannot read them shows a notice:
+/// the rest of the page does not depend on them.
 async fn nodes(
     visit: &OfficialVisit<'_>,
     law: &ElectionId,

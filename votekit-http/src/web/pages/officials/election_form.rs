@@ -52,7 +52,7 @@ struct TimeFields {
     offset: ChoiceField,
 }
 
-/// Where the focus is after rows were added or removed.
+/// The element with the focus after rows were added or removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RowFocus {
     /// As the browser has it.
@@ -72,7 +72,7 @@ pub(super) struct FormKind {
     pub(super) button: &'static str,
     /// The purpose of the form, for its token.
     pub(super) purpose: String,
-    /// Where to go back to, after `/{lang}/officials`.
+    /// The path of the page to which the form leads back, after `/{lang}/officials`.
     pub(super) back: String,
     pub(super) is_new: bool,
 }

@@ -18,7 +18,7 @@ pub(super) struct Reconciliation {
     pub(super) registered: String,
     /// Envelopes received, then by outcome.
     pub(super) rows: Vec<Figure>,
-    /// Accepted votes by choice, then the unreadable ones; empty while the policy may withhold
+    /// Accepted votes by choice, then the unreadable votes; empty while the policy may withhold
     /// them.
     pub(super) choices: Vec<Figure>,
     /// The sum of all choices.

@@ -38,7 +38,8 @@ pub(crate) async fn result_file(
 ) -> Result<Response, Problem> {
     let law = law_id(&law)?;
     let results = api.node.results(&law, None).await?;
-    // Provisional counts are for the page of results, which says so: a file would not.
+    // Provisional counts are only on the page of results, which marks them as provisional: a file
+    // would not.
     if results.state < ElectionState::Closed {
         let (policy, state) = (results.definition.results, results.state);
         return Err(Problem::ResultsWithheld { policy, state });

@@ -37,7 +37,7 @@ struct StepPage {
     errors: FormErrors,
     /// Why the step is not possible now, with the state; empty if it is possible.
     not_now: String,
-    /// What to do instead; empty if nothing is.
+    /// The alternative; empty if there is none.
     instead: &'static str,
     needs_roll: bool,
     /// Requirements of a binding election that are not met.
