@@ -124,7 +124,8 @@ fn plain_lines(text: &str) -> String {
 fn escaped(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for character in json.chars() {
-        // The ASCII ones are already escaped, except DEL. Each of them is one UTF-16 unit.
+        // ASCII control characters are already escaped, except DEL. Each of them is one UTF-16
+        // unit.
         if is_active(character) {
             text.push_str(&format!("\\u{:04x}", u32::from(character)));
         } else {

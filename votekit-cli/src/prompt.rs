@@ -89,7 +89,7 @@ pub(crate) fn read_line() -> io::Result<Option<Zeroizing<String>>> {
     let length = loop {
         match rustix::io::read(io::stdin(), line.as_mut_slice()) {
             Ok(length) => break length,
-            // After a stop, echo was turned off again, and the user types the line anew.
+            // After a stop, echo was turned off again, and the user types the line again.
             Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -1,5 +1,5 @@
-//! Every verb that takes the address of a service reports in one line what is wrong with it, with a
-//! hint, and exits with 4.
+//! Every verb that takes the address of a service reports a fault of the address in one line, with
+//! a hint, and exits with 4.
 #![cfg(feature = "services")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! `votekit cast`, and what it leaves behind: no NAS and no code.
+//! `votekit cast`, which must leave no NAS and no code behind.
 #![cfg(feature = "node")]
 
 mod support;

@@ -1,4 +1,4 @@
-//! Damaged data folders: the node reports the damage, or serves exactly what was stored; never
+//! Damaged data folders: the node reports the damage, or serves exactly the stored data; never
 //! anything else.
 #![cfg(feature = "node")]
 
@@ -111,7 +111,7 @@ impl Truth {
     }
 }
 
-/// Checks what a node says that halted its only election, and returns why it did.
+/// Checks the answers of a node that halted its only election, and returns the reason.
 fn halted(http: &Http, node: &Node, law: &str, request: &str) -> String {
     for path in [
         format!("/api/v1/vote/{request}"),
@@ -298,7 +298,7 @@ fn damage_in_any_other_file_is_reported() {
             let place = format!("{}, byte {at} of {length}, bit {bit}", file.display());
             let said = truth.refusal(&damaged(&truth, file, at, bit), None, &place);
             let said = said.unwrap_or_else(|| panic!("{place}: flipped, and the node serves"));
-            // What belongs to one election halts it; the rest belongs to all of them.
+            // Damage to files of one election halts it; the other files belong to all elections.
             let is_of_election =
                 ["keys/ballot", "keys/request", "rolls"].iter().any(|of| file.starts_with(of));
             // Another base is that of other logs: each election is halted.

@@ -245,7 +245,7 @@ fn the_roll_of_a_draft_is_replaced() {
     let back = dir.run(&[&["load", "hashes", "--replace"][..], &admin].concat());
     assert!(back.succeeds().contains("30 electors"), "{}", back.stdout);
     assert!(dir.run(&replace).succeeds().contains("10 electors"));
-    // The log needs the first one too.
+    // The log needs the first roll too.
     dir.run(&[&["roll", "discard", &first][..], &admin].concat()).fails(3, &["is in use"]);
     // An election created later has only the new roll.
     let titles = ["--title-fr", "F", "--title-en", "E"];

@@ -470,7 +470,7 @@ fn an_election_of_members_makes_their_accounts_and_links() {
     again.fails(4, &["links.csv already exists"]);
     let elections = dir.run(&["election", "list", "--data", "node", "--json"]).json();
     assert_eq!(elections.as_array().map(Vec::len), Some(1));
-    // Printed, if there is no file: new links, as the earlier ones were not followed.
+    // Printed, if there is no file: new links, because the earlier links were not followed.
     let printed = create(&dir, "LOGO-2027", &MEMBERS);
     let link = "http://127.0.0.1:8080/fr/accounts/invitation?token=";
     assert_eq!(printed.succeeds().matches(link).count(), 2, "{}", printed.stdout);

@@ -54,7 +54,7 @@ fn every_example_of_the_integration_page_answers_as_shown() {
     assert!(!log.contains(r#""alarm":true"#), "the node raised an alarm:\n{log}");
 }
 
-/// A folder with the open election, and the hashed roll of the one that the document creates.
+/// A folder with the open election, and the hashed roll of the election that the document creates.
 fn prepare() -> (TestDir, Vec<Elector>) {
     let options = ["--blank", "--results", "after_vote", "--publish-every", "1"];
     let (dir, electors) = poll::drafted(20, &options);

@@ -29,8 +29,8 @@ fn send(child: &Child, signal: Signal) {
     kill_process(id, signal).expect("not waited for, so it is there");
 }
 
-/// Stops a process once its folder holds the hidden files of an output, then interrupts
-/// it. `None` if the process was faster.
+/// Stops a process once its folder contains the hidden files of an output, then interrupts it.
+/// `None` if the process was faster.
 fn interrupted(
     dir: &TestDir,
     mut child: Child,

@@ -21,7 +21,8 @@ fn create(dir: &TestDir) {
     dir.run(&[&["election", "create", LAW][..], &titles, &["--data", "node"]].concat()).succeeds();
 }
 
-/// Asserts that no roll is kept, completely or in part, and that the right one can still be loaded.
+/// Asserts that no roll is kept, completely or in part, and that the correct roll can still be
+/// loaded.
 #[track_caller]
 fn nothing_was_loaded(dir: &TestDir) {
     no_roll_is_there(dir);

@@ -1,6 +1,6 @@
-//! What a running node keeps in memory: no NAS, no code and no body of a vote once it is answered,
-//! no key of an election once it is purged. The tests search the memory of a real node from
-//! outside.
+//! The memory of a running node: it contains no NAS, no code and no body of a vote once it is
+//! answered, and no key of an election once it is purged. The tests search the memory of a real
+//! node from outside.
 #![cfg(feature = "node")]
 
 mod support;
@@ -172,7 +172,7 @@ fn body(nas: &str, code: &str, vote: &str) -> String {
     format!(r#"{{"nas":"{nas}","code":"{code}","law_id":"{LAW}","vote":"{vote}"}}"#)
 }
 
-/// Casts one vote, in one of the forms that a client may use.
+/// Casts one vote, in a form that a client may use.
 #[track_caller]
 fn cast(connection: &mut Connection, place: usize) {
     let Elector { nas, code } = elector(place);

@@ -49,8 +49,8 @@ fn kill_under_load(
     });
 }
 
-/// Casts the votes of all who do not know that theirs was taken, closes, and compares the log with
-/// what the voters know.
+/// Casts the votes of all voters who have no confirmation of theirs, closes, and compares the log
+/// with the voters' knowledge.
 fn finish(dir: &TestDir, electors: &[Elector], known: &mut BTreeMap<usize, Known>) {
     let node = Node::serve(dir);
     let http = Http::new();
@@ -192,8 +192,8 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
             "it does not recover by itself: {}",
             node.log()
         );
-        // Votes get 503 until one of them finds that the disk has room again; from then on every
-        // vote is taken.
+        // Votes get 503 until a vote detects that the disk has room again; from then on every vote
+        // is accepted.
         cast(&node.public, &electors, &mut known, &answered);
         assert!(known.values().all(|known| matches!(known, Known::Taken(_))), "{}", node.log());
         node.cut_off();

@@ -37,7 +37,8 @@ fn live_results_are_seen_while_voting() {
     assert_eq!(dir.run(&RESULTS).succeeds(), table);
 }
 
-/// Results move by several votes at once, with as many held back; turnout moves with each vote.
+/// Results are updated by several votes at once, with as many votes withheld; turnout is updated
+/// with each vote.
 #[test]
 fn the_votes_that_results_hold_back_are_named() {
     let (dir, electors) = poll::drafted(9, &["--publish-every", "2"]);

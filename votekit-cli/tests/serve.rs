@@ -14,7 +14,7 @@ use support::{Outcome, TestDir, mode_of, private};
 const ANY_PORTS: &str =
     "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
 
-/// Runs a node that must refuse to start; one that serves instead is killed after 30 seconds.
+/// Runs a node that must refuse to start; a node that serves instead is killed after 30 seconds.
 fn refused(dir: &TestDir, environment: &str, arguments: &str) -> Outcome {
     dir.shell(&format!(
         "{environment} exec timeout 30 \"$VOTEKIT\" serve --init --data node {arguments}"
@@ -157,7 +157,7 @@ fn sigterm_under_load_loses_nothing() {
                 let (public, answered) = (node.public.clone(), &answered);
                 scope.spawn(move || {
                     let http = Http::new();
-                    // After the first broken connection the node is gone.
+                    // After the first broken connection the node has ended.
                     let answers = share
                         .iter()
                         .map_while(|elector| http.vote(&public, elector, "oui", "k", 0).ok());
@@ -226,7 +226,7 @@ fn the_metrics_have_their_names() {
         assert!(metrics.lines().any(|found| found.starts_with(line)), "{line}\n{metrics}");
     }
     node.stop();
-    // Metrics do not show what the policy withholds.
+    // Metrics do not show counts that the policy withholds.
     let (dir, electors) = poll::drafted(3, &["--results", "after_close"]);
     dir.run(&["election", "open", LAW, "--yes", "--data", "node"]).succeeds();
     let node = Node::serve(&dir);

@@ -16,8 +16,8 @@ fn rebuild(dir: &TestDir, url: &str) -> Outcome {
     dir.run(&["registry", "rebuild", "--registry", url, "--data", "node"])
 }
 
-/// A node with 30 electors, of whom one is revoked and two have voted, and the address of an empty
-/// registry.
+/// A node with 30 electors, one of them revoked, and two of whom have voted, and the address of an
+/// empty registry.
 fn voted() -> (TestDir, String, String) {
     let (dir, electors) = poll::opened(30);
     poll::revoke(&dir, &electors[0]);

@@ -70,7 +70,7 @@ fn admin(dir: &TestDir, sealer: &Node, arguments: &[&str]) -> Outcome {
     })
 }
 
-/// Waits until a node takes votes, then casts one of each elector.
+/// Waits until a node accepts votes, then casts one vote of each elector.
 fn cast(dir: &TestDir, node: &Node, electors: &[Elector]) {
     let http = Http::new();
     let begun = Instant::now();
@@ -115,7 +115,7 @@ fn each_role_is_a_process_and_processes_come_and_go() {
 
     let closed = admin(&dir, &sealer, &["election", "close", LAW, "--yes"]);
     assert!(closed.succeeds().contains("received     60 (accepted 60,"), "{}", closed.stdout);
-    // A node that takes votes serves no results; one that follows the log does.
+    // A node that accepts votes serves no results; a node that follows the log does.
     let refused = Http::new().get(&format!("{}/api/v1/results/{LAW}", first.public));
     assert!(refused.status == 421 && refused.body.contains("role query"), "{}", refused.body);
     let query = serve(&dir, &corner, "query-1", "query");

@@ -1,5 +1,5 @@
-//! A stop of `votekit serve` while every service is unreachable: it ends by itself, and reports
-//! what it gave up.
+//! A stop of `votekit serve` while every service is unreachable: the node ends without being
+//! killed, and reports the unfinished work.
 #![cfg(feature = "services")]
 
 mod support;

@@ -20,7 +20,7 @@ fn serve(dir: &TestDir, more: &[&str]) -> Node {
     Node::serve_with(dir, &[&["--config", "node.toml"], more].concat())
 }
 
-/// Casts votes one after another until the node is gone, and returns those taken.
+/// Casts votes one after another until the node has ended, and returns the accepted votes.
 fn cast(node: &str, electors: &[Elector]) -> Vec<(usize, String)> {
     let http = Http::new();
     let mut taken = Vec::new();

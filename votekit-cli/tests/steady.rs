@@ -21,7 +21,7 @@ use support::private;
 /// Time limit for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Polls until the condition holds.
+/// Polls until the condition is true.
 #[track_caller]
 fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
@@ -350,7 +350,7 @@ fn a_hangup_reloads_certificate_and_token_and_ends_nothing() {
     };
     let old_token = String::from_utf8(dir.read("node/keys/admin-token")).expect("text");
     assert_eq!(token(&old_token), 200);
-    // With a key that does not match the certificate, the earlier identity is kept.
+    // With a key that does not match the certificate, the earlier certificate and key stay in use.
     copy("other-key.pem", "key.pem");
     signal(node.id(), Signal::HUP);
     wait_until("the refusal", || node.log().contains("certificate_reload_failed"));

@@ -20,7 +20,7 @@ use support::TestDir;
 use support::node::Node;
 use support::poll::{self, LAW};
 
-/// Time limit for what must happen.
+/// The time limit for expected events.
 const SCREEN_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// `votekit` at a terminal, with a keyboard and a screen.
@@ -76,8 +76,8 @@ impl Terminal {
 
     fn types(&mut self, text: &str) {
         self.keyboard.write_all(text.as_bytes()).expect("typed");
-        // The kernel delivers what a keyboard sends in a worker of its own, so a signal could
-        // overtake the text. Polling the terminal waits for that worker.
+        // The kernel delivers keyboard input in a separate worker, so a signal could overtake the
+        // text. Polling the terminal waits for that worker.
         self.has_input();
     }
 
@@ -207,7 +207,7 @@ fn a_voter_who_mistypes_is_asked_again() {
     terminal.sees("NAS: ");
     for (wrong, answer) in [("1234\n", "has 4"), ("\n", "has 0"), ("12345678X\n", "else")] {
         terminal.types(wrong);
-        // With the answer: the echo of what was typed may come before the prompt.
+        // With the answer: the echo of the typed text may precede the prompt.
         terminal.sees(&format!("{answer}\r\nNAS: "));
     }
     terminal.types(&format!("{}\n", electors[0].nas));

@@ -212,7 +212,7 @@ fn a_disabled_account_has_no_session_and_no_link() {
         accounts(&dir).query_row(&sql, [], |row| row.get(0)).expect("SQL")
     };
     assert_eq!((count("account_session"), count("account_token")), (1, 1));
-    // Again, without an effect; and the other one is the last now.
+    // Again, without an effect; and the other administrator is the last now.
     user(&dir, &["disable", "a@example.org"]).succeeds();
     user(&dir, &["disable", "b@example.org"]).fails(3, &["last active administrator"]);
     let enabled = user(&dir, &["enable", "a@example.org"]);

@@ -48,7 +48,8 @@ fn the_file_names_witnesses_and_their_operators_get_what_they_need() {
     assert!(!made.stderr.contains("warning"), "{}", made.stderr);
     let file = String::from_utf8(dir.read("authorities")).expect("text");
     assert!(file.contains(&format!("\nwitness north {} https://north.example/w/ c\n", keys[0])));
-    // Without an authority the second one of the file feeds the second witness.
+    // Without a named authority, the second authority of the file sends heads to the second
+    // witness.
     assert!(file.contains(&format!("\nwitness south {} https://south.example b\n", keys[1])));
     assert!(file.ends_with("\nwitness-quorum 1\n"), "{file}");
     let shown = dir.run(&["policy", "show", "--authorities", "authorities", "L1", "--json"]).json();

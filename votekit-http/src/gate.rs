@@ -1,6 +1,6 @@
 //! The first check of a request, before the router and before its body is read: determines its
 //! address, and refuses it by address or rate alone. Votes, reads and sign-ins with an account have
-//! separate rates, so that readers and officials take nothing from voters.
+//! separate rates, so that readers and officials do not use up the rate of voters.
 //!
 //! The gate also limits the cost of a flood. A refusal costs a digest of the address, two small
 //! look-ups and an answer whose body is built once; and only a limited number of refusals a second

@@ -50,9 +50,9 @@ pub(crate) struct NodeContext {
     /// Changes with each election that is added or halted.
     pub(crate) listed: tokio::sync::watch::Sender<u64>,
     pub(crate) leader_lease: LeaderLease,
-    /// All authorities, where there are several.
+    /// All authorities, if there are several.
     pub(crate) authorities: Option<Arc<AuthoritySet>>,
-    /// The authorities, or the only one, where their file names outside witnesses.
+    /// The authorities, or the only authority, if their file names outside witnesses.
     pub(crate) witness_set: Option<Arc<AuthoritySet>>,
     /// This node as one of several authorities.
     pub(crate) authority: Option<Arc<AuthorityContext>>,
@@ -63,7 +63,7 @@ pub(crate) struct NodeContext {
     pub(crate) is_shared: bool,
     /// Locked while an election is created or loaded.
     pub(crate) creating: tokio::sync::Mutex<()>,
-    /// Held while a roll is loaded: one at a time.
+    /// Locked while a roll is loaded: one at a time.
     pub(crate) loading: Arc<tokio::sync::Mutex<()>>,
     /// Which uploaded files of rolls are in use.
     pub(crate) uploads: Arc<UploadClaims>,
@@ -96,7 +96,7 @@ impl std::ops::Deref for Job {
     }
 }
 
-/// Why a node stops on its own.
+/// Why a node stops without a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) reason: String,
@@ -217,8 +217,8 @@ impl NodeContext {
         }
     }
 
-    /// Whether an election that needs blocks is halted here. Whether one whose log cannot be read
-    /// needs any is not known.
+    /// Whether an election that needs blocks is halted here. An election whose log cannot be read
+    /// counts too, because it may need blocks.
     pub(crate) fn is_hindered(&self) -> bool {
         let is_halted = |election: &Arc<ElectionHandle>| {
             election.halted().is_some() && election.committed().state() < State::Certified

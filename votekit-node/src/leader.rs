@@ -26,7 +26,7 @@ pub(crate) struct LeaderLease {
     machine: Mutex<LeaderElection>,
     /// The term in which this node leads; receivers are notified of each change.
     changes: watch::Sender<Option<u64>>,
-    /// Until when the lease of another holder lasts, as the ledger reported it last.
+    /// The end of the lease of another holder, as the ledger reported it last.
     other_until: Mutex<Option<Instant>>,
     /// Commands of steps that were taken outside the task that executes them.
     pending: Mutex<Vec<Command>>,
@@ -144,12 +144,12 @@ impl LeaderLease {
         }
     }
 
-    /// Takes the commands of steps that were taken elsewhere.
+    /// Returns the commands of steps that were made elsewhere.
     pub(crate) fn take_pending(&self) -> Vec<Command> {
         std::mem::take(&mut *self.pending.lock())
     }
 
-    /// Takes up an event, and announces a change of role. Returns the commands for the ledger.
+    /// Processes an event, and announces a change of role. Returns the commands for the ledger.
     pub(crate) fn step(&self, event: Event) -> Vec<Command> {
         let reason = reason_to_follow(&event);
         let mut machine = self.lock();

@@ -47,7 +47,7 @@ use crate::{expiry, recovery, status_report, watch};
 const SLOW_POLL: Duration = Duration::from_secs(1);
 const REST_POLL: Duration = Duration::from_secs(5);
 
-/// How soon a node retries taking up an election.
+/// How soon a node retries loading an election.
 const TAKE_UP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shortest time between two polls of a ledger that changes all the time.
@@ -202,7 +202,7 @@ impl Node {
     }
 
     /// Reads back every election of the ledger, at the start, and checks the registry against each.
-    /// One whose log is damaged is halted, and the others are read all the same.
+    /// An election whose log is damaged is halted, and the others are still read.
     async fn read_back_elections(&self) -> Result<(), NodeError> {
         let mut law_ids = self.context.ledger.elections().await?;
         if let Some(authority) = &self.context.authority {
@@ -455,8 +455,8 @@ impl Node {
         }
     }
 
-    /// Writes something that changes nothing, so that health reports from the first answer on
-    /// whether writes are stored.
+    /// Writes something that changes nothing, so that already the first health report shows whether
+    /// writes are stored.
     pub async fn observe_writes(&self) {
         watch::observe_writes(&self.context).await;
     }
@@ -502,7 +502,7 @@ impl Node {
             }
         }
         tracing::info!(event = "node_stopped", failed = self.failure().is_some(), "node stopped");
-        // A task that blocks its thread does not end: do not wait for it.
+        // A task that blocks its thread does not end, so it is not awaited.
         let until = until.max(tokio::time::Instant::now() + ABORT_TIME);
         let _ = tokio::time::timeout_at(until, self.context.end_tasks()).await;
     }

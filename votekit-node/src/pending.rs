@@ -188,7 +188,7 @@ impl Pending {
     pub(crate) fn decided(&self, request: &RequestId) -> Option<oneshot::Receiver<()>> {
         let mut shard = self.shard(request);
         let waiters = &mut shard.get_mut(request)?.waiters;
-        // Before the list grows: while nothing is sealed, clients come and leave.
+        // Before the list grows: while nothing is sealed, clients connect and disconnect.
         if waiters.len() == waiters.capacity() {
             waiters.retain(|waiter| !waiter.is_closed());
         }
@@ -337,7 +337,7 @@ mod tests {
         assert!(pending.decided(&request(1)).is_none());
     }
 
-    /// The throttle's count for a code that no hint came for, once the log decided.
+    /// The throttle's count for a code without a hint, once the log has decided.
     fn pairs_after(recognised: Option<bool>) -> usize {
         let throttle = Throttle::new(&ThrottleConfig::default());
         let prefix = throttle.prefix("192.0.2.7".parse().expect("an address"));

@@ -49,7 +49,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
         if tick == 0 && context.is_shared {
             differs = observe_ledger_clock(&context, differs).await;
         }
-        // A hanging file system blocks one thread, not one more each second.
+        // A hanging file system blocks one thread, not another thread each second.
         if tick == 0 && measuring.as_ref().is_none_or(JoinHandle::is_finished) {
             // The task keeps no reference to the node, which may have stopped before the task ends.
             let (folder, observed) =

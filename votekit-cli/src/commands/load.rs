@@ -259,7 +259,8 @@ impl fmt::Display for Report {
     }
 }
 
-/// Describes the changes of a supplement. Refused and unknown ones are shown only if there are any.
+/// Describes the changes of a supplement. Refused and unknown changes are shown only if there are
+/// any.
 struct Counts<'a>(&'a SupplementReport);
 
 impl fmt::Display for Counts<'_> {

@@ -1,4 +1,4 @@
-//! `votekit witness`: what the operators of outside witnesses need to know.
+//! `votekit witness`: information for the operators of outside witnesses.
 
 use std::fmt;
 use std::path::Path;

@@ -95,7 +95,8 @@ fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
 
 /// Checks the attempts of a credential: the first vote in time of a registered credential is
 /// accepted; later ones are duplicates, each with its attempt number. A credential that has voted
-/// cannot be revoked. Without the rolls, the log is trusted for who was not registered.
+/// cannot be revoked. Without the rolls, the log is trusted on which credentials were not
+/// registered.
 fn check_credential(
     attempts: &[Decided],
     standings: Option<&Standings>,

@@ -1,4 +1,4 @@
-//! Concurrent voters, what each of them knows about the vote, and the comparison with the log.
+//! Concurrent voters, the knowledge of each about the vote, and the comparison with the log.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +24,7 @@ impl Numbers {
     }
 }
 
-/// What a voter knows about the vote.
+/// The knowledge of a voter about the vote.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Known {
     /// It was taken, under this request id.
@@ -35,8 +35,8 @@ pub(crate) enum Known {
     Unknown,
 }
 
-/// Casts the votes of those who do not yet know that theirs was taken, each under a separate key,
-/// until the node is gone.
+/// Casts the votes of voters who have no confirmation of theirs yet, each under a separate key,
+/// until the node has ended.
 pub(crate) fn cast(
     node: &str,
     electors: &[Elector],

@@ -204,7 +204,7 @@ pub(crate) struct ExampleFolder {
 }
 
 impl ExampleFolder {
-    /// Runs the examples in a folder that may hold files already.
+    /// Runs the examples in a folder that may contain files already.
     pub(crate) fn new(dir: TestDir) -> Self {
         let test_files = TempDir::new().expect("a temporary folder");
         // curl reports errors, and no call can hang forever.

@@ -50,7 +50,7 @@ pub(crate) struct Outcome {
 }
 
 impl Outcome {
-    /// Asserts the exit code and that standard error holds each text.
+    /// Asserts the exit code and that standard error contains each text.
     #[track_caller]
     pub(crate) fn fails(&self, code: i32, texts: &[&str]) {
         assert_eq!(self.code, code, "stdout: {}\nstderr: {}", self.stdout, self.stderr);

@@ -74,7 +74,7 @@ struct Region {
     name: String,
 }
 
-/// Describes every place where one of the needles is found.
+/// Describes every position at which one of the needles is found.
 #[track_caller]
 pub(crate) fn find(process: u32, needles: &[Needle]) -> Vec<String> {
     let memory = File::open(format!("/proc/{process}/mem")).expect("root reads any memory");
@@ -122,7 +122,7 @@ fn regions(process: u32) -> Vec<Region> {
     maps.lines().filter_map(region).collect()
 }
 
-/// The bytes around a place, for the failure message.
+/// The bytes around a position, for the failure message.
 fn around(bytes: &[u8], place: usize) -> String {
     let mut text = String::new();
     for byte in &bytes[place.saturating_sub(48)..(place + 80).min(bytes.len())] {

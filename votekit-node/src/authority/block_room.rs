@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Blocks of one leader that are kept, and their bytes. Both are far more than an honest leader has
-/// in flight, and two blocks of the largest size fit.
+/// The maximum number of kept blocks of one leader, and of their bytes. Both are far more than an
+/// honest leader has in flight, and two blocks of the largest size fit.
 pub(super) const BLOCKS_MAX: usize = 4096;
 const BYTES_MAX: usize = 512 << 20;
 
@@ -72,7 +72,7 @@ impl BlockRoom {
     }
 
     /// Whether blocks were left out that may fit now; the answer is given once. Half of the room
-    /// has to be free, so that a full one does not have all rows read again with each block.
+    /// has to be free, so that a full room does not cause a read of all rows with each block.
     pub(super) fn take_left_out(&mut self) -> bool {
         let (blocks, bytes) = self.used();
         let fit = self.has_left_out && blocks <= BLOCKS_MAX / 2 && bytes <= BYTES_MAX / 2;

@@ -51,7 +51,7 @@ const COSIGNED_MAX: usize = 4;
 /// number of elections.
 const ELECTIONS_MAX: usize = 10_000;
 
-/// A verified proposal, with the block it is about.
+/// A verified proposal, with its block.
 #[derive(Debug, Clone)]
 pub(crate) struct ProposalRow {
     pub(crate) proposal: BlockProposal,
@@ -139,7 +139,7 @@ impl HeightRows {
     }
 }
 
-/// All verified rows that are still of use.
+/// All verified rows that are still needed.
 #[derive(Debug, Default)]
 pub(crate) struct Board {
     inner: Mutex<Inner>,
@@ -157,7 +157,7 @@ struct Inner {
     rooms: BTreeMap<KeyName, BlockRoom>,
     /// The room for the rows of each authority that no round needs now.
     row_rooms: BTreeMap<KeyName, RowRoom>,
-    /// Whether rows that were left out may be of use by now.
+    /// Whether rows that were left out may be needed by now.
     is_incomplete: bool,
     /// When the last statement of each authority was read.
     heard: BTreeMap<KeyName, Instant>,
@@ -166,7 +166,7 @@ struct Inner {
 #[derive(Debug)]
 struct ElectionRows {
     heights: BTreeMap<u64, HeightRows>,
-    /// The last block that is known to be certified: rows up to it are of no use.
+    /// The last block that is known to be certified: rows up to it are not needed.
     settled: LogPoint,
     /// The lowest height whose rows were left out, because there was no room.
     left_out: Option<u64>,
@@ -181,7 +181,7 @@ impl Default for ElectionRows {
 }
 
 impl ElectionRows {
-    /// The rows of a height, to be added to; `None` if its block is in the log.
+    /// The rows of a height, for adding rows; `None` if its block is in the log.
     fn height(&mut self, height: u64) -> Option<&mut HeightRows> {
         if height <= self.settled.height {
             return None;
@@ -340,15 +340,15 @@ impl Board {
         self.inner.lock().elections.entry(law_id.clone()).or_default().changes.subscribe()
     }
 
-    /// Drops the rows up to a block that is certified, and takes no more of them.
+    /// Drops the rows up to a certified block, and accepts no more of them.
     pub(crate) fn forget(&self, law_id: &ElectionId, certified: LogPoint) {
         let mut inner = self.inner.lock();
         let fits = inner.elections.entry(law_id.clone()).or_default().forget(certified);
         inner.is_incomplete |= fits;
     }
 
-    /// Whether the rows have to be read again: some were left out that may be of use by now. The
-    /// answer is given once.
+    /// Whether the rows have to be read again: some were left out that may be needed by now.
+    /// Returns `true` once for each occasion.
     pub(crate) fn take_incomplete(&self) -> bool {
         let mut inner = self.inner.lock();
         let mut is_incomplete = std::mem::take(&mut inner.is_incomplete);
@@ -433,7 +433,7 @@ fn bound_leader(proposals: &mut Vec<ProposalRow>, leader: &KeyName) {
 struct NoRoom;
 
 impl Inner {
-    /// The rows of an election, to be added to; `None` if there are too many elections.
+    /// The rows of an election, for adding rows; `None` if there are too many elections.
     fn election(&mut self, law_id: &ElectionId) -> Option<&mut ElectionRows> {
         if !self.elections.contains_key(law_id) && self.elections.len() >= ELECTIONS_MAX {
             return None;

@@ -31,8 +31,8 @@ pub(crate) struct AuthorityContext {
     memory: Arc<AuthorityMemory>,
     /// The part of the memory that the guards read. Changed after the memory, never before.
     state: Mutex<RoundMemory>,
-    /// Held, shared, while an accept is decided and written; exclusively for a vote, so that each
-    /// vote reports every accept of the earlier terms.
+    /// Locked shared while an accept is decided and written, and exclusively for a vote, so that
+    /// each vote reports every accept of the earlier terms.
     promise_lock: RwLock<()>,
     pub(crate) board: Board,
     /// The leaders whose blocks this authority refused, and when it last did.
@@ -258,7 +258,7 @@ impl AuthorityContext {
         self.rows_progress.lock().note_last_row(term, last);
     }
 
-    /// Whether every vote of a term was read that its holder needs.
+    /// Whether all votes were read that the holder of a term needs.
     pub(crate) fn has_read_votes(&self, term: u64) -> bool {
         self.rows_progress.lock().has_read_votes(term)
     }

@@ -63,7 +63,7 @@ impl LedgerLog {
     }
 }
 
-/// The beginning of a leaf about the state of the election.
+/// The first bytes of a leaf about the state of the election.
 const ELECTION: &[u8] = br#"{"leaf":"election""#;
 
 /// The change of the election's state that a leaf records, if it does.
@@ -83,7 +83,7 @@ mod tests {
 
     use super::*;
 
-    /// A block of leaves, each behind its length.
+    /// A block of leaves, each after its length.
     fn block(leaves: &[&str]) -> Vec<u8> {
         let mut bytes = Vec::new();
         for leaf in leaves {

@@ -39,7 +39,7 @@ impl RowRoom {
     }
 
     /// Whether rows were left out that may fit now; the answer is given once. Half of the room has
-    /// to be free, so that a full one does not have all rows read again with each block.
+    /// to be free, so that a full room does not cause a read of all rows with each block.
     pub(super) fn take_left_out(&mut self) -> bool {
         let fit = self.has_left_out && self.used.load(Ordering::Relaxed) <= ROWS_MAX / 2;
         self.has_left_out &= !fit;

@@ -57,8 +57,8 @@ impl RowsProgress {
         }
     }
 
-    /// Whether every vote of a term was read that its holder needs. While it was not, nothing
-    /// follows from the votes that are missing.
+    /// Whether all votes were read that the holder of a term needs. Until then, missing votes are
+    /// not evidence.
     pub(crate) fn has_read_votes(&self, term: u64) -> bool {
         let awaited = self.awaited.as_ref().filter(|awaited| awaited.term == term);
         let last_row = awaited.and_then(|awaited| awaited.last_row);

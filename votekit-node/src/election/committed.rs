@@ -50,8 +50,8 @@ impl Committed {
         self.results.state
     }
 
-    /// When the poll closes or was closed, for people. A poll that is closed by hand still takes the
-    /// votes of that minute, so the log has the minute after it.
+    /// The closing time for display. A poll that is closed by hand still accepts the votes of that
+    /// minute, so the log has the following minute.
     pub(crate) fn closing_minute(&self) -> Option<UnixMinutes> {
         let is_by_hand =
             self.state() >= State::Closing && self.closes != self.results.definition.closes;

@@ -7,7 +7,7 @@ use votekit_core::id::ElectionId;
 
 use super::CheckpointSigner;
 
-/// An election whose log, evidence, rolls or keys are damaged. It has no tasks: no vote is taken
+/// An election whose log, evidence, rolls or keys are damaged. It has no tasks: no vote is accepted
 /// for it, and nothing of it is read or written.
 pub(crate) struct DamagedElection {
     law_id: ElectionId,

@@ -40,7 +40,7 @@ pub(crate) struct ElectionHandle {
     /// `None` once the evidence has been destroyed.
     secrets: RwLock<Option<ElectionSecrets>>,
     pub(crate) signer: Arc<CheckpointSigner>,
-    /// Holds durable blocks only. Locked for writing while a block is applied, never across an
+    /// Contains durable blocks only. Locked for writing while a block is applied, never across an
     /// await and never while a block is made.
     log: RwLock<ElectionLog>,
     committed: watch::Sender<Arc<Committed>>,
@@ -69,7 +69,7 @@ pub(crate) struct ElectionHandle {
     pub(crate) snapshots: Snapshots,
     /// The head that is served.
     pub(crate) witnessed: WitnessedHead,
-    /// Held while an administrative call changes the election.
+    /// Locked while an administrative call changes the election.
     pub(crate) admin: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -287,7 +287,7 @@ impl ElectionHandle {
         place < self.staged_at_start
     }
 
-    /// Whether to ask the intake to finish now: once, unless that failed.
+    /// Whether to ask the intake to finish now: only once, unless it failed.
     pub(crate) fn begin_finish(&self) -> bool {
         !self.finishing.swap(true, Ordering::Relaxed)
     }
@@ -308,8 +308,8 @@ impl fmt::Debug for ElectionHandle {
 pub(crate) enum Submission {
     /// A vote, and the channel on which its outcome is reported.
     ///
-    /// Boxed: a channel reuses its blocks without freeing them, and so would keep choices beside
-    /// hashes.
+    /// Boxed, because a channel reuses its blocks without freeing them: they would keep choices
+    /// beside hashes.
     Vote(Box<Zeroizing<Envelope>>, Voter),
     /// Publishes everything before this, then ends the epoch: no more votes are taken.
     Finish(oneshot::Sender<Result<(), ElectionFault>>),

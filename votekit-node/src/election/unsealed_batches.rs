@@ -2,8 +2,8 @@
 //!
 //! A batch stays here for some milliseconds, until the node reads it in the log. It is staged from
 //! here if the ballot box does not stage it, and again if the ledger loses its bytes before it is
-//! decided. Bounded, since the ledger may be away for long: a batch that does not fit is not
-//! remembered, and is in the ballot box or in staging only.
+//! decided. Bounded, because the ledger may be unavailable for a long time: a batch that does not
+//! fit is not remembered, and is in the ballot box or in staging only.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -172,7 +172,7 @@ impl ElectionView {
         }
     }
 
-    /// The definition, and nothing more.
+    /// The definition only.
     fn defined(definition: &Definition) -> Self {
         let text = |text: &Bilingual| BilingualView { fr: text.fr.clone(), en: text.en.clone() };
         let choice = |choice: &Choice| ChoiceView {
@@ -192,8 +192,8 @@ impl ElectionView {
         }
     }
 
-    /// An election of which no more than the id is known. Nothing is shown of it, and no page takes
-    /// it for a test.
+    /// An election of which no more than the id is known. Nothing is shown of it, and no page
+    /// treats it as a test.
     fn unknown(law_id: &ElectionId) -> Self {
         let name = law_id.to_string();
         Self {

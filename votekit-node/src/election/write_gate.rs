@@ -1,9 +1,8 @@
-//! Tracks whether the engine that stores votes writes. Pure.
+//! Tracks whether the engine that stores votes can write. Pure.
 //!
-//! While it does not, a vote is refused before its credential is checked: otherwise an attacker who
+//! While it cannot, a vote is refused before its credential is checked: otherwise an attacker who
 //! fills the disk could test credentials without casting votes. One vote at a time is still
-//! admitted, to find out whether the engine writes again; its credential is not checked until the
-//! vote is stored.
+//! admitted as a probe; its credential is not checked until the vote is stored.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -35,7 +34,7 @@ impl WriteGate {
         self.failing.store(true, Ordering::Relaxed);
     }
 
-    /// Admits a vote; `None` while the engine does not write.
+    /// Admits a vote; `None` while the engine cannot write.
     pub(crate) fn enter(&self) -> Option<WritePass<'_>> {
         if !self.failing.load(Ordering::Relaxed) {
             Some(WritePass { probes: None })

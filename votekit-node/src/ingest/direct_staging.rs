@@ -24,8 +24,8 @@ use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 use crate::validate::validation;
 
-/// How long a confirmed batch may be on its way through the ballot box: many times the usual. The
-/// idle watch over the ledger sees a staged batch after a second at the latest.
+/// The maximum time of a confirmed batch in the ballot box: many times the usual. The idle watch
+/// over the ledger sees a staged batch after a second at the latest.
 const WAY_MAX: Duration = Duration::from_secs(2);
 
 /// Interval between checks.
@@ -106,7 +106,7 @@ async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Bat
             // As in validation: the marks of a batch are made before it can be decided.
             let hints = validation::hint(context, election, batch).await;
             match context.ledger.stage(batch, &hints).await {
-                // The ledger is away, which its other callers report.
+                // The ledger is unavailable, which its other callers report.
                 Err(error) if is_passing(&error) => return false,
                 staged => staged.map(|_| ()).map_err(|error| error.to_string()),
             }
@@ -119,7 +119,7 @@ async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Bat
             metrics::batch(Step::StagedDirectly);
             election.staged.notify_one();
         }
-        // The ballot box still has it: its fate is for validators and collectors to say.
+        // The ballot box still has it: validators and collectors decide about it.
         Err(reason) => {
             election.unsealed.remove(&batch.number());
             tracing::warn!(

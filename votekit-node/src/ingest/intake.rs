@@ -39,7 +39,7 @@ const GATHER_TIME_MAX: Duration = Duration::from_millis(4);
 /// size. The first vote after a quiet moment does not wait.
 const PACED_INTERVAL: Duration = Duration::from_millis(8);
 
-/// The votes that are published at once: to wait for more would save little.
+/// The votes that are published at once: waiting for more would save little.
 const PACED_VOTES: usize = 32;
 
 /// The longest pause before a batch of unknown outcome is published again. Later votes wait for it,
@@ -63,9 +63,9 @@ pub(crate) struct Intake {
     confirmed: Sequence,
     /// The earliest time of the next small batch.
     next_batch: Instant,
-    /// The latest minute of a vote taken.
+    /// The latest minute of an accepted vote.
     latest: UnixMinutes,
-    /// Set when no more votes are taken.
+    /// Set when no more votes are accepted.
     finished: bool,
     /// Set when the last batch of the epoch is durable.
     ended: bool,
@@ -118,7 +118,7 @@ impl Intake {
                 match submissions.try_recv() {
                     Ok(next) => finish = self.take(next, &mut envelopes, &mut voters),
                     Err(_) if gathering.elapsed() > GATHER_TIME_MAX => break,
-                    // Let every other ready task run first. If no vote arrives from that, none is
+                    // Lets every other ready task run first. If no vote arrives from them, none is
                     // about to arrive.
                     Err(_) => {
                         tokio::task::yield_now().await;
@@ -133,7 +133,7 @@ impl Intake {
                 self.publish_votes(&mut envelopes, &mut voters).await;
             }
             if let Some(reply) = finish {
-                // The caller may be gone; the epoch ends all the same.
+                // The caller may have been dropped; the epoch ends in any case.
                 let _ = reply.send(self.finish().await);
             }
         }
@@ -199,7 +199,7 @@ impl Intake {
         let published = match self.seal(envelopes).await {
             Ok(batch) => self.publish(&batch, envelopes, voters).await,
             Err(error) if matches!(error.conflict(), Some(Conflict::NoLease { .. })) => Err(error),
-            // Whatever the outcome of the lease or the epoch request: no vote was published.
+            // No vote was published, for any outcome of the lease or the epoch request.
             Err(error) => {
                 Err(ElectionFault::NotReady(NotReady::NotPublished { reason: error.to_string() }))
             }
@@ -290,8 +290,8 @@ impl Intake {
             }
             match lease_renewal::acquire(&self.context, &self.election, node, epoch).await {
                 Ok(lease) => self.election.set_lease(lease),
-                // The epoch was fenced: this node was taken for gone. Batches that it confirmed
-                // there count; it continues in a new epoch.
+                // The epoch was fenced, because this node was considered lost. Batches that it
+                // confirmed there count; it continues in a new epoch.
                 Err(EngineError::Conflict(Conflict::NoLease {
                     reason: NoLease::Fenced, ..
                 })) => {
@@ -330,8 +330,8 @@ impl Intake {
     async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
         let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
-        // Not above epochs that this node has begun without a batch: the close would not reach up
-        // to the next one.
+        // The limit does not depend on epochs that this node has begun without a batch: otherwise
+        // the close would not reach the next epoch.
         let confirmed = self.marks.as_ref().map_or(Epoch(0), |marks| marks.last_confirmed());
         let signed = self.highest_epoch(node).max(confirmed);
         let highest = Epoch(signed.0.saturating_add(EPOCH_STEP_MAX));
@@ -414,7 +414,7 @@ impl Intake {
     }
 
     /// Publishes a batch until it is confirmed, or known not to be stored. When the outcome is
-    /// unknown the voters are answered so at once, and the same bytes are published again until
+    /// unknown, the voters get this answer at once, and the same bytes are published again until
     /// they are confirmed: their number is used up.
     async fn publish(
         &mut self,

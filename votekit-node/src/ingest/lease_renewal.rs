@@ -43,7 +43,7 @@ pub(crate) async fn acquire(
     Ok(Lease::from(epoch, asked, at, LEASE_LENGTH))
 }
 
-/// Renews the leases of all epochs in use before they run out, as one task of the node.
+/// Renews the leases of all epochs in use before they expire, as one task of the node.
 pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
     let mut pause = RENEWAL_INTERVAL;
     loop {

@@ -1,8 +1,8 @@
-//! How a voter signs in: NAS and code are tested by the rules of the throttle, without a vote.
+//! How a voter signs in: NAS and code are checked under the rules of the throttle, without a vote.
 //!
 //! A sign-in is tried for several elections of one roll at once: a letter often gives one code for
-//! all laws of a roll. It is one attempt all the same. A match in any election makes it correct, no
-//! match makes it one wrong code, and the work is the same for every outcome.
+//! all laws of a roll. It is still one attempt. A match in any election makes it correct, no match
+//! makes it one wrong code, and the work is the same for every outcome.
 
 use std::time::Instant;
 
@@ -20,7 +20,7 @@ use crate::node::Node;
 /// advantage of a guesser who tries them together.
 pub const SIGN_IN_LAWS_MAX: usize = 16;
 
-/// A credential of one election, on its way to the registry.
+/// A credential of one election, to be looked up in the registry.
 struct Candidate {
     law_id: ElectionId,
     hash: CredentialHash,
@@ -82,8 +82,8 @@ impl Node {
         Ok(recognised)
     }
 
-    /// The elections that a sign-in for one election is tried for: itself first, then those that
-    /// take votes now and are of the same roll.
+    /// The elections for which a sign-in for one election is tried: this election first, then those
+    /// that accept votes now and have the same roll.
     #[must_use]
     pub fn sign_in_laws(&self, law_id: &ElectionId) -> Vec<ElectionId> {
         // The attempt reports the error.

@@ -1,4 +1,4 @@
-//! How a vote is taken: the checks, their order, and the answer to the voter.
+//! How a vote is accepted: the checks, their order, and the answer to the voter.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,7 +47,7 @@ impl Node {
     }
 
     /// Takes a vote of a credential that [`Node::recognise`] has recognised, as [`Node::submit`]
-    /// does, without another attempt in the throttle. It must carry an idempotency key: 16 to 255
+    /// does, without another attempt in the throttle. It must have an idempotency key: 16 to 255
     /// bytes that others cannot guess.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Node {
         let (reply, stored) = oneshot::channel();
         place.send(Submission::Vote(envelope, reply));
         let stored = stored.await;
-        // Held until the outcome is known: a probe keeps other votes out meanwhile.
+        // Kept until the outcome is known: meanwhile a probe blocks other votes.
         drop(pass);
         outcome(election, request, stored)
     }

@@ -7,8 +7,8 @@
 //! Retirement is final: if a copy says that a node was retired and the ledger does not, the ledger
 //! is older and the copy counts. After a purge no copy of keys remains.
 //!
-//! Only records that are signed in the ledger are copied. The authority that restores one signs it:
-//! the authority that signed it before may have new keys since.
+//! Only records that are signed in the ledger are copied. The authority that restores a record
+//! signs it, because the former signer may have new keys since.
 //!
 //! Ledger and copies are compared at the start, after the ledger was found restored from an older
 //! copy, and when an election or the record of a node is new. They are also compared once a minute,
@@ -125,7 +125,7 @@ async fn compare_records(
 }
 
 /// Whether the ledger has a record, or a retirement, that the memory must copy. It keeps one record
-/// of each name: another node under the name of a retired one, which no honest authority admits,
+/// of each name: another node under the name of a retired node, which no honest authority admits,
 /// does not displace the retirement.
 fn is_to_be_kept(stored: &Admission, kept: &[Admission]) -> bool {
     match kept.iter().find(|known| known.record.name == stored.record.name) {
@@ -220,7 +220,7 @@ impl KeyComparison<'_> {
         Ok(true)
     }
 
-    /// Puts a key back that the ledger was found to lack. Returns whether that is done.
+    /// Stores a key again that the ledger was found to lack. Returns whether that is done.
     async fn put_back(
         &self,
         election: &ElectionHandle,
@@ -228,7 +228,7 @@ impl KeyComparison<'_> {
         bytes: &[u8],
     ) -> Result<bool, ElectionFault> {
         let (ledger, law_id) = (&self.context.ledger, election.law_id());
-        // A list may lack a key that is there, and the position of the log may be an old one.
+        // A list may lack an existing key, and the position of the log may be outdated.
         let read = || ledger.sealed_key(law_id, recipient);
         if until_definite("read_documents", read).await?.is_some() {
             return Ok(true);

@@ -2,8 +2,9 @@
 //! are taken, at a low pace and with bounded memory.
 //!
 //! A start that replays a log has read all of it; a start from a snapshot has not. Damage in old
-//! leaves or batches, or a snapshot that contradicts the log, would show only at the recount. So
-//! the node looks for it as soon as it serves, and halts the election if it finds any.
+//! leaves or batches, or a snapshot that contradicts the log, would show only at the recount.
+//! Therefore the node searches for damage as soon as it serves, and halts the election if it finds
+//! any.
 
 use std::fmt::Display;
 use std::sync::Arc;

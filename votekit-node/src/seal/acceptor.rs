@@ -29,7 +29,7 @@ use crate::seal::proposals::{Made, NotMade};
 use crate::seal::round::{Accepted, Round, RoundBlock};
 use crate::seal::sealer::Sealer;
 
-/// How long a follower leaves it to the leader to append a certified block.
+/// How long a follower waits for the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
 /// The rule of a proposal in a term in which this authority voted for another leader.
@@ -59,8 +59,8 @@ impl Sealer {
             return Ok(());
         };
         let round = self.round(&authority);
-        // Of a leader's proposals at one height the first counts: with any other, authorities that
-        // read two of them in different orders could wait for one another for ever.
+        // Of a leader's proposals at one height the first counts: otherwise authorities that read
+        // two proposals in different orders could wait for each other forever.
         let mut first: Vec<&ProposalRow> = Vec::new();
         for row in &rows.proposals {
             let leadership = &row.proposal.leadership;
@@ -152,7 +152,7 @@ impl Sealer {
                 return Ok(false);
             }
         }
-        // Read again: the wait above may have brought accepts of another block.
+        // Read again: accepts of another block may have arrived during the wait above.
         let Some(rows) = round.rows(block.point.height) else { return Ok(false) };
         match round.accept(&block, &row.proposal, &rows).await? {
             Accepted::Stored => Ok(true),
@@ -253,7 +253,7 @@ impl Sealer {
     fn keep_made(&mut self, made: Proposal, batches: Vec<Arc<Batch>>, digest: Digest) {
         let numbers: Vec<BatchNumber> = batches.iter().map(|batch| batch.number()).collect();
         let sealed_through = self.seal_queue.sealed_through_numbers(&numbers);
-        // Another authority may have passed over refused batches that still wait here.
+        // Another authority may have skipped refused batches that still wait here.
         let sealed_through = sealed_through.at_least(self.election.committed().sealed_through);
         let Proposal { block, effect, .. } = made;
         let entries = block.entries.clone();
@@ -445,7 +445,8 @@ impl Sealer {
     }
 }
 
-/// Whether a leadership may have been: this authority has not voted for another leader in its term.
+/// Whether a leadership may have existed: this authority has not voted for another leader in its
+/// term.
 fn has_led(authority: &AuthorityContext, leadership: &TermLeader) -> bool {
     let voted = authority.board.voted_for(&authority.name, leadership.term);
     voted.is_none_or(|leader| leader == leadership.leader)

@@ -191,9 +191,10 @@ impl Sealer {
         Ok(Event::Recorded)
     }
 
-    /// Records the closing. One authority gives the ledger a deadline: nodes get leases until the
-    /// block is stored. A block that several authorities may certify late has none, so no leases
-    /// are granted before it is proposed, and it waits until the last has ended.
+    /// Records the closing. With one authority the block has a deadline: nodes get leases until the
+    /// block is stored. With several authorities the block has no deadline, because it may be
+    /// certified late. Therefore no leases are granted before it is proposed, and the proposal
+    /// waits until the last lease has ended.
     async fn record_closing(
         &mut self,
         closing: LogEvent,
@@ -212,16 +213,17 @@ impl Sealer {
             tokio::time::sleep(POLL_INTERVAL).await;
         }
         if self.context.leader_lease.term() != term {
-            // The next leader has granted leases again, or may be closing: nothing is changed.
+            // The next leader has granted leases again, or may be closing: this node changes
+            // nothing.
             return Err(ElectionFault::NotReady(NotReady::NotLeading).into());
         }
-        // The closing time allows for this much: see `Close::closing`.
+        // The closing time includes this duration: see `Close::closing`.
         let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING {
             self.record(vec![closing]).await
         } else {
             Err(EngineError::from(Conflict::Late { law_id: law_id.clone() }).into())
         };
-        // A proposal whose outcome is open may still be certified. A leader of the next term
+        // A proposal with an unknown outcome may still be certified. A leader of the next term
         // grants leases again if it is not.
         if matches!(recorded, Err(AdminError::Refused(_)))
             || matches!(
@@ -326,7 +328,7 @@ impl Sealer {
         Ok(known.chain(unknown).chain(missing).collect())
     }
 
-    /// The epochs of which a batch is known that its node has signed: in the log, or seen staged.
+    /// The epochs with a known batch that their node has signed: in the log, or seen staged.
     fn signed_epochs(&self, seen: &[(NodeId, Epoch)]) -> Vec<(NodeId, Epoch)> {
         let log = self.election.log();
         let sealed = log.decisions().epochs().iter();
@@ -362,7 +364,7 @@ impl Sealer {
         missing_epochs(sealed.chain(given.iter().copied()))
     }
 
-    /// The error of a process that gave up.
+    /// The error of an aborted process.
     fn explain(
         &self,
         obstacle: Obstacle,

@@ -1,8 +1,8 @@
 //! The round about the first block of an election, on authorities that do not have the election
 //! yet.
 //!
-//! An authority accepts a draft whose keys were encrypted to it: so a quorum can open every vote
-//! that is encrypted to the ballot key of the draft.
+//! An authority accepts a draft only if its keys were encrypted to this authority. Therefore a
+//! quorum can open every vote that is encrypted to the ballot key of the draft.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,16 +30,16 @@ const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The pause between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a follower leaves it to the leader to append a certified block.
+/// How long a follower waits for the leader to append a certified block.
 const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
-/// The pause after a first block that was not accepted, before it is looked at again.
+/// The pause after a first block that was not accepted, before it is checked again.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Starts tasks for proposed first blocks of elections that this authority does not have; the rest
 /// waits until a task ends.
 pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
-    // Those of other leaderships stay in the ledger for ever if no log begins with them.
+    // Drafts of other leaderships stay in the ledger forever if no log begins with them.
     let Some(promise) = authority.promise() else { return };
     let drafts =
         authority.board.drafts(&promise).into_iter().filter(|law_id| {
@@ -59,11 +59,11 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
                     %error,
                     "the first block of an election was not accepted"
                 );
-                // Its row stays, and with each row that is read it is looked at again.
+                // Its row stays, and the draft is checked again after each row that is read.
                 tokio::time::sleep(FAILURE_PAUSE).await;
             }
             let has_waiting = task.drafting.lock().end(&law_id);
-            // A row that was read meanwhile has found this task.
+            // A row that was read meanwhile did not start a task, because this task existed.
             if has_waiting || changes.has_changed().unwrap_or(false) {
                 take_up_drafts(&task, &authority);
             }
@@ -99,7 +99,7 @@ async fn take_part(
             // Another leadership was promised since: its drafts need this task.
             return Ok(());
         }
-        // The leader takes part where it proposes.
+        // A leader takes part in the round of its own block in `quorum`, not here.
         if let (Some(rows), Some(row)) = (&rows, promised)
             && row.proposal.leadership.leader != authority.name
             && let Some((round, block)) = make(context, authority, law_id, row).await?

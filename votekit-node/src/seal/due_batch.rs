@@ -1,5 +1,5 @@
-//! The batch that a leader has to seal next, and for how long it has not; and the round that it has
-//! left open: pure, for the watch of a follower.
+//! The batch that a leader has to seal next, and the time for which it has been due; and the round
+//! that the leader has left open. Pure; used by the watch of a follower.
 
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,7 @@ pub(crate) struct LeaderWatch {
     suspected: u64,
 }
 
-/// The first batch that could be sealed, since when, and where the log stood then.
+/// The first batch that could be sealed, the time since when, and the height of the log then.
 #[derive(Debug)]
 struct DueBatch {
     number: BatchNumber,

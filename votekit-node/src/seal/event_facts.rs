@@ -33,7 +33,7 @@ use crate::seal::proposals::NotMade;
 use crate::seal::round::RoundBlock;
 use crate::seal::sealer::Sealer;
 
-/// How long a block waits for the ballot box to settle before it is looked at again.
+/// How long a block waits for the ballot box to settle before it is checked again.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The first bytes of the leaves of votes. Such leaves are not events, and a block contains
@@ -96,7 +96,7 @@ struct Gathered {
 }
 
 impl Sealer {
-    /// Judges the events of a block that this authority has made itself.
+    /// Checks the events of a block that this authority has made itself.
     pub(crate) async fn check_events(
         &self,
         authority: &Arc<AuthorityContext>,
@@ -154,7 +154,7 @@ impl Sealer {
             let read = self
                 .blocking(move |election| {
                     let rolls = rolls(&context.folder, &manifests);
-                    // The rule on TLS is about the nodes that take votes.
+                    // The rule on TLS is about the nodes that accept votes.
                     let unmet = opens.then(|| unmet_rules(&context.folder, election, true));
                     (rolls, unmet.and_then(Result::ok))
                 })
@@ -215,9 +215,9 @@ impl Sealer {
         let mut leases = ledger.leases(law_id).await?;
         let mut fenced = Vec::new();
         for node in retired {
-            // The ledger does not say which epochs are fenced. To fence one again is the only way
-            // to know, and changes nothing after an honest leader. A node that answers voters is
-            // not fenced for the sake of a proposal: its lease is reason enough to refuse.
+            // The ledger does not say which epochs are fenced. Fencing an epoch again is the only
+            // way to learn this, and changes nothing after an honest leader. A node that answers
+            // voters is not fenced because of a proposal: its lease suffices for a refusal.
             if !leases.iter().any(|lease| lease.node == *node) {
                 ledger.fence(law_id, *node).await?;
                 fenced.push(*node);
@@ -264,7 +264,7 @@ fn epoch_facts(
     progress.into_iter().map(facts).collect()
 }
 
-/// Judges the first block of an election, which this authority does not have yet.
+/// Checks the first block of an election that this authority does not have yet.
 pub(crate) fn check_draft(
     context: &NodeContext,
     authority: &AuthorityContext,
@@ -275,7 +275,7 @@ pub(crate) fn check_draft(
     let first = same_bytes(authority.board.rows(law_id, 1), &row.proposal.digest);
     let signed_by: Vec<TermLeader> =
         first.iter().map(|proposal| proposal.leadership.clone()).collect();
-    // The caller has compared the key of the definition with the own one.
+    // The caller has compared the key of the definition with the own key.
     let facts = Facts {
         law_id,
         first_leaf: row.proposal.first_leaf,
@@ -334,7 +334,7 @@ fn check_again_at_first(
     }
 }
 
-/// A rule that depends on the clock does not justify a signed refusal: an authority that was away
+/// A rule that depends on the clock does not justify a signed refusal: an authority that was down
 /// reads old proposals of honest leaders. It waits, and another leader follows.
 fn not_made(refusal: EventRefusal, leaves: &[u8], first_leaf: u64) -> NotMade {
     match refusal {

@@ -88,7 +88,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut seen = changes.borrow().logs;
     loop {
         let changed = async { changes.wait_for(|now| now.logs != seen).await.map(|now| now.logs) };
-        // Never busy: a request is due at the earliest after the renewal interval.
+        // This loop never spins: a request is due at the earliest after the renewal interval.
         tokio::select! {
             () = tokio::time::sleep(lease.until_next_request()) => {}
             () = lease.wake.notified() => {}
@@ -119,7 +119,7 @@ pub(crate) async fn request(context: &NodeContext) {
     }
 }
 
-/// Releases the lease, so that the next leader need not wait for it to run out.
+/// Releases the lease, so that the next leader need not wait for its expiry.
 pub(crate) async fn resign(context: &NodeContext) {
     for command in context.leader_lease.step(Event::Lease(leader_lease::Event::Resign)) {
         execute(context, command).await;
@@ -142,7 +142,7 @@ pub(crate) async fn take_up_rows(context: &NodeContext, authority: &Arc<Authorit
     }
 }
 
-/// Counts the suspicions of a leader. When a quorum suspects it, the lease is asked for.
+/// Counts the suspicions of a leader. When a quorum suspects it, the lease is requested.
 async fn count_suspicions(
     context: &NodeContext,
     authority: &Arc<AuthorityContext>,
@@ -198,7 +198,7 @@ async fn execute(context: &NodeContext, command: Command) {
                 Ok(Err(error)) => failed(&error.to_string()),
                 Err(_) => failed("the ledger does not answer"),
             };
-            // Not a request: those only answer a tick.
+            // This is not a request: only a tick causes requests.
             take_step(context, Event::Lease(event)).await;
         }
         Command::Release => {
@@ -243,7 +243,7 @@ async fn acquire(
     let Some(term) = passes_over else {
         return ledger.acquire_leadership(holder, length, at_least).await;
     };
-    // Of an authority, a quorum of suspicions was reported before.
+    // If the holder is an authority, a quorum of suspicions was reported before.
     if context.authority.as_ref().is_some_and(|authority| authority.first_pass_over(term)) {
         tracing::error!(
             event = "lease_of_no_authority",
@@ -283,7 +283,7 @@ async fn note_leader(context: &NodeContext, answer: &Leadership) {
     take_step(context, Event::HeldBy { term: *term, holder }).await;
 }
 
-/// Whether every vote of a term was read that its holder needs.
+/// Whether all votes were read that the holder of a term needs.
 async fn has_read_votes(context: &NodeContext, authority: &AuthorityContext, term: u64) -> bool {
     if authority.needs_last_row(term) {
         // No row has a higher position, so the answer contains no rows. A failed query is repeated
@@ -332,7 +332,7 @@ async fn store_suspicion(
     Ok(())
 }
 
-/// Votes for a leadership, if the guards allow it: the vote is durable before it leaves.
+/// Votes for a leadership, if the guards allow it: the vote is durable before it is published.
 async fn vote(context: &NodeContext, authority: &Arc<AuthorityContext>, seen: &TermLeader) {
     if authority.is_rolled_back()
         || authority.promise().is_some_and(|promise| promise.term >= seen.term)
@@ -446,7 +446,7 @@ async fn resend_accepted(
     Ok(())
 }
 
-/// Limits the lines about requests that fail: several a second while the ledger is away.
+/// Limits the log lines about failed requests: several a second while the ledger is unavailable.
 static REQUESTS_FAILED: LogSummary = LogSummary::new();
 
 fn failed(error: &str) -> leader_lease::Event {

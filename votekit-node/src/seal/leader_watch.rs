@@ -16,8 +16,8 @@ use crate::seal::own_statements::suspicion;
 use crate::seal::sealer::Sealer;
 
 impl Sealer {
-    /// Asks for another leader if the present one leaves out a batch that could be sealed, or a
-    /// round open.
+    /// Asks for another leader if the present leader does not seal a batch that could be sealed, or
+    /// leaves a round open.
     pub(crate) async fn watch_leader(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         let Some(leadership) = authority.promise() else { return Ok(()) };
@@ -80,7 +80,7 @@ impl Sealer {
         self.suspect(authority, leadership, reason).await
     }
 
-    /// Asks for another leader: durably, before the ledger has it.
+    /// Asks for another leader: the suspicion is durable before the ledger has it.
     pub(crate) async fn suspect(
         &self,
         authority: &Arc<AuthorityContext>,

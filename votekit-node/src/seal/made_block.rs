@@ -68,8 +68,8 @@ pub(crate) fn make_block(
     let proposal =
         log.propose(&content, maker).map_err(|error| ElectionFault::damaged(error.to_string()))?;
     if let Some((place, error)) = proposal.refused.first() {
-        // The queue chooses batches that follow on one another. If one does not, nothing may be
-        // sealed past it.
+        // The queue chooses consecutive batches. If a batch does not follow the previous one,
+        // nothing may be sealed after it.
         let number = batches[*place].number();
         seal_queue.report_unsealable(&number, error);
         return Err(ElectionFault::damaged(format!(

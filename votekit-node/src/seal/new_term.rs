@@ -29,7 +29,7 @@ use crate::seal::sealer::Sealer;
 /// of a block.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long a new leader waits for that before it lets another authority try.
+/// How long a new leader waits for these before it steps down for another authority.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Whether a block could be proposed again.

@@ -1,6 +1,6 @@
 //! The statements of this authority that are sent again, byte for byte as they were signed: after a
-//! restart, which may have come between signing and sending, after the ledger has lost rows, and
-//! while they have no effect, since another program may have removed or changed their rows.
+//! restart, which may have happened between signing and sending; after the ledger has lost rows;
+//! and while they have no effect, because another program may have removed or changed their rows.
 //!
 //! A second signature about the same matter would be evidence against this authority, so a
 //! statement that is in the memory already is not signed again.
@@ -81,7 +81,7 @@ async fn send(
         let put = || context.ledger.put_row(&row, None);
         match until_definite("put_round_row", put).await {
             Ok(RowOutcome::Stored) => count += 1,
-            // There already, or an accept of a term that is over.
+            // The row exists already, or is an accept of a past term.
             Ok(_) => {}
             // The ledger was restored from a much older copy: its term is too far below that of the
             // statement, and rises again.

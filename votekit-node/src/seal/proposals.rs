@@ -9,11 +9,11 @@ use votekit_core::id::Digest;
 
 use crate::seal::round::{QuorumSeen, RoundBlock};
 
-/// Refused proposals of one height that are remembered.
+/// The maximum number of remembered refused proposals of one height.
 const REFUSED_MAX: usize = 16;
 
-/// Proposals of one height of which another block is made here that are remembered: the blocks of
-/// the last leaderships of as many authorities as there can be.
+/// The maximum number of remembered proposals of one height for which this authority computes
+/// another block: enough for the last leaderships of the largest number of authorities.
 const DIFFERING_MAX: usize = 512;
 
 /// The results of checking the proposals at the next height.
@@ -28,8 +28,8 @@ pub(crate) struct Acceptor {
     /// blocks again.
     differing: Judged,
     pub(crate) quorum_seen: QuorumSeen,
-    /// The block that was made here and that a guard of events or of the clock forbids, with the
-    /// rule.
+    /// The block that this authority has made but that a guard of events or of the clock forbids,
+    /// with the rule.
     pub(crate) forbidden: Option<(Digest, String)>,
 }
 
@@ -83,7 +83,7 @@ impl Acceptor {
         self.differing.holds(proposal)
     }
 
-    /// Remembers that another block was made here than that of this proposal.
+    /// Remembers that this authority has computed another block than that of this proposal.
     pub(crate) fn note_differing(&mut self, proposal: &BlockProposal) {
         self.differing.add(proposal, DIFFERING_MAX);
     }
@@ -112,7 +112,8 @@ impl Acceptor {
 pub(crate) enum NotMade {
     /// It differs, or breaks a rule.
     Refused { leaf: u64, rule: String, own: Option<Vec<u8>>, theirs: Option<Vec<u8>> },
-    /// An input is missing, and may arrive; or a rule that depends on the clock forbids it now.
+    /// An input is missing and may still arrive, or a rule that depends on the clock forbids the
+    /// block now.
     Later { what: String, rule: Option<&'static str> },
 }
 

@@ -37,7 +37,7 @@ const HEIGHTS_KEPT: u64 = 16;
 pub(crate) struct QuorumEndorse {
     round: Round,
     /// The term and the block of the last proposal. The same leadership signs no second block of
-    /// one height: the others take that for a lie.
+    /// one height: the others would treat it as lying.
     proposed: Mutex<Option<(u64, LogPoint)>>,
 }
 
@@ -67,7 +67,7 @@ impl QuorumEndorse {
         false
     }
 
-    /// Puts the proposal of a block into the ledger. Returns the present term if this authority no
+    /// Stores the proposal of a block in the ledger. Returns the present term if this authority no
     /// longer leads in it.
     async fn propose(
         &self,
@@ -202,8 +202,8 @@ impl Endorse for QuorumEndorse {
                 Step::Wait => {}
             }
             let _ = tokio::time::timeout(POLL_INTERVAL, changes.changed()).await;
-            // By time, not only when no row comes: rows of later heights arrive all the time once
-            // another authority leads, and none of them is about this block.
+            // Checked by time, not only when no row arrives: once another authority leads, rows of
+            // later heights arrive continuously, and none of them is about this block.
             if Instant::now() < next_check {
                 continue;
             }
@@ -232,7 +232,7 @@ impl Endorse for QuorumEndorse {
 }
 
 impl QuorumEndorse {
-    /// The head has reached the height of the block: is it this block?
+    /// The head has reached the height of the block: checks whether it is this block.
     async fn moved(&self, block: RoundBlock, head: Head) -> Result<Endorsement, ElectionFault> {
         if head.height > block.point.height
             || head.root != block.point.root
@@ -251,7 +251,7 @@ impl QuorumEndorse {
         let ledger = &self.round.context.ledger;
         let through = height.saturating_sub(HEIGHTS_KEPT);
         if let Err(error) = ledger.remove_rows(law_id, through).await {
-            // The rows of the next height remove them too.
+            // The removal of the rows of the next height includes them.
             tracing::debug!(event = "round_rows_not_removed", %law_id, %error, "rows not removed");
         }
         Ok(Endorsement::Certified(head))

@@ -1,9 +1,9 @@
 //! The steps of a round that every authority takes about a block that it has made itself: accept,
 //! cosign, append.
 //!
-//! Each step asks the guards of votekit-authority, makes the statement durable in the own memory,
-//! and only then puts it into the ledger. Each is safe to repeat: a statement is sent again as it
-//! was.
+//! Each step checks the guards of votekit-authority, makes the statement durable in the own memory,
+//! and only then stores it in the ledger. Each step is safe to repeat: a statement is sent again
+//! unchanged.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -112,7 +112,8 @@ impl Round {
         self.authority.board.rows(&self.law_id, height)
     }
 
-    /// Accepts a proposal of a block that this authority has made itself, unless it has.
+    /// Accepts a proposal of a block that this authority has made itself, unless it has accepted it
+    /// already.
     pub(crate) async fn accept(
         &self,
         block: &RoundBlock,
@@ -193,7 +194,7 @@ impl Round {
         rows: &HeightRows,
     ) -> Result<Result<(), NotCosigned>, ElectionFault> {
         if self.authority.is_rolled_back() {
-            // Its callers have asked: this is for a statement found in between.
+            // The callers have checked this: the check here is for a statement found in between.
             return Err(ElectionFault::NotReady(NotReady::NotLeading));
         }
         let quorum = self.authority.quorum();
@@ -221,7 +222,7 @@ impl Round {
         };
         let row = self.authority.row(RowKind::Cosign, Some(&self.law_id), height, 0, bytes);
         let _stored = self.put(&row, None).await?;
-        // At once, not when the row is read.
+        // Recorded at once, not when the row is read.
         let by = &self.authority.name;
         let cosigned = self
             .authority
@@ -398,7 +399,7 @@ impl Round {
         Ok(())
     }
 
-    /// Puts a row into the ledger, until the outcome is known.
+    /// Stores a row in the ledger, and retries until the outcome is known.
     pub(crate) async fn put(
         &self,
         row: &NewRow,
@@ -406,7 +407,8 @@ impl Round {
     ) -> Result<RowOutcome, ElectionFault> {
         let ledger = &self.context.ledger;
         match until_definite("put_round_row", || ledger.put_row(row, holder)).await {
-            // Its form is right: the term is far above that of a ledger whose term was set back.
+            // The row is well-formed, so its term is too far above that of a ledger whose term was
+            // set back.
             Err(error @ EngineError::Conflict(Conflict::Malformed { .. })) => {
                 tracing::warn!(
                     event = "row_not_stored",
@@ -432,8 +434,8 @@ pub(crate) enum Appended {
     Missing,
 }
 
-/// Since when a quorum of cosignatures is available, so that authorities other than the leader wait
-/// before they append.
+/// The time since when a quorum of cosignatures is available: authorities other than the leader
+/// wait before they append.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct QuorumSeen(Option<(LogPoint, Instant)>);
 

@@ -1,4 +1,4 @@
-//! Reads the rows of all rounds from the ledger, verifies them, and puts them on the board.
+//! Reads the rows of all rounds from the ledger, verifies them, and adds them to the board.
 //!
 //! One task a node: it queries when the ledger notifies of a change, and from time to time as a
 //! safety net. A row that does not verify is dropped with an alarm: anyone who can write to the
@@ -201,7 +201,8 @@ impl Cursor {
 /// The number of last refused rows that are remembered.
 const REFUSED_MAX: usize = 4096;
 
-/// The rows that were refused last: to read all rows again verifies and reports none of them again.
+/// The rows that were refused last: when all rows are read again, these are neither verified nor
+/// reported again.
 #[derive(Debug, Default)]
 struct RefusedRows {
     known: BTreeSet<Digest>,
@@ -341,7 +342,7 @@ async fn read_newest(
     }
 }
 
-/// Puts a row on the board, unless it was refused before or does not verify. Returns the term of a
+/// Adds a row to the board, unless it was refused before or does not verify. Returns the term of a
 /// vote of this authority.
 async fn take_up_row(
     context: &NodeContext,

@@ -30,7 +30,7 @@ const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 /// How soon a batch whose number is taken is tried again.
 const NUMBER_TAKEN_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Interval between queries of which of them are staged, and the most of them in one.
+/// Interval between queries for staged batches among them, and the maximum number in one query.
 const QUERY_INTERVAL: Duration = Duration::from_secs(1);
 const NAMES_PER_QUERY: usize = 1000;
 
@@ -70,7 +70,7 @@ impl BatchDelivery for ValidatedBatch {
 /// Why a delivery is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Hindrance {
-    /// Its election is halted on this node, as long as it runs.
+    /// Its election is halted on this node, until the node stops.
     Halted,
     /// This node does not know its election: it may be behind the ledger, or connected to another
     /// ledger than the other nodes. A node that acknowledges a batch answers for its votes.
@@ -121,7 +121,8 @@ pub(crate) struct HeldDeliveries<D> {
     next_query: Instant,
     /// The last delivery that was named in a query to the ledger.
     asked: Option<DeliveryTag>,
-    /// Those that were acknowledged since the last look, as staged elsewhere.
+    /// The deliveries that were acknowledged since the last look, because they were staged
+    /// elsewhere.
     staged: Arc<Mutex<Vec<DeliveryTag>>>,
     /// The query in progress, if any: it delays no delivery.
     query: JoinSet<()>,
@@ -145,7 +146,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         self.held.is_empty()
     }
 
-    /// When to look at them next.
+    /// The time of the next look.
     pub(crate) fn next_look(&self) -> tokio::time::Instant {
         self.next_look.into()
     }
@@ -163,7 +164,8 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         self.insert(delivery, Instant::now() + why.pause(), why != Hindrance::Halted);
     }
 
-    /// Keeps a delivery to be processed later, if it is to be and there is room, or its name.
+    /// Keeps a delivery for later processing, if it is to be retried and there is room; otherwise
+    /// keeps its name only.
     fn insert(&mut self, delivery: D, retry_at: Instant, is_retried: bool) {
         let (tag, name) = (delivery.tag(), BatchName::from(delivery.batch()));
         let size = delivery.batch().as_bytes().len();
@@ -222,7 +224,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         let later = self.held.range((after, Unbounded)).map(|(tag, held)| (*tag, &held.name));
         let names: Vec<_> =
             later.take(NAMES_PER_QUERY).map(|(tag, name)| (tag, name.clone())).collect();
-        // After the last one, the first ones are next.
+        // After the last names, the first names are next.
         self.asked = names.last().map(|(tag, _)| *tag).filter(|_| names.len() == NAMES_PER_QUERY);
         names
     }

@@ -94,7 +94,7 @@ async fn validate(context: &NodeContext, delivery: Delivery) -> Result<Hindered,
 
 /// The result of the verification of a batch.
 pub(crate) enum Checked {
-    /// It is of an admitted node, for this election.
+    /// The batch was signed by an admitted node, for this election.
     Verified(Arc<ElectionHandle>),
     /// It can never be staged, for this reason.
     Refused(String),
@@ -175,8 +175,8 @@ async fn refuse(
 static LOOKUPS_FAILED: LogSummary = LogSummary::new();
 static REGISTRY_DAMAGED: LogSummary = LogSummary::new();
 
-/// Marks the envelopes of a batch, and reports the hints to voters and throttle. Whatever is wrong
-/// with the registry, the batch continues.
+/// Marks the envelopes of a batch, and reports the hints to voters and throttle. The batch is
+/// processed further despite any fault of the registry.
 pub(crate) async fn hint(context: &NodeContext, election: &ElectionHandle, batch: &Batch) -> Hints {
     let Some(scheme) = election.hasher().map(|hasher| hasher.scheme()) else { return Hints::new() };
     let marks: Vec<Mark> = batch

@@ -21,7 +21,7 @@ use crate::ballot_call;
 use crate::client::Client;
 use crate::error::CommandError;
 
-/// How long the liar waits for the lease, and then for a vote to lie about.
+/// How long the lying authority waits for the lease, and then for a vote to misreport.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long it waits for the answers of the others. A leader that has just stepped down does not
@@ -103,7 +103,7 @@ fn propose_on(
     Ok(refused)
 }
 
-/// Gets the leader lease for the liar, by asking each leader to step down.
+/// Gets the leader lease for the lying authority, by asking each leader to step down.
 fn take_lead(
     runtime: &Runtime,
     demo: &Demo<'_>,

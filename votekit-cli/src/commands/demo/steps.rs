@@ -514,7 +514,7 @@ impl<'a> Demo<'a> {
     }
 }
 
-/// The counts by choice in the results, which must be the expected ones.
+/// The counts by choice in the results, which must equal the expected counts.
 pub(super) fn counted(
     results: &Value,
     expected: &Expected,

@@ -27,7 +27,7 @@ const MEMBERS_LAW: &str = "M2025-001";
 /// The members of that election, as a file.
 const MEMBERS: &str = "email\nalice@example.com\n";
 
-/// Where to vote and to sign in, and with what.
+/// The addresses for voting and signing in, and the credentials.
 #[derive(Serialize)]
 struct Report {
     electors: u32,

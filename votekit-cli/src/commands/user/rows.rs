@@ -160,7 +160,7 @@ fn parse(bytes: &[u8]) -> Result<Vec<RawRow>, String> {
     })?;
     let mut lines = (1..).zip(text.trim_start_matches('\u{feff}').lines());
     let header = lines.next().map_or("", |(_, line)| line);
-    // Where the comma is the decimal sign, spreadsheets separate columns by semicolons.
+    // In locales with a decimal comma, spreadsheets separate columns by semicolons.
     let delimiter = if header.contains(';') && !header.contains(',') { b';' } else { b',' };
     let header = fields(header, delimiter)?;
     let (email, role) = (column(&header, "email")?, column(&header, "role")?);

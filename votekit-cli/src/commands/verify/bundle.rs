@@ -86,8 +86,8 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     }
 }
 
-/// Fails if the folders of shards are not those of the log and nothing else is wrong: that is a
-/// mistake in the command, which says nothing about the bundle.
+/// Fails if the only fault is that the folders of shards are not those of the log: this is a
+/// mistake in the command, not a fault of the bundle.
 fn refuse_other_shards(verification: &Verification) -> Result<(), CommandError> {
     let counts = verification.failures.counts();
     if !verification.has_other_shards() || counts.keys().any(|rule| *rule != Rule::Electorate) {
