@@ -40,8 +40,8 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// The name of the leaves in a bundle.
 const LEAVES: &str = votekit_core::bundle::file::LEAVES;
 
-/// Answers with the bundle of an election, or to `HEAD` without its length, which only making it
-/// gives.
+/// Answers with the bundle of an election. The answer to `HEAD` has no length, because the length
+/// is known only after making the bundle.
 ///
 /// # Errors
 /// [`Problem`], if there is no bundle, or no slot for this download.

@@ -34,9 +34,9 @@ const VOTES_PATH: &str = "/api/v1/votes/";
 #[derive(Clone, Copy)]
 pub(crate) struct ClientPrefix(pub(crate) Prefix);
 
-/// Whether a request is an attempt to vote, or to sign in: such requests have a rate of their own,
-/// and the handler gets the prefix of their address for the throttle. On the pages sign-in is a
-/// `POST` to `/{lang}/vote/{law_id}`, casting one to `/{lang}/vote/{law_id}/cast`.
+/// Whether a request is an attempt to vote, or to sign in: such requests have a separate rate, and
+/// the handler gets the prefix of their address for the throttle. On the pages sign-in is a `POST`
+/// to `/{lang}/vote/{law_id}`, casting one to `/{lang}/vote/{law_id}/cast`.
 pub(crate) fn is_attempt(method: &Method, path: &str) -> bool {
     if *method == Method::PUT {
         let law = path.strip_prefix(VOTES_PATH);
@@ -66,9 +66,9 @@ pub(crate) const REFRESH_PATH: &str = "/api/v1/auth/refresh";
 pub(crate) const PASSWORD_PATH: &str = "/api/v1/auth/password";
 
 /// Whether a request hashes a password, or writes a session: such requests have a separate rate,
-/// and their handlers get the prefix for the throttle. The rate is not that of the votes because a
-/// password takes tens of milliseconds of a processor and a vote a part of one; and so neither
-/// officials nor voters behind one address use up the share of the others.
+/// and their handlers get the prefix for the throttle. The rate is not that of the votes, because a
+/// password takes tens of milliseconds of a processor, and a vote less than one millisecond; and
+/// neither officials nor voters behind one address must use up the share of the other group.
 pub(crate) fn is_sign_in(method: &Method, path: &str) -> bool {
     if *method == Method::PUT {
         return path == PASSWORD_PATH;
@@ -101,7 +101,7 @@ impl Api {
         let read_rate = AddressRate::per_second(config.read_limit_per_address_per_second);
         let sign_in_rate = AddressRate::per_second(config.sign_in_limit_per_address());
         let admin_token = RwLock::new(TokenDigest::new(admin_token));
-        // The keys are of this process anyway; the base is a second binding.
+        // The keys belong to this process anyway; the base is a second binding.
         let base = node.log_base().map(|base| base.as_str().to_owned()).unwrap_or_default();
         let sessions = Sessions::new(base, config.is_confidential());
         let live = LiveHub::new(node.clone());

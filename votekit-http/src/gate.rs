@@ -86,8 +86,8 @@ impl Gate {
         self.complete(refusal, page_of(request.uri().path()), grant)
     }
 
-    /// Makes the page that the path asks for of a problem. Adds the fields with which a page of
-    /// another origin can read the answer, a refusal too.
+    /// Renders a problem as a page if the path is that of a page. Adds the fields with which a page
+    /// of another origin can read the answer, even a refusal.
     fn complete(
         &self,
         answer: Response<Body>,
@@ -143,8 +143,8 @@ impl Gate {
             metrics::vote_refused(Refusal::AddressShare);
             return Some(too_many(&self.address_share, wait));
         }
-        // With a key it may repeat a vote that was taken: the node answers without the rate. So
-        // it may from a page, whose form has a key.
+        // With a key it may repeat a stored vote: the node answers it without using the rate. The
+        // same applies to a page, whose form has a key.
         if request.uri().path() == VOTE_PATH
             && !request.headers().contains_key(&IDEMPOTENCY_KEY)
             && let Err(wait) = node.check_rate(Instant::now())

@@ -49,7 +49,7 @@ pub use votekit_node::logging::{
     LogLevelError, LoggingError, check_log_level, flush_log, init_logging, log_panics,
 };
 
-/// Why a server does not start, or stopped without a shutdown signal.
+/// The reason why a server does not start, or stopped without a shutdown signal.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ServeError {
@@ -485,7 +485,7 @@ mod tests {
         for errno in [Errno::CONNABORTED, Errno::CONNRESET] {
             assert!(of_one(errno), "{errno}");
         }
-        // EINVAL: the socket does not listen. It fails in the same way for ever.
+        // EINVAL: the socket does not listen. It will always fail in the same way.
         for errno in [Errno::INVAL, Errno::NOTCONN, Errno::MFILE, Errno::NOBUFS, Errno::PERM] {
             assert!(!of_one(errno), "{errno}");
         }

@@ -1,5 +1,5 @@
 //! Members of an association, who have accounts and no electoral roll: their elections, their
-//! votes, and whether a vote was taken.
+//! votes, and whether a vote was accepted.
 //!
 //! ```text
 //! officials   e-mail addresses ─▶ accounts, one-time links ─▶ roll under a members' key, election

@@ -366,7 +366,7 @@ impl Config {
     }
 
     /// Attempts a second to sign in with an account from one address prefix; 0: no limit. A tenth
-    /// of the votes: to check a password costs the node far more than to take a vote.
+    /// of the votes: checking a password costs the node far more than accepting a vote.
     #[must_use]
     pub fn sign_in_limit_per_address(&self) -> u32 {
         self.rate_limit_per_address().div_ceil(10)

@@ -245,7 +245,7 @@ impl DataFolder {
         }
     }
 
-    /// Opens an existing folder for reading, without holding it: another process may be using it.
+    /// Opens an existing folder for reading, without locking it: another process may be using it.
     ///
     /// # Errors
     /// [`FolderError`], among others if it is not a data folder.
@@ -721,7 +721,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.replace(path)
 }
 
-/// The name under which a file is written, or put aside before it is destroyed.
+/// The name under which a file is written, or moved aside before it is destroyed.
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     // No law id contains this character, so no key has the name of another key's unfinished copy.

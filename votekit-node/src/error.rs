@@ -363,8 +363,8 @@ pub enum AdminError {
         /// What happened.
         reason: String,
     },
-    /// The task that carried out the call ended before it replied: the call may have taken effect,
-    /// in full or in part.
+    /// The task that executed the call ended before it replied: the call may have taken effect, in
+    /// full or in part.
     #[error("outcome of the call unknown: its task ended")]
     OutcomeUnknown,
     /// The load timed out. Nothing was changed.

@@ -1,4 +1,4 @@
-//! The votekit node: takes votes, makes them durable, decides them once, and publishes a log that
+//! The votekit node: accepts votes, makes them durable, decides them once, and publishes a log that
 //! anyone can verify.
 //!
 //! ```text

@@ -1,4 +1,4 @@
-//! Takes the log of an election back to a block that a quorum of the authorities has certified,
+//! Rolls the log of an election back to a block that a quorum of the authorities has certified,
 //! when the head in the ledger does not verify: for an operator.
 //!
 //! ```text

@@ -10,8 +10,8 @@
 //! Callers never wait for the reader of standard error, nor for the disk of the audit log, and
 //! receive no write errors: a fault of logging must not cost a vote.
 //!
-//! Each line has `event`, a stable name, and fields; alarms carry `alarm = true`. Alert rules
-//! should match `alarm` or `event`, not the message. `docs/monitoring.md` lists the events.
+//! Each line has `event`, a stable name, and fields; alarms have `alarm = true`. Alert rules should
+//! match `alarm` or `event`, not the message. `docs/monitoring.md` lists the events.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};

@@ -40,8 +40,8 @@ pub(crate) struct Admission {
     pub(crate) is_retired: bool,
 }
 
-/// The most admissions that are used: far more than an installation has. Whatever another program
-/// writes beside them costs no more.
+/// The most admissions that are used: far more than an installation has. Further records of another
+/// program cost nothing more.
 const ADMISSIONS_MAX: usize = 1000;
 
 /// Stands before the record of a node that was retired.

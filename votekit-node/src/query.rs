@@ -296,8 +296,8 @@ impl Node {
     }
 
     /// Returns the signed checkpoint of an election's log, with the cosignatures of the outside
-    /// witnesses that are known. They are read from the ledger once a second at most; without an
-    /// answer of it, the checkpoint is returned without them.
+    /// witnesses that are known. They are read from the ledger once a second at most; if the ledger
+    /// does not answer, the checkpoint is returned without them.
     pub async fn witnessed_checkpoint(&self, law_id: &ElectionId) -> Option<Vec<u8>> {
         let election = self.context.election(law_id)?;
         let committed = election.committed();
@@ -461,8 +461,7 @@ impl Node {
                         .tile_hashes(election, committed, tile)
                         .await?
                         .ok_or_else(|| damaged(election, index))?;
-                    // A tile that is missing although it was fetched would repeat the walk for
-                    // ever.
+                    // A tile that is missing although it was fetched would repeat the walk forever.
                     if tiles.full.insert((tile.level(), tile.index()), hashes).is_some() {
                         return Err(damaged(election, index));
                     }

@@ -189,7 +189,7 @@ const KEEPING: u8 = 1;
 const GIVEN_UP: u8 = 2;
 
 impl LoadProgress {
-    /// Gives the load up. `false` when it is being stored already: then it is complete in a moment.
+    /// Aborts the load. `false` when it is being stored already: then it is complete in a moment.
     pub(crate) fn give_up(&self) -> bool {
         self.end_reading(GIVEN_UP)
     }
@@ -308,7 +308,8 @@ pub(crate) fn keep(
         folder.keep_pepper(pepper)?;
     }
     if is_new {
-        // Last, so that a stored roll is always complete and has the pepper that its node needs.
+        // Done last, so that a stored roll is always complete and has the pepper that its node
+        // needs.
         let rename = || fs::rename(&unfinished, &target).and_then(|()| sync_placed(&target));
         rename().map_err(|source| FolderError::Io { path: target.clone(), source })?;
     }

@@ -1,4 +1,4 @@
-//! Outside witnesses: the authority that feeds one sends it the heads of all logs and stores its
+//! Outside witnesses: an authority sends the heads of all logs to each witness and stores its
 //! cosignatures in the ledger, where every node reads them.
 //!
 //! ```text

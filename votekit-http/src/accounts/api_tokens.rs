@@ -97,8 +97,8 @@ impl AccountService {
         Ok(TokenPair { access, refresh: next })
     }
 
-    /// Refuses the refresh token of an official, and does not use it up: a laptop that leaves the
-    /// office for an hour has its session when it is back.
+    /// Refuses the refresh token of an official, and does not use it up: a laptop that is outside
+    /// the office for an hour can continue its session afterwards.
     async fn refuse_official(&self, refresh: &Digest, now: UnixSeconds) -> Result<(), Problem> {
         let holder = self.store.refresh_session(refresh, now).await.map_err(store_failed)?;
         let Some(id) = holder else { return Ok(()) };
@@ -108,8 +108,8 @@ impl AccountService {
         }
     }
 
-    /// Replaces a token in the store. The same call again gets the same answer: without it, the
-    /// client of an unknown outcome would use its token twice, and end its session.
+    /// Replaces a token in the store. The same call again gets the same answer: otherwise a client
+    /// that retries after an unknown outcome would use its token twice, and end its session.
     async fn rotate(
         &self,
         token: &Digest,

@@ -7,7 +7,7 @@ use sha2::{Digest as _, Sha256};
 use votekit_store::{Account, AccountId, AccountRole};
 use zeroize::Zeroizing;
 
-/// The account behind a token or a cookie: a request extension, put there by the permission check.
+/// The account behind a token or a cookie: a request extension, added by the permission check.
 #[derive(Clone)]
 pub(crate) struct Caller {
     /// The account.
@@ -34,7 +34,7 @@ impl Caller {
     }
 
     /// The caller with the cookie of a session. The key of its forms is derived from the value of
-    /// the cookie, which no node keeps: so a form of one node is accepted by the others.
+    /// the cookie, which no node stores. Therefore a form of one node is accepted by the others.
     pub(super) fn with_session(account: Account, session: &[u8]) -> Self {
         let hash = Sha256::new().chain_update(b"votekit-account-form/1\n").chain_update(session);
         let form_key = Some(Zeroizing::new(hash.finalize().into()));

@@ -87,7 +87,7 @@ impl AccountService {
         account.filter(is_valid).ok_or(Problem::InvitationVoid)
     }
 
-    /// Draws a second factor for an account that is setting up its credentials.
+    /// Generates a second factor for an account that is setting up its credentials.
     ///
     /// # Errors
     /// The system returned no random bytes.

@@ -108,7 +108,7 @@ impl KeyReads {
         if unknown.len() >= UNKNOWN_MAX {
             unknown.retain(|_, since| since.elapsed() < UNKNOWN_TIME);
         }
-        // A flood of ids: each of them waits for its read all the same.
+        // A flood of ids: each of them still waits for its read.
         if unknown.len() >= UNKNOWN_MAX {
             unknown.clear();
         }

@@ -147,8 +147,8 @@ impl Password {
         Ok(format!("{PREFIX}m={memory_kib},t={passes},p={lanes}${salt}${hash}"))
     }
 
-    /// Compares the password with a stored hash; `None` costs the same and never fits. Takes tens
-    /// of milliseconds: for a blocking thread.
+    /// Compares the password with a stored hash; `None` costs the same and never matches. Takes
+    /// tens of milliseconds: for a blocking thread.
     ///
     /// # Errors
     /// [`HashError`].

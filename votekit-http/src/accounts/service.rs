@@ -30,7 +30,8 @@ pub(crate) struct AccountService {
     /// Whether clients reach the node over TLS.
     pub(super) is_confidential: bool,
     pub(super) hashing: HashingPool,
-    /// Apart from that of the votes: a flood of sign-ins evicts none of its pairs.
+    /// Separate from the throttle of the votes, so that a flood of sign-ins evicts none of its
+    /// pairs.
     pub(super) throttle: Arc<Throttle>,
     /// Wrong codes after the right password, by account, from all networks together.
     pub(super) second_factors: Arc<Throttle>,

@@ -5,9 +5,9 @@
 //! its time distinguishes them. Attempts are counted by the pair of network and address, never by
 //! the address alone, so that no account can be locked from outside.
 //!
-//! One count is by the account alone: that of wrong codes after the right password. Six digits are
-//! too few against a person who has the password and many networks. A recovery code is not counted,
-//! so the holder signs in with one all the same.
+//! Only wrong codes after the right password are counted by the account alone. Six digits are too
+//! few against a person who has the password and many networks. Recovery codes are not counted, so
+//! the holder can still sign in with a recovery code.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
@@ -106,7 +106,7 @@ impl AccountService {
             return Ok(None);
         }
         drop(turn);
-        // Only now: the time of a refusal must not depend on the password.
+        // Checked only now, because the time of a refusal must not depend on the password.
         let rehashed = match is_outdated {
             true => self.hashing.run(move || password.hash()).await.ok(),
             false => None,

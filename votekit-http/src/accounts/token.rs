@@ -68,7 +68,7 @@ struct Claims<'a> {
     exp: u64,
 }
 
-/// A token is refused. Which rule it breaks is not said: it would guide a forger.
+/// A token is refused. The answer does not name the broken rule, because it would help a forger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TokenRefused;
 
@@ -123,8 +123,7 @@ fn json(value: &impl Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("texts and numbers")
 }
 
-/// A token in its form, before its signature is verified. Nothing of it is trusted but the name of
-/// the key.
+/// A token in its form, before its signature is verified. Only the name of the key is used from it.
 pub(super) struct UnverifiedToken<'a> {
     /// The signed bytes: header, dot, claims.
     message: &'a [u8],

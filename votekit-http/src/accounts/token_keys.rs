@@ -70,7 +70,7 @@ impl TokenKeys {
         Ok(token::sign(key, kid, issuer, grant, now))
     }
 
-    /// Draws a key, and publishes its public half before any token of it exists.
+    /// Generates a key, and publishes its public half before any token of it exists.
     async fn draw(&self, now: UnixSeconds) -> Result<OwnKey, Problem> {
         let mut seed = Zeroizing::new([0; 32]);
         getrandom::fill(seed.as_mut_slice()).map_err(random_failed)?;

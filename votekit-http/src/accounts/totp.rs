@@ -25,7 +25,7 @@ const SECRET_BYTES: usize = 20;
 /// RFC 4648, section 6.
 const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 
-/// Left as they are in a URI: all that RFC 3986 calls unreserved.
+/// The characters that are not encoded in a URI: those that RFC 3986 calls unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secret that an app and the account share.

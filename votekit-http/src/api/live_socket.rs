@@ -59,10 +59,10 @@ const CHECK_TIME: Duration = Duration::from_secs(10);
 const PING_INTERVAL: Duration = Duration::from_secs(30);
 const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// The most frames of a reader between two pings: it has nothing to say but pings and pongs.
+/// The most frames of a reader between two pings: it sends only pings and pongs.
 const FRAMES_MAX: u32 = 64;
 
-/// The time for the goodbye and the close: less than a stopping server waits.
+/// The time for the last message and the close: less than a stopping server waits.
 const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 /// The largest frame that is read, so that a slightly larger frame is answered with the reason
@@ -70,7 +70,7 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 const FRAME_BYTES_MAX: usize = 4 * SUBSCRIBE_BYTES_MAX;
 
 /// The most bytes of a reader between two pings: more than the subscription and all the frames
-/// above. Pieces of a message that never ends are no frames that could be counted.
+/// above. Fragments of a message that never ends cannot be counted as frames.
 const BYTES_MAX: usize = 2 * FRAME_BYTES_MAX;
 
 /// The buffers of a socket: there are thousands, and messages are small.

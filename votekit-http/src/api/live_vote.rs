@@ -1,5 +1,5 @@
-//! One's own vote over a WebSocket, to its decision: at most two messages, then the end of the
-//! topic. The request id is the handle, as for `GET /api/v1/vote/{request_id}`.
+//! The reader's own vote over a WebSocket, until its decision: at most two messages, then the end
+//! of the topic. The request id is the handle, as for `GET /api/v1/vote/{request_id}`.
 
 use futures_util::stream::{Stream, StreamExt as _, iter, once};
 use serde::Serialize;

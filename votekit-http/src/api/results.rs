@@ -223,13 +223,13 @@ pub(crate) fn cast_in_session(
     key_of(api, law, api.sessions.open(headers, api.now())?.request_for(law)?)
 }
 
-/// The key to the results of an election that a request in it is.
+/// A request in an election with its voter token, which together open the results.
 fn key_of(api: &Api, law: &ElectionId, request: RequestId) -> Option<(RequestId, VoterToken)> {
     Some((request, api.node.voter_token(law, &request)?))
 }
 
 /// Whether a vote opens the results of an election that shows them to those who have voted. On a
-/// node that does not know them it opens nothing.
+/// node that does not know who has voted it opens nothing.
 pub(crate) async fn is_opened_by(
     api: &Api,
     law: &ElectionId,

@@ -102,7 +102,7 @@ pub(crate) async fn sign_in(
         return Err(Problem::CredentialRefused);
     };
     let mut session = Session::after_sign_in(before, &nas, first, &recognised)?;
-    // A session has room for a number of elections: those beyond it are not opened.
+    // A session has room for a limited number of elections: further elections are not opened.
     let is_open = |law: &ElectionId| {
         session.knows(law) && recognised.iter().any(|(recognised, _)| recognised == law)
     };

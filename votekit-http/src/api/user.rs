@@ -60,7 +60,7 @@ pub(crate) async fn voted_elections(
     for election in published::elections(&api.node) {
         let law = law_id(&election.law_id)?;
         let has_voted = viewer.has_voted(&api, &law);
-        // A list without the election would say that the member has not voted in it.
+        // A list without the election would state that the member has not voted in it.
         if has_voted.is_none() && viewer.is_member() && api.node.takes_members(&law) {
             return Err(Problem::NotServedHere { needs: Role::Seal });
         }

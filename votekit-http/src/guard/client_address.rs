@@ -1,5 +1,5 @@
-//! The address of a client, and the rates that go by it. For the limits and the back-off only: it
-//! is neither logged nor stored.
+//! The address of a client, and the rates by address. For the limits and the back-off only: it is
+//! neither logged nor stored.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -58,7 +58,8 @@ impl AddressRate {
         Self { limits: FACTORS.map(limit) }
     }
 
-    /// Takes one from the address and from every network around it, or returns how long to wait.
+    /// Records one request for the address and for every network around it, or returns how long to
+    /// wait.
     pub(crate) fn take(&self, shares: &Shares) -> Result<(), Duration> {
         for (prefix, factor) in shares.iter() {
             if let Some(at) = FACTORS.iter().position(|known| *known == factor) {

@@ -1,11 +1,11 @@
 //! Pages of other origins (the CORS protocol of the Fetch standard): which of them may read the
-//! answers of a path, and the header fields that say so.
+//! answers of a path, and the header fields that permit it.
 //!
 //! Every answer to a request has the fields of its path, whether a handler or a check before the
 //! router makes it: a refused page must be able to read the reason, and when to retry.
 //!
-//! No answer allows credentials, so that a browser adds no cookie to such a call: a token is all
-//! that opens the calls of known origins, and a page must have been given one.
+//! No answer allows credentials, so that a browser adds no cookie to such a call: the calls of
+//! known origins need a token, which the page must have been given.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +29,7 @@ const PUBLIC_RESPONSE_HEADERS: &str = "ETag, Retry-After";
 const MAX_AGE: &str = "600";
 
 /// The pages that may read the answers of a path, besides those of this node. A path with several
-/// routes has the widest of them.
+/// routes has the widest permission of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum OriginAccess {
     /// None.
@@ -136,7 +136,8 @@ impl OriginGrant {
         match self {
             Self::Nothing => {}
             Self::Known(origin) => {
-                // Of every answer, so that no cache gives one origin the answer for another.
+                // Added to every answer, so that no cache returns the answer for one origin to
+                // another.
                 headers.append(VARY, HeaderValue::from_static("Origin"));
                 if let Some(origin) = origin {
                     allow(headers, origin, RESPONSE_HEADERS);

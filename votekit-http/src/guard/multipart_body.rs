@@ -217,7 +217,7 @@ impl MultipartBody {
         if self.received > self.limits.bytes_max {
             return Err(MultipartError::TooLarge);
         }
-        // A new allocation, so that a growing one leaves no copy behind.
+        // A new allocation, because a growing buffer would leave a copy behind.
         let length = self.buffer.len() + bytes.len();
         let mut buffer = Zeroizing::new(Vec::<u8>::with_capacity(length));
         buffer.extend_from_slice(&self.buffer);
@@ -259,7 +259,7 @@ fn boundary(content_type: &str) -> Option<&str> {
     is_boundary.then_some(boundary)
 }
 
-/// The head of a part: its lines, of which the first is the rest of that of the boundary.
+/// The lines of the head of a part. The first is the rest of the line of the boundary.
 fn part(head: &[u8]) -> Option<Part> {
     let text = std::str::from_utf8(head).ok()?;
     let mut lines = text.split("\r\n");

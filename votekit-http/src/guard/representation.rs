@@ -87,7 +87,8 @@ static COMPRESSOR: Semaphore = Semaphore::const_new(1);
 /// Fewer bytes are not worth compressing.
 const COMPRESSED_BYTES_MIN: usize = 512;
 
-/// The bytes in the form that the client accepts and the node has time for.
+/// The bytes compressed, if they are long enough, the client accepts this, and no other request is
+/// compressing; else uncompressed.
 pub(crate) async fn negotiated(
     request: &HeaderMap,
     bytes: Vec<u8>,
@@ -112,7 +113,7 @@ pub(crate) async fn negotiated(
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
-    // Mostly hashes in hexadecimal: a higher level saves hardly more.
+    // The content is mostly hexadecimal hashes: a higher level saves hardly more.
     let mut encoder = GzEncoder::new(Vec::with_capacity(bytes.len() / 2), Compression::fast());
     encoder.write_all(bytes).and_then(|()| encoder.finish()).expect("memory takes every byte")
 }

@@ -13,7 +13,7 @@ use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
 use crate::problem::{FieldProblem, Problem};
 
-/// The largest body: a password of 128 characters with every one escaped fits several times.
+/// The largest body: a password of 128 escaped characters fits several times.
 const BODY_BYTES_MAX: usize = 8192;
 
 /// The texts of a body, each under its name.

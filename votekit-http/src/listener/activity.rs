@@ -21,14 +21,14 @@ pub(super) struct Activity {
 }
 
 impl Activity {
-    /// A connection that waits from now on. Times are milliseconds, from 1, since a start that all
-    /// connections share.
+    /// Creates the activity of a connection that waits from now on. Times are milliseconds, from 1,
+    /// since a start that all connections share.
     pub(super) fn waiting(now_ms: u64) -> Self {
         Self { state: AtomicU64::new(now_ms) }
     }
 
     /// Marks the connection as working on a request. `false` if it was evicted before: then it must
-    /// begin nothing.
+    /// not begin the request.
     pub(super) fn work(&self) -> bool {
         let works = |state| (state != LEAVING).then_some(WORKING);
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, works).is_ok()

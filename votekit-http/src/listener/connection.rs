@@ -54,7 +54,7 @@ pub(super) enum Phase {
 pub(super) struct Limits {
     /// The longest time for a request head, a TLS handshake, or an idle connection.
     pub(super) header_time: Duration,
-    /// The longest time in which a client may take nothing of an answer.
+    /// The longest time in which a client may read nothing of an answer.
     pub(super) stall_time: Duration,
     /// The longest life of a connection; a request in progress is still answered.
     pub(super) life_max: Option<Duration>,

@@ -205,7 +205,7 @@ impl Slot {
         self.signals.dismissed.notified().await;
     }
 
-    /// Whether the connection, which was just answered, has to leave.
+    /// Whether the connection, which was just answered, has to be closed.
     pub(super) fn must_yield(&self) -> bool {
         if !self.slots.is_short() {
             return false;
@@ -235,7 +235,7 @@ impl Slot {
         self.release();
         let lingering = self.slots.lingering.fetch_add(1, Ordering::Relaxed);
         let linger = Linger(Arc::clone(&self.slots));
-        // Beyond the limit it is dropped, which takes it off the count.
+        // Above the limit it is dropped, which decrements the count.
         (lingering < LINGERING_MAX).then_some(linger)
     }
 

@@ -42,7 +42,7 @@ impl Channel {
         Self { topic, state: Mutex::new(State { latest: None, sender }) }
     }
 
-    /// Sends a new state to all readers. Nothing is sent that is not newer, or not different.
+    /// Sends a new state to all readers. A state that is not newer or not different is not sent.
     pub(crate) fn publish(&self, version: u64, content: Content) {
         let mut state = self.state.lock();
         let latest = state.latest.as_deref();

@@ -38,15 +38,15 @@ pub(crate) struct LiveHub {
     /// Notified when an official begins to follow the nodes of an election.
     nodes_wanted: Notify,
     start: Instant,
-    /// How often the list of elections was made, and a list of nodes.
+    /// The number of times that the list of elections, and a list of nodes, was made.
     #[cfg(test)]
     lists: std::sync::atomic::AtomicU64,
     #[cfg(test)]
     node_lists: std::sync::atomic::AtomicU64,
 }
 
-/// How often the numbers of one block are read before the next attempt is left for later: blocks
-/// may follow one another while they are read.
+/// How often the numbers of one block are read before the next attempt is postponed: blocks may be
+/// added while they are read.
 const READ_ATTEMPTS: u32 = 16;
 
 /// The time before that next attempt.
@@ -161,14 +161,14 @@ impl LiveHub {
         let (mut version, mut views, mut watches) = (0, Vec::new(), Vec::new());
         for view in self.node.elections() {
             let Ok(law_id) = view.law_id.parse::<ElectionId>() else { continue };
-            // An election whose log cannot be read is listed, and never moves.
+            // An election whose log cannot be read is listed, and never changes.
             let Some(mut watch) = self.node.watch(&law_id) else {
                 version += 1;
                 views.push(view);
                 continue;
             };
             let (height, view) = watch.current();
-            // A draft is in the version all the same: it is in the list once it is opened.
+            // A draft counts in the version too: it is in the list once it is opened.
             let is_published = !drafts::is_draft(&self.node, &view);
             // A state changes with a block or by a halt, which is final until the node starts
             // again: the sum grows whenever the list changes.

@@ -93,7 +93,7 @@ pub(crate) struct LiveResults {
 }
 
 /// Whether the counts of an election are shown to everyone. The node applies the same rule before
-/// it gives them out; an unknown policy or state shows nothing.
+/// it returns them; an unknown policy or state shows nothing.
 pub(crate) fn shows_counts(policy: &str, state: &str) -> bool {
     let after_close = [State::Closed, State::Certified, State::Annulled];
     policy == ResultsPolicy::Live.as_str()

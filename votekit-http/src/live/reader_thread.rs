@@ -1,6 +1,6 @@
 //! The thread of the readers' sockets. It has a lower priority than the threads that take votes: a
 //! message to thousands of readers uses the processor for tens of milliseconds, and votes that
-//! arrive meanwhile go first.
+//! arrive meanwhile have priority.
 
 use rustix::process::setpriority_process;
 use rustix::thread::gettid;

@@ -189,7 +189,7 @@ impl Following {
 
     async fn next_before(&mut self) -> Option<Result<Delivery, TooSlow>> {
         let Some(until) = self.until else { return Some(self.subscription.next().await) };
-        // Also for messages that are there already: the reader may be slow to take them.
+        // Checked even if messages are available: the reader may be slow to read them.
         if until <= Instant::now() {
             return None;
         }

@@ -115,7 +115,7 @@ async fn shut_out(
         refuse_last(accounts, &find(accounts, id).await?).await?;
     }
     let Changed { before, after } = change(accounts, id, edit).await?;
-    // Again: of two administrators who shut each other out at once, both passed the first check.
+    // Checked again: if two administrators disable each other at once, both pass the first check.
     if last == LastAdministrator::Keep
         && let Err(refused) = refuse_last(accounts, &before).await
     {
@@ -134,8 +134,8 @@ struct Changed {
     after: Account,
 }
 
-/// Changes an account as it is stored now, again if another call changes it meanwhile. The edit is
-/// idempotent, so that an unknown outcome becomes known.
+/// Changes an account as it is stored now, and retries if another call changes it meanwhile. The
+/// edit is idempotent, so that an unknown outcome becomes known.
 async fn change(
     accounts: &dyn Accounts,
     id: AccountId,

@@ -76,8 +76,8 @@ pub fn invited_account(
     })
 }
 
-/// Adds accounts, all of them or none. An unknown outcome becomes known by the same call again:
-/// without it their links would be lost.
+/// Adds accounts, all of them or none. A call with an unknown outcome is repeated until the outcome
+/// is known: otherwise the links would be lost.
 ///
 /// # Errors
 /// As [`Accounts::add`].

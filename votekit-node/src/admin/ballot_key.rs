@@ -68,7 +68,7 @@ fn install(
     match folder.ballot_key(law_id)? {
         None => folder.keep_ballot_key(law_id, key.expose_bytes())?,
         Some(known) if known.public_key() == public => {}
-        // It may be that of a draft which other authorities have accepted already.
+        // The key may be that of a draft which other authorities have accepted already.
         Some(_) => return Err(refused(CallRule::OtherBallotKey)),
     }
     Ok(public)

@@ -49,7 +49,8 @@ impl Node {
         if !others.contains(&admission) {
             check_distinct(&others, record)?;
             election_keys::put_admission(&self.context, &admission).await?;
-            // At once, not when copies are compared: the ledger may lose the record before that.
+            // Copied at once, not when copies are compared: the ledger may lose the record before
+            // that.
             self.keep_admission(&admission).await?;
             let admitted = Some(record.name.as_str());
             let fields = AuditFields { admitted, ..AuditFields::default() };
@@ -85,7 +86,7 @@ impl Node {
         Ok(RetiredNode { node: AdmittedNode::from(&record), elections })
     }
 
-    /// First of all, so that the node begins no epoch after its present ones are fenced.
+    /// Done first, so that the node begins no epoch after its present epochs are fenced.
     async fn mark_retired(&self, name: &NodeName) -> Result<NodeRecord, AdminError> {
         let _creating = self.context.creating.lock().await;
         if self.context.leader_lease.term().is_none() {
@@ -97,9 +98,9 @@ impl Node {
             return Err(AdminError::Field { field: "name", rule });
         };
         let retired = Admission { is_retired: true, record: known.record.clone() };
-        // Also if it is known to be retired: the ledger may show an earlier record.
+        // Stored even if the node is known to be retired: the ledger may show an earlier record.
         election_keys::put_admission(&self.context, &retired).await?;
-        // At once, like the admission; and also if only the ledger has it.
+        // Copied at once, like the admission, and even if only the ledger has the record.
         self.keep_admission(&retired).await?;
         if !known.is_retired {
             let fields = AuditFields { admitted: Some(name.as_str()), ..AuditFields::default() };

@@ -58,7 +58,7 @@ const WITNESS_LOOK: Duration = Duration::from_millis(250);
 /// The most laws of loaded rolls that a warning names.
 const WARNED_LAWS_MAX: usize = 10;
 
-/// The default number of accepted votes that must be new before results move.
+/// The default number of accepted votes that must be new before results are updated.
 pub const PUBLISH_EVERY: u64 = 20;
 
 /// A requested choice: only its id, or with its labels.
@@ -616,7 +616,7 @@ impl Node {
         Ok(warnings)
     }
 
-    /// The warning about an election of a law that no loaded roll has: a draft stays, so that a
+    /// The warning about an election of a law that no loaded roll has: the draft remains, so that a
     /// mistyped id is noticed here.
     async fn warning_without_roll(&self, law_id: &ElectionId) -> Result<String, AdminError> {
         let rolls = self.rolls().await?;
@@ -730,8 +730,8 @@ impl Node {
         Ok(missing)
     }
 
-    /// Closes the poll: stops taking votes, decides those taken, reconciles, opens the totals.
-    /// Resumes an interrupted close.
+    /// Closes the poll: stops accepting votes, decides the accepted votes, reconciles, opens the
+    /// totals. Resumes an interrupted close.
     ///
     /// # Errors
     /// [`AdminError`], among others [`AdminError::EarlyClose`] before the planned end; the election
@@ -1067,7 +1067,7 @@ impl Node {
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }
-        // Recorded first: evidence missing without a record in the log counts as damage.
+        // Recorded first, because missing evidence without a record in the log counts as damage.
         if !election.log().is_purged() {
             self.record(&election, vec![LogEvent::Purge]).await?;
         }

@@ -60,7 +60,7 @@ impl Node {
         kept.map_or(Ok(()), |kept| Err(AdminError::SecondRoll { law_id, kept }))
     }
 
-    /// Creates an election as a draft, for members with these accounts. Draws its members' key,
+    /// Creates an election as a draft, for members with these accounts. Generates its members' key,
     /// makes the roll and loads it. The election cannot be binding.
     ///
     /// # Errors
@@ -126,7 +126,8 @@ struct MembersRoll {
 }
 
 impl MembersRoll {
-    /// Draws the key and writes shard, manifest and, last, the key among those of the other rolls.
+    /// Generates the key and writes shard, manifest and, last, the key among those of the other
+    /// rolls.
     fn write(
         folder: &DataFolder,
         law_id: &ElectionId,

@@ -157,8 +157,8 @@ impl DataFolder {
     }
 
     /// The entry of this authority in the file of the authorities, after comparing all four keys.
-    /// `None` if the file does not name it. Called where a node starts that is to seal: any other
-    /// node has a name that means nothing there.
+    /// `None` if the file does not name it. Called at the start of a node that is to seal: the name
+    /// of any other node has no meaning in that file.
     ///
     /// # Errors
     /// [`FolderError::OtherAuthorities`] with the key that differs, or the base.
@@ -253,8 +253,8 @@ impl DataFolder {
         for folder in folders.iter().map(PathBuf::as_path).chain([&*self.path]) {
             sync_folder(folder).map_err(FolderError::io(folder))?;
         }
-        // Last: it makes the folder a data folder. An interrupted creation leaves a folder that no
-        // command takes for one.
+        // Written last, because it makes the folder a data folder. After an interrupted creation no
+        // command treats the folder as a data folder.
         write_identity(&self.path, &self.identity)
     }
 

@@ -1,5 +1,5 @@
-//! The ledger that a data folder belongs to: the keys and rolls of one installation are of no use
-//! beside the log of another, and harm it.
+//! The ledger that a data folder belongs to: the keys and rolls of one installation must not be
+//! used with the log of another.
 
 use std::fs;
 use std::io::{ErrorKind, Write as _};

@@ -1,8 +1,8 @@
 //! Overwrites the stack of a thread after work that may have left secrets on it.
 //!
 //! A moved value leaves its bytes in the frame it left, hash functions keep their last block there,
-//! and no destructor reaches either. So code that handles secrets calls [`stack_used`], and the
-//! caller at the bottom of the stack overwrites the part above when the work returns.
+//! and no destructor reaches either. Therefore code that handles secrets calls [`stack_used`], and
+//! the caller at the bottom of the stack overwrites the part above when the work returns.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -24,7 +24,7 @@ pub fn stack_used() {
 }
 
 /// Runs a future, and overwrites the stack after each step that called [`stack_used`]. For the
-/// outermost future of a task: its callees lie above it on the stack.
+/// outermost future of a task: its callees are above it on the stack.
 pub async fn overwriting_stack<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     std::future::poll_fn(|context| {
@@ -45,7 +45,7 @@ pub fn with_overwritten_stack<T>(work: impl FnOnce() -> T) -> T {
     done
 }
 
-// Not inlined: the frame of the caller is not overwritten, so nothing may live in it.
+// Not inlined: the frame of the caller is not overwritten, so no value may live in it.
 #[inline(never)]
 fn poll<F: Future>(work: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
     work.poll(context)

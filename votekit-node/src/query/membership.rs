@@ -1,8 +1,8 @@
 //! Elections of members, as a member sees them: the hash of an account, and whether its vote was
-//! taken.
+//! accepted.
 //!
-//! Never for electors with NAS and code. Here a member asks about its own account; there an answer
-//! would show anyone who has a NAS and a code whether its elector has voted.
+//! Not for electors with NAS and code. A member asks about its own account; for an electoral roll,
+//! an answer would show anyone who has a NAS and a code whether its elector has voted.
 
 use votekit_core::credential::{CredentialHash, CredentialHasher, RegistryKey};
 use votekit_core::election::State;
@@ -50,11 +50,11 @@ impl Node {
         Ok(matches!(status, CredentialStatus::First | CredentialStatus::Again { .. }))
     }
 
-    /// Whether the vote of a member was taken: the log has an accepted entry of its hash, or its
-    /// vote is on the way there. `None` in any other election than one of members, and on a node
-    /// that only follows the log, which knows no electors.
+    /// Whether the vote of a member was accepted: the log has an accepted entry of its hash, or its
+    /// vote is in flight. `None` in an election with an electoral roll, and on a node that only
+    /// follows the log, which knows no electors.
     ///
-    /// A vote on the way is known by its mark in a registry of this process: on services the answer
+    /// A vote in flight is known by its mark in a registry of this process: on services the answer
     /// is `false` until its block is sealed.
     #[must_use]
     pub fn has_entry(&self, law_id: &ElectionId, hash: &CredentialHash) -> Option<bool> {

@@ -34,7 +34,7 @@ pub struct WitnessHead {
     /// The origin of its log.
     pub origin: String,
     /// The verifier key of the log with which the witness is configured: that of the authority that
-    /// feeds it.
+    /// sends heads to it.
     pub log_key: String,
     /// The leaves of the latest head that it has cosigned; 0 for none.
     pub cosigned_size: u64,

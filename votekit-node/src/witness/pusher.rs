@@ -163,7 +163,7 @@ impl Pusher {
         }
     }
 
-    /// Whether this process speaks for its authority: of several processes of a single authority
+    /// Whether this process acts for its authority: of several processes of a single authority only
     /// the leader does, and an authority that signs nothing more does not.
     fn may_sign(&self) -> bool {
         let context = &self.node.context;

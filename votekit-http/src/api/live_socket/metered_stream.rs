@@ -1,7 +1,8 @@
 //! A connection from which a bounded number of bytes is read before the next allowance.
 //!
-//! The WebSocket below reads on while bytes arrive that make no whole message, and returns none of
-//! them: a message in empty pieces never ends and never grows. Only the bytes can be counted.
+//! The WebSocket layer continues to read while bytes arrive that are not a complete message, and
+//! returns none of them: a message in empty fragments never ends and never grows. Only the bytes
+//! can be counted.
 
 use std::io::{self, ErrorKind};
 use std::pin::Pin;

@@ -111,8 +111,8 @@ impl FileUpload {
         Ok(())
     }
 
-    /// Gives the whole file its name, durably. A manifest must be of this election only, and a file
-    /// that the uploaded manifest lists must have the stated digest.
+    /// Renames the complete file to its name, durably. A manifest must be of this election only,
+    /// and a file that the uploaded manifest lists must have the stated digest.
     ///
     /// # Errors
     /// [`UploadError`]; nothing of the file is kept then.

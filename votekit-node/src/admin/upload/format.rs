@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::{FileRule, UploadError};
 
-/// Bytes from the start of a file that are looked at before any is written.
+/// The number of bytes from the start of a file that are checked before any is written.
 pub(super) const HEAD_BYTES: usize = 4096;
 
 /// The longest name.
@@ -44,8 +44,8 @@ pub(super) fn bytes_max(file: &str) -> u64 {
     }
 }
 
-/// Checks that a file begins as the file of its name does. `head` is the whole file if that is
-/// shorter than [`HEAD_BYTES`].
+/// Checks that the first bytes of a file are those of a file with its name. `head` is the whole
+/// file if that is shorter than [`HEAD_BYTES`].
 pub(super) fn check_head(file: &str, head: &[u8]) -> Result<(), UploadError> {
     if start(file).is_some_and(|start| head.starts_with(start)) {
         return Ok(());
