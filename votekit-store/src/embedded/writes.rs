@@ -145,7 +145,6 @@ impl Stage {
         let (id, digest) = (staging_id(id)?, Digest::from_bytes(digest));
         Ok(Some(FoundRow { id, digest, has_bytes }))
     }
-
 }
 
 impl Write for Restage {
