@@ -105,31 +105,47 @@ pub(crate) async fn stage_above(
     }
     let missing: Vec<Arc<Batch>> = missing.into_values().collect();
     for group in missing.chunks(STAGED_AT_ONCE) {
-        let staging = group.iter().map(|batch| stage_one_above(context, election, batch, above));
+        let staging = group.iter().map(|batch| stage_missing(context, election, batch, above));
         try_join_all(staging).await?;
     }
     Ok(())
 }
 
-async fn stage_one_above(
+async fn stage_missing(
     context: &NodeContext,
     election: &ElectionHandle,
     batch: &Arc<Batch>,
     above: StagingId,
 ) -> Result<(), EngineError> {
     let hints = Hints::new();
-    // The ledger groups these; there is rarely a row.
-    match until_definite("stage_again", || context.ledger.stage(batch, &hints)).await {
-        Ok(id) if id > above => return Ok(()),
+    let stage = || stage_undecided(context, election, batch, &hints, above);
+    match until_definite("stage_again", stage).await {
+        // The first of two batches that were signed with one number counts.
+        Err(EngineError::Conflict(Conflict::BatchNumber { .. })) if context.is_shared => Ok(()),
+        staged => staged,
+    }
+}
+
+/// Stages an undecided batch above a position, unless it is there, and waits for no ledger that is
+/// away.
+///
+/// # Errors
+/// As [`restage`].
+pub(crate) async fn stage_undecided(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Arc<Batch>,
+    hints: &Hints,
+    above: StagingId,
+) -> Result<(), EngineError> {
+    // The ledger groups these calls; there is rarely another row.
+    match context.ledger.stage(batch, hints).await {
+        Ok(id) if id > above || !context.is_shared => Ok(()),
+        Err(error) if !context.is_shared => Err(error),
         Ok(_)
         | Err(EngineError::Conflict(Conflict::BatchNumber { .. }) | EngineError::Corrupt { .. }) => {
+            restage(context, election, batch, hints, above).await.map(|_| ())
         }
-        Err(error) => return Err(error),
-    }
-    let again = || restage(context, election, batch, &hints, above);
-    match until_definite("stage_again", again).await {
-        // The first of two batches that were signed with one number counts.
-        Ok(_) | Err(EngineError::Conflict(Conflict::BatchNumber { .. })) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -67,7 +67,7 @@ impl ReadPlaces {
     }
 
     /// The rows that are no batches, in order.
-    pub(crate) fn unreadable(&self) -> impl Iterator<Item = StagingId> + '_ {
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = StagingId> {
         self.unreadable.iter().copied()
     }
 
