@@ -10,7 +10,7 @@ use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
 };
-use crate::{BatchName, Conflict, Hints, Ledger, Staged, StagedPlace, StagingId};
+use crate::{BatchName, Conflict, Hints, Ledger, Restaged, Staged, StagedPlace, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(staging_ids_ascend_in_order_of_arrival),
@@ -27,6 +27,7 @@ pub(super) const CASES: &[Case] = &[
     case!(sealed_batches_remain_as_evidence),
     exact_case!(purging_counts_and_spares_the_rest),
     case!(a_batch_that_lost_its_bytes_is_stored_again_behind_the_others),
+    case!(a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once),
     case!(places_are_listed_with_and_without_their_batches),
     exact_case!(epochs_count_from_1),
     case!(epochs_are_never_allocated_twice),
@@ -432,6 +433,36 @@ async fn a_batch_that_lost_its_bytes_is_stored_again_behind_the_others(
     )?;
     let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 11, 2, 0), &Hints::new()).await?;
     ensure!(later > again[2], "a place was given twice: {later:?}");
+    Ok(())
+}
+
+async fn a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once(
+    place: &dyn TestStorage,
+) -> Outcome {
+    let (law_id, hints) = (law("L1"), Hints::new());
+    let batches = batches(&law_id, 4);
+    let ledger = place.open().await?.ledger;
+    let ids = stage_all(&*ledger, &batches[..3]).await?;
+    let unmoved = |id| Restaged { id, is_new: false };
+    let there = ledger.restage(&batches[1], &hints, ids[0]).await?;
+    ensure_eq!(there, unmoved(ids[1]), "a batch that is above the position");
+    let moved = ledger.restage(&batches[0], &hints, ids[0]).await?.id;
+    ensure!(moved > ids[2], "an old place was given: {moved:?}");
+    let again = ledger.restage(&batches[0], &hints, ids[2]).await?;
+    ensure_eq!(again, unmoved(moved), "a batch that is above by now");
+    ensure_eq!(ledger.batch_at(&law_id, ids[0]).await?, None, "the batch at the old place");
+    let added = ledger.restage(&batches[3], &hints, moved).await?.id;
+    ensure!(added > moved, "an old place was given: {added:?}");
+    let other = batch(&law_id, 1, Epoch(1), 2, 2, 77);
+    let replacing = ledger.restage(&other, &hints, StagingId(0)).await?.id;
+    ensure!(replacing > added, "an old place was given: {replacing:?}");
+    let in_order = [&batches[2], &batches[0], &batches[3], &other].map(Arc::clone);
+    expect_staged(&*ledger, &law_id, StagingId(0), &in_order, "one row of each number").await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    expect_staged(&*ledger, &law_id, StagingId(0), &in_order, "after a restart").await?;
+    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 5, 2, 0), &hints).await?;
+    ensure!(later > replacing, "a place was given twice: {later:?}");
     Ok(())
 }
 
