@@ -402,8 +402,22 @@ pub trait LogStore: Send + Sync + 'static {
 #[async_trait]
 pub trait Leases: Send + Sync + 'static {
     /// Allocates the next epoch of a node in an election: 1, 2, …, never the same twice.
-    async fn allocate_epoch(&self, law_id: &ElectionId, node: NodeId)
-    -> Result<Epoch, EngineError>;
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        self.allocate_epoch_above(law_id, node, Epoch(0)).await
+    }
+
+    /// Allocates the lowest epoch of a node in an election above one that is not allocated yet. Not
+    /// the one after the highest: another program may have written a row of an epoch far above.
+    async fn allocate_epoch_above(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        above: Epoch,
+    ) -> Result<Epoch, EngineError>;
 
     /// Grants a node a lease to answer voters for `length` from now, if the election has a head
     /// that takes votes and the epoch is not fenced. A further call extends the lease. Refused as

@@ -368,7 +368,7 @@ pub(crate) async fn give_epochs_again(
         let present = last(&mut given.iter().copied(), node);
         for _ in present..wanted.min(present.saturating_add(EPOCHS_MAX)) {
             // Repeated while the outcome is unknown: an epoch too many does no harm.
-            let allocate = || ledger.allocate_epoch(law_id, node);
+            let allocate = || ledger.allocate_epoch_above(law_id, node, Epoch(present));
             if until_definite("allocate_epoch", allocate).await?.0 >= wanted {
                 break;
             }

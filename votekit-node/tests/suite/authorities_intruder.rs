@@ -86,6 +86,21 @@ async fn assert_closes_beside_epoch(above: u32) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_far_above_keeps_no_run_of_a_node_from_beginning_one() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    insert_epoch(&installation, 5000);
+    installation.kill_ingest();
+    installation.start_ingest().await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_no_authority_signed_keep_none_of_theirs_out() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
@@ -208,7 +223,7 @@ async fn epochs_that_the_ledger_passes_over_are_in_the_log_at_the_close() {
     installation.open_poll().await;
     installation.cast(0, "oui").await;
     insert_epoch(&installation, 900);
-    // The next run of the node gets the epoch after it, and publishes there.
+    // The next run of the node gets one below.
     installation.kill_ingest();
     installation.start_ingest().await;
     let decision = installation.cast(1, "oui").await;

@@ -373,13 +373,21 @@ BEGIN
 END $$;
 
 -- Allocates the next epoch of a node.
-CREATE FUNCTION allocate_epoch(wanted text, owner bytea) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION allocate_epoch(wanted text, owner bytea, above bigint) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     number bigint := election_number(wanted);
-    given bigint;
+    given bigint := above + 1;
 BEGIN
     PERFORM FROM election WHERE id = number FOR NO KEY UPDATE;
-    SELECT coalesce(max(epoch), 0) + 1 INTO given FROM epoch WHERE election = number AND node = owner;
+    IF EXISTS (SELECT FROM epoch AS taken WHERE taken.election = number AND taken.node = owner AND taken.epoch = given) THEN
+        SELECT taken.epoch + 1 INTO STRICT given FROM epoch AS taken
+            WHERE taken.election = number AND taken.node = owner AND taken.epoch BETWEEN given AND 4294967295
+                AND NOT EXISTS (
+                    SELECT FROM epoch AS follower
+                    WHERE follower.election = number AND follower.node = owner AND follower.epoch = taken.epoch + 1
+                )
+            ORDER BY taken.epoch LIMIT 1;
+    END IF;
     IF given <= 4294967295 THEN
         INSERT INTO epoch (election, node, epoch) VALUES (number, owner, given);
     END IF;

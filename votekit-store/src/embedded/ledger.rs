@@ -324,13 +324,14 @@ impl LogStore for EmbeddedLedger {
 
 #[async_trait]
 impl Leases for EmbeddedLedger {
-    async fn allocate_epoch(
+    async fn allocate_epoch_above(
         &self,
         law_id: &ElectionId,
         node: NodeId,
+        above: Epoch,
     ) -> Result<Epoch, EngineError> {
         self.check(law_id)?;
-        self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
+        self.writer.write(AllocateEpoch { law_id: law_id.clone(), node, above }).await
     }
 
     async fn hold_lease(

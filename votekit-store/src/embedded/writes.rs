@@ -250,10 +250,11 @@ fn staging_id(row_id: i64) -> Result<StagingId, Fault> {
     Ok(StagingId(id))
 }
 
-/// Allocates an epoch.
+/// Allocates the lowest free epoch above one.
 pub(super) struct AllocateEpoch {
     pub(super) law_id: ElectionId,
     pub(super) node: NodeId,
+    pub(super) above: Epoch,
 }
 
 impl Write for AllocateEpoch {
@@ -261,14 +262,18 @@ impl Write for AllocateEpoch {
 
     fn apply(&self, connection: &Connection) -> Result<Epoch, Fault> {
         let election = find_or_create_election(connection, &self.law_id)?;
-        let last: u32 = connection
+        // The end of the run of allocated epochs after this one.
+        let last: Option<i64> = connection
             .prepare_cached(
-                "SELECT coalesce(max(epoch), 0) FROM epoch WHERE election = ?1 AND node = ?2",
+                "SELECT min(taken.epoch) FROM epoch AS taken \
+                 WHERE election = ?1 AND node = ?2 AND epoch > ?3 AND EXISTS \
+                 (SELECT 1 FROM epoch WHERE election = ?1 AND node = ?2 AND epoch = ?3 + 1) \
+                 AND NOT EXISTS (SELECT 1 FROM epoch AS next WHERE next.election = ?1 \
+                 AND next.node = ?2 AND next.epoch = taken.epoch + 1)",
             )?
-            .query_row((election.0, self.node.as_bytes()), |row| row.get(0))?;
-        let epoch = last
-            .checked_add(1)
-            .ok_or_else(|| unavailable("all epochs of this node are used up"))?;
+            .query_row((election.0, self.node.as_bytes(), self.above.0), |row| row.get(0))?;
+        let epoch = u32::try_from(last.unwrap_or(self.above.0.into()).saturating_add(1))
+            .map_err(|_| unavailable("all epochs of this node are used up"))?;
         connection
             .prepare_cached("INSERT INTO epoch (election, node, epoch) VALUES (?1, ?2, ?3)")?
             .execute((election.0, self.node.as_bytes(), epoch))?;

@@ -147,12 +147,13 @@ impl<T: LogStore + ?Sized, P: FaultPlan> LogStore for Faulty<T, P> {
 
 #[async_trait]
 impl<T: Leases + ?Sized, P: FaultPlan> Leases for Faulty<T, P> {
-    async fn allocate_epoch(
+    async fn allocate_epoch_above(
         &self,
         law_id: &ElectionId,
         node: NodeId,
+        above: Epoch,
     ) -> Result<Epoch, EngineError> {
-        self.write(|| self.inner.allocate_epoch(law_id, node)).await
+        self.write(|| self.inner.allocate_epoch_above(law_id, node, above)).await
     }
 
     async fn clock(&self) -> Result<UnixMillis, EngineError> {

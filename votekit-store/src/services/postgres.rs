@@ -242,12 +242,13 @@ impl LogStore for PostgresLedger {
 
 #[async_trait]
 impl Leases for PostgresLedger {
-    async fn allocate_epoch(
+    async fn allocate_epoch_above(
         &self,
         law_id: &ElectionId,
         node: NodeId,
+        above: Epoch,
     ) -> Result<Epoch, EngineError> {
-        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
+        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node, above).await
     }
 
     async fn hold_lease(

@@ -202,9 +202,11 @@ pub(super) async fn allocate_epoch(
     session: &mut Session,
     law_id: &ElectionId,
     node: NodeId,
+    above: Epoch,
 ) -> Result<Epoch, EngineError> {
-    let sql = "SELECT allocate_epoch($1, $2) AS epoch";
-    let row = session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await?;
+    let sql = "SELECT allocate_epoch($1, $2, $3) AS epoch";
+    let above = i64::from(above.0);
+    let row = session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &above]).await?;
     let epoch: u64 = number(&row, "epoch")?;
     u32::try_from(epoch).map(Epoch).map_err(|_| unavailable("all epochs of this node are used up"))
 }

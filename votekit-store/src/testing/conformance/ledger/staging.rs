@@ -30,6 +30,7 @@ pub(super) const CASES: &[Case] = &[
     case!(a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once),
     case!(places_are_listed_with_and_without_their_batches),
     exact_case!(epochs_count_from_1),
+    exact_case!(an_epoch_above_one_is_the_lowest_that_is_free),
     case!(epochs_are_never_allocated_twice),
     case!(epochs_are_listed),
 ];
@@ -512,6 +513,23 @@ async fn epochs_count_from_1(place: &dyn TestStorage) -> Outcome {
             );
         }
     }
+    Ok(())
+}
+
+async fn an_epoch_above_one_is_the_lowest_that_is_free(place: &dyn TestStorage) -> Outcome {
+    let (law_id, of) = (law("L1"), node(1));
+    for (above, expected) in [(7, 8), (0, 1), (7, 9), (0, 2), (1, 3), (3, 4), (8, 10), (20, 21)] {
+        let ledger = place.open().await?.ledger;
+        let given = ledger.allocate_epoch_above(&law_id, of, Epoch(above)).await?;
+        ensure_eq!(given, Epoch(expected), format!("above {above}"));
+    }
+    let ledger = place.open().await?.ledger;
+    ensure_eq!(ledger.allocate_epoch(&law_id, of).await?, Epoch(5), "the next one");
+    let highest = ledger.allocate_epoch_above(&law_id, of, Epoch(u32::MAX - 1)).await?;
+    ensure_eq!(highest, Epoch(u32::MAX), "the last one");
+    ensure_eq!(ledger.allocate_epoch(&law_id, of).await?, Epoch(6), "another one far above");
+    let other = ledger.allocate_epoch_above(&law_id, node(2), Epoch(0)).await?;
+    ensure_eq!(other, Epoch(1), "of another node");
     Ok(())
 }
 
