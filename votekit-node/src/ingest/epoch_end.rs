@@ -113,8 +113,9 @@ async fn end(
     Ok(())
 }
 
-/// Stages an undecided batch again above the sealed positions, if the ledger has it: another program
-/// may have moved its row to where readers have passed, and the run that published it has ended.
+/// Stages an undecided batch again above the sealed positions, if the ledger has it: another
+/// program may have moved its row to where readers have passed, and the run that published it has
+/// ended.
 async fn restage_hidden(
     context: &NodeContext,
     election: &ElectionHandle,

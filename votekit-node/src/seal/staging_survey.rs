@@ -114,7 +114,8 @@ impl Sealer {
         }
     }
 
-    /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired it.
+    /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired
+    /// it.
     async fn take_up_repaired(&mut self) -> Result<bool, ElectionFault> {
         let unreadable = self.seal_queue.read_places().unreadable().take(REREAD_MAX);
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());

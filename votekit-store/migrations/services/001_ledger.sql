@@ -180,8 +180,8 @@ BEGIN
 END $$;
 
 -- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
--- stored under its number, and whether its row had lost its bytes, or had others, or had been moved
--- out of the places that were given: it is put back, at a new place that no reader has passed. One at a time,
+-- stored under its number, and whether its row had lost its bytes, or had others, or had been moved out
+-- of the places that were given: it is put back, at a new place that no reader has passed. One at a time,
 -- each by its number: a join would be planned while the table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
@@ -240,8 +240,8 @@ BEGIN
     END IF;
 END $$;
 
--- Stages a batch again above a place, unless it is whole there: then in place of whatever row has its
--- number. Returns its place, whether this call has given it, and whether there was a row.
+-- Stages a batch again above a place, in place of whatever row has its number, unless it is whole
+-- there. Returns its place, whether this call has given it, and whether there was a row.
 CREATE FUNCTION restage(
     wanted text, owner bytea, in_epoch bigint, in_sequence bigint, offered_digest bytea, offered_hints bytea, offered_bytes bytea,
     above bigint,
@@ -265,7 +265,10 @@ BEGIN
     END IF;
     new_place := free_place(last_place);
     IF was_there THEN
-        UPDATE batch SET id = new_place, digest = offered_digest, hints = offered_hints, bytes = offered_bytes WHERE id = place;
+        -- Who stages a batch again has rarely its hints.
+        UPDATE batch SET id = new_place, digest = offered_digest, bytes = offered_bytes,
+                hints = CASE WHEN octet_length(offered_hints) > 0 THEN offered_hints ELSE hints END
+            WHERE id = place;
     ELSE
         INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
             VALUES (new_place, number, owner, in_epoch, in_sequence, offered_digest, offered_hints, offered_bytes);
