@@ -141,11 +141,13 @@ pub(crate) async fn stage_undecided(
     // The ledger groups these calls; there is rarely another row.
     match context.ledger.stage(batch, hints).await {
         Ok(id) if id > above || !context.is_shared => Ok(()),
-        Err(error) if !context.is_shared => Err(error),
-        Ok(_)
-        | Err(EngineError::Conflict(Conflict::BatchNumber { .. }) | EngineError::Corrupt { .. }) => {
-            restage(context, election, batch, hints, above).await.map(|_| ())
-        }
-        Err(error) => Err(error),
+        Err(error) if !context.is_shared || !is_number_taken(&error) => Err(error),
+        _ => restage(context, election, batch, hints, above).await.map(|_| ()),
     }
+}
+
+/// Whether another row has the number of a batch.
+fn is_number_taken(error: &EngineError) -> bool {
+    matches!(error.conflict(), Some(Conflict::BatchNumber { .. }))
+        || matches!(error, EngineError::Corrupt { .. })
 }
