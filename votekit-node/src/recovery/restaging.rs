@@ -1,8 +1,9 @@
 //! Staging batches again whose rows another program has removed, changed or moved.
 //!
-//! A row that is no batch, or that lies where readers have passed, is as good as none: a node that
-//! has the batch stages it again, at a position above. It replaces whatever row has the number,
-//! unless that is another batch that the same node signed: of two such batches the first counts.
+//! A row that is not a batch, or that is at a position that readers have passed, counts as missing: a
+//! node that has the batch stages it again, at a position above. This replaces the row with the
+//! batch's number, unless that row is another batch that the same node signed: of two such batches
+//! the first counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use votekit_store::{Conflict, EngineError, Hints, StagingId};
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
+use crate::recovery::is_decided;
 
 /// Positions read at a time, and the most reads: another program may have inserted any number of
 /// rows. A batch that is not found among them is staged again, without effect if it is there.
@@ -27,7 +29,8 @@ const READS_MAX: usize = 64;
 const STAGED_AT_ONCE: usize = 64;
 
 /// Stages an undecided batch above a position, unless it is whole there. Returns whether it has a
-/// new position.
+/// new position. `above` is at most the position up to which the own log is sealed, or that of a
+/// head that this log has reached.
 ///
 /// # Errors
 /// [`EngineError`], among others [`Conflict::BatchNumber`] when another batch of its node is stored
@@ -39,8 +42,10 @@ pub(crate) async fn restage(
     hints: &Hints,
     above: StagingId,
 ) -> Result<bool, EngineError> {
-    // Nothing more is decided in another state, and evidence may have been destroyed.
-    if !matches!(election.committed().state(), State::Open | State::Closing) {
+    // Nothing more is decided in another state, and evidence may have been destroyed. The row of a
+    // batch that was decided since `above` was read must not move: it is sealed where it is.
+    let is_over = !matches!(election.committed().state(), State::Open | State::Closing);
+    if is_over || is_decided(&election.log(), &batch.number()) {
         return Ok(false);
     }
     if let Some(stored) = other_signed(context, election, batch).await? {
