@@ -242,6 +242,10 @@ fn a_new_election_is_a_definition_with_its_members() {
     let mut properties = new["properties"].as_object().expect("properties").clone();
     let emails = properties.remove("eligible_voters").expect("the list of members");
     assert_eq!(emails["type"], "array");
+    // The document adds the policies to the schema of the type.
+    let policies = properties["results"].as_object_mut().expect("a schema").remove("enum");
+    let policies = policies.expect("the policies");
+    assert_eq!(policies, serde_json::json!(["live", "after_vote", "after_close", null]));
     assert_eq!(Some(&properties), definition["properties"].as_object());
     assert_eq!(new["required"], definition["required"]);
 }

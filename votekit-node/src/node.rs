@@ -50,8 +50,8 @@ impl Node {
         self.context.admission.check(now)
     }
 
-    /// Evicts rate state that has no effect any more, and counts overdue hints as wrong. Called
-    /// every few seconds.
+    /// Evicts rate state that has no effect any more, and counts attempts as wrong whose hint is
+    /// overdue for too long. Called every few seconds.
     pub fn forget_quiet(&self) {
         self.context.admission.forget_quiet();
         self.context.throttle.give_up_hints(Instant::now());

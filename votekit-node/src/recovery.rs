@@ -10,6 +10,7 @@ pub(crate) mod damaged_log;
 pub(crate) mod document_copies;
 pub(crate) mod election_keys;
 pub(crate) mod ledger_restore;
+pub(crate) mod restaging;
 pub(crate) mod scrubbing;
 pub(crate) mod snapshots;
 

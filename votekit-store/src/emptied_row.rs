@@ -1,4 +1,5 @@
-//! Reports rows of staging whose bytes another program has removed.
+//! Reports rows of staging whose bytes another program has removed or changed, or that it has
+//! moved.
 
 use std::time::Instant;
 
@@ -9,6 +10,24 @@ use crate::log_summary::LogSummary;
 /// Limits the lines about such rows: anyone who can write to the ledger can empty all of them.
 static ROWS_EMPTIED: LogSummary = LogSummary::new();
 
+/// Limits the lines about batches that are staged again for another reason.
+static ROWS_REPLACED: LogSummary = LogSummary::new();
+
+/// Reports that a batch had a row that was not whole, or not where readers look: it is staged
+/// again.
+pub(crate) fn report_restaged(batch: &Batch) {
+    if let Some(count) = ROWS_REPLACED.due(Instant::now()) {
+        tracing::error!(
+            event = "batch_restaged",
+            alarm = true,
+            batch = %batch.number(),
+            law_id = %batch.header().law_id,
+            count,
+            "the row of an undecided batch was changed or moved: it is staged again"
+        );
+    }
+}
+
 /// Reports that the bytes of a staged batch were gone, and are stored again.
 pub(crate) fn report_put_back(batch: &Batch) {
     if let Some(count) = ROWS_EMPTIED.due(Instant::now()) {
@@ -18,7 +37,7 @@ pub(crate) fn report_put_back(batch: &Batch) {
             batch = %batch.number(),
             law_id = %batch.header().law_id,
             count,
-            "the row of a batch had lost its bytes: they are stored again"
+            "the row of a batch had lost its bytes, or had others: they are stored again"
         );
     }
 }

@@ -33,6 +33,43 @@ pub struct Staged {
     pub hints: Hints,
 }
 
+/// A part of staging.
+#[derive(Debug, Clone, Default)]
+pub struct StagingRead {
+    /// The batches, in ascending order of their positions.
+    pub batches: Vec<Staged>,
+    /// The rows between them that are no batches, in the same order: another program has written or
+    /// changed them. A reader passes over them: they keep no later batch from being read.
+    pub unreadable: Vec<UnreadableRow>,
+}
+
+impl StagingRead {
+    /// The last position that was read; `None` if there was nothing to read.
+    #[must_use]
+    pub fn through(&self) -> Option<StagingId> {
+        let batches = self.batches.last().map(|staged| staged.id);
+        batches.max(self.unreadable.last().map(|row| row.id))
+    }
+}
+
+/// A row of staging that is not the batch that its columns state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UnreadableRow {
+    /// Its position.
+    pub id: StagingId,
+    /// What was found.
+    pub reason: String,
+}
+
+/// The position of a batch that was [staged again](Staging::restage).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Restaged {
+    /// Its position.
+    pub id: StagingId,
+    /// Whether this call has given it the position.
+    pub is_new: bool,
+}
+
 /// A row of staging, without its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StagedPlace {
@@ -211,24 +248,56 @@ pub trait Staging: Send + Sync + 'static {
     /// [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). No position appears below one that
     /// a reader has already seen.
     ///
-    /// If the stored row has lost its bytes, this call stores them again and moves the row to a new
-    /// position, because readers may have passed the old position. The ledger does not check why
-    /// the bytes are missing; a caller that knows of a purge must not stage a late copy.
+    /// If the stored row has lost its bytes, or in a shared ledger has others, this call stores them
+    /// again and moves the row to a new position, because readers may have passed the old position.
+    /// The ledger does not check why the bytes are missing; a caller that knows of a purge must not
+    /// stage a late copy.
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError>;
 
-    /// Batches of an election after a position in staging, in order: those not yet sealed, or, from
+    /// Stages a batch again, above a position. Nothing is written if it is stored there with its
+    /// bytes. Otherwise it gets a new position, and replaces whatever row has its number: a caller
+    /// has made sure that this is no other batch that its node signed, and knows of no purge.
+    async fn restage(
+        &self,
+        batch: &Arc<Batch>,
+        hints: &Hints,
+        above: StagingId,
+    ) -> Result<Restaged, EngineError>;
+
+    /// Rows of an election after a position in staging, in order: those not yet sealed, or, from
     /// position 0, all the evidence. At least one if there is any, at most `limit`, and fewer when
     /// they are large.
+    ///
+    /// A row of a shared ledger that is no batch is listed as such: other programs may write there.
+    /// In a ledger of one node it is damage: [`EngineError::Corrupt`].
+    async fn read_staging(
+        &self,
+        law_id: &ElectionId,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<StagingRead, EngineError>;
+
+    /// The batches that [`Staging::read_staging`] returns: at least one if there is any.
     async fn staged(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<Staged>, EngineError>;
+    ) -> Result<Vec<Staged>, EngineError> {
+        let mut after = after;
+        loop {
+            let read = self.read_staging(law_id, after, limit).await?;
+            match read.through() {
+                Some(through) if read.batches.is_empty() => after = through,
+                _ => return Ok(read.batches),
+            }
+        }
+    }
 
     /// The digest of the batch of an election at a position in staging, also if the batch is sealed
-    /// or purged; `None` when the election has no batch there. If the last batch that a reader has
-    /// read is no longer at its position, the ledger was restored from an older copy.
+    /// or purged; `None` when the election has no batch there, or its row states no digest. If the
+    /// last batch that a reader has read is no longer at its position, the ledger was restored from
+    /// an older copy.
     async fn batch_at(
         &self,
         law_id: &ElectionId,
@@ -335,8 +404,22 @@ pub trait LogStore: Send + Sync + 'static {
 #[async_trait]
 pub trait Leases: Send + Sync + 'static {
     /// Allocates the next epoch of a node in an election: 1, 2, …, never the same twice.
-    async fn allocate_epoch(&self, law_id: &ElectionId, node: NodeId)
-    -> Result<Epoch, EngineError>;
+    async fn allocate_epoch(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+    ) -> Result<Epoch, EngineError> {
+        self.allocate_epoch_above(law_id, node, Epoch(0)).await
+    }
+
+    /// Allocates the lowest epoch of a node in an election above one that is not allocated yet. Not
+    /// the one after the highest: another program may have written a row of an epoch far above.
+    async fn allocate_epoch_above(
+        &self,
+        law_id: &ElectionId,
+        node: NodeId,
+        above: Epoch,
+    ) -> Result<Epoch, EngineError>;
 
     /// Grants a node a lease to answer voters for `length` from now, if the election has a head
     /// that takes votes and the epoch is not fenced. A further call extends the lease. Refused as

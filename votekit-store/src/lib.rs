@@ -51,8 +51,9 @@ pub use embedded::memory;
 pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Changes, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger,
-    LogPosition, LogReader, LogRepair, LogRow, LogStore, ReviewNote, Rounds, Staged, StagedPlace,
-    Staging, StagingId, StoredBlock, TERM_STEP_MAX, Witnessed,
+    LogPosition, LogReader, LogRepair, LogRow, LogStore, Restaged, ReviewNote, Rounds, Staged,
+    StagedPlace, Staging, StagingId, StagingRead, StoredBlock, TERM_STEP_MAX, UnreadableRow,
+    Witnessed,
 };
 pub use round_row::{DamagedRow, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};
 pub use witness_line::WitnessLine;

@@ -16,8 +16,8 @@ const REGISTRY_CASES: usize = 21;
 const REGISTRY_CASES_RETRY_SAFE: usize = 20;
 const BALLOT_BOX_CASES: usize = 18;
 const BALLOT_BOX_CASES_RETRY_SAFE: usize = 16;
-const LEDGER_CASES: usize = 81;
-const LEDGER_CASES_RETRY_SAFE: usize = 75;
+const LEDGER_CASES: usize = 83;
+const LEDGER_CASES_RETRY_SAFE: usize = 76;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 

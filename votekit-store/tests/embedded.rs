@@ -240,6 +240,48 @@ fn open_shared(folder: &Path) -> Engines {
 }
 
 #[tokio::test]
+async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = open_shared(folder.path()).ledger;
+    let (staged, hints) = ([1, 2, 3].map(|sequence| batch(sequence, 0..1)), Vec::new());
+    for batch in &staged {
+        ledger.stage(batch, &hints).await.expect("staged");
+    }
+    let tables = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+    let damage = |change: &str| {
+        let sql = format!("UPDATE batch SET {change} WHERE sequence = 2");
+        assert_eq!(tables.execute(&sql, ()).expect("SQL"), 1, "{change}");
+    };
+    for change in [
+        "bytes = x'00'",
+        "bytes = (SELECT bytes FROM batch WHERE sequence = 1)",
+        "digest = x'00'",
+        "digest = zeroblob(32)",
+    ] {
+        damage(change);
+        let read = ledger.read_staging(&law(), StagingId(0), 10).await.expect("read");
+        assert_eq!((read.batches.len(), read.unreadable.len()), (2, 1), "{change}");
+        let id = read.unreadable[0].id;
+        // A page of it alone hides no batch behind it.
+        let before = StagingId(id.0 - 1);
+        let behind = ledger.staged(&law(), before, 1).await.expect("read");
+        let expected = usize::from(read.batches.iter().any(|staged| staged.id > id));
+        assert_eq!(behind.len(), expected, "{change}");
+        let again = ledger.restage(&staged[1], &hints, StagingId(0)).await.expect("restaged");
+        assert!(again.is_new && again.id > id, "{change}: {again:?}");
+        assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("read").len(), 3);
+    }
+    // Its node may stage it as if it were not there.
+    damage("bytes = x'00'");
+    ledger.stage(&staged[1], &hints).await.expect("staged");
+    let last = ledger.staged(&law(), StagingId(0), 10).await.expect("read").pop();
+    assert_eq!(last.map(|last| last.batch.digest()), Some(staged[1].digest()));
+    damage("digest = x'00'");
+    let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
+    assert_eq!(places.len(), 2, "that of the changed row has no digest");
+}
+
+#[tokio::test]
 async fn a_shared_ledger_begins_a_new_term_at_each_start() {
     const LONG: Duration = Duration::from_secs(3600);
     let folder = tempfile::tempdir().expect("a temporary folder");

@@ -16,8 +16,8 @@ use votekit_store::testing::conformance::{
 use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{EngineError, Engines};
 
-const LEDGER_CASES: usize = 81;
-const LEDGER_CASES_RETRY_SAFE: usize = 75;
+const LEDGER_CASES: usize = 83;
+const LEDGER_CASES_RETRY_SAFE: usize = 76;
 const ACCOUNTS_CASES: usize = 33;
 const ACCOUNTS_CASES_RETRY_SAFE: usize = 26;
 

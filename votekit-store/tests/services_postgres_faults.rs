@@ -186,7 +186,6 @@ async fn changed_tables_are_reported_as_damage() {
             "UPDATE tile SET hashes = set_byte(hashes, 9, get_byte(hashes, 9) # 1)",
             "UPDATE tile SET hashes = set_byte(hashes, 9, get_byte(hashes, 9) # 1)",
         ),
-        ("UPDATE batch SET epoch = 9", "UPDATE batch SET epoch = 1"),
     ] {
         let saved = format!(
             "SET search_path = {schema}; CREATE TABLE saved AS SELECT * FROM leaves; {damage}"
@@ -411,6 +410,58 @@ async fn a_batch_above_the_given_places_is_not_read_and_hides_no_later_one() {
     assert_eq!(ledger.are_staged(&names).await.expect("read"), [true, false]);
     ledger.stage(&batch(1, 2), &Hints::new()).await.expect("staged");
     assert_eq!(ids(&ledger).await, [1, 4, 5]);
+    drop_schema(&schema);
+}
+
+#[tokio::test]
+async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let staged = [1, 2, 3].map(|sequence| batch(1, sequence));
+    for batch in &staged {
+        ledger.stage(batch, &Hints::new()).await.expect("staged");
+    }
+    let count = async || {
+        let read = ledger.read_staging(&law(), StagingId(0), 10).await.expect("read");
+        (read.batches.len(), read.unreadable.len())
+    };
+    for change in [
+        "bytes = 'garbage'",
+        "bytes = (SELECT bytes FROM batch WHERE sequence = 1)",
+        "bytes = decode(repeat('00', 16777217), 'hex')",
+        "digest = 'short'",
+        "digest = decode(repeat('00', 32), 'hex')",
+    ] {
+        run(&format!("SET search_path = {schema}; UPDATE batch SET {change} WHERE sequence = 2"));
+        assert_eq!(count().await, (2, 1), "{change}");
+        let again = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await.expect("staged");
+        assert!(again.is_new, "{change}: {again:?}");
+        assert_eq!(count().await, (3, 0), "{change}");
+        let unmoved = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await;
+        assert_eq!(unmoved.expect("there").id, again.id, "{change}");
+    }
+    // Hints that are none hide no batch, and a row without a digest is not where a reader was.
+    run(&format!(
+        "SET search_path = {schema}; UPDATE batch SET hints = '\\xff' WHERE sequence = 2;
+         UPDATE batch SET digest = 'short' WHERE sequence = 1"
+    ));
+    assert_eq!(count().await, (2, 1));
+    assert_eq!(ledger.batch_at(&law(), StagingId(1)).await.expect("read"), None);
+    // A row of another number: the batch is staged beside it.
+    run(&format!("UPDATE {schema}.batch SET epoch = 9 WHERE sequence = 3"));
+    assert_eq!(count().await, (1, 2));
+    ledger.stage(&staged[2], &Hints::new()).await.expect("staged");
+    assert_eq!(count().await, (2, 2));
+    // Moved to where readers have passed; and the same bytes, but for the signature.
+    run(&format!("SET search_path = {schema}; UPDATE batch SET id = 2 WHERE sequence = 2"));
+    let above = ledger.restage(&staged[1], &Hints::new(), StagingId(3)).await.expect("staged");
+    assert!(above.is_new && above.id > StagingId(3), "{above:?}");
+    run(&format!(
+        "SET search_path = {schema}; UPDATE batch SET bytes = set_byte(bytes, octet_length(bytes) - 1,
+             get_byte(bytes, octet_length(bytes) - 1) # 1) WHERE sequence = 2"
+    ));
+    let whole = ledger.stage(&staged[1], &Hints::new()).await.expect("staged");
+    assert!(whole > above.id, "{whole:?}");
     drop_schema(&schema);
 }
 

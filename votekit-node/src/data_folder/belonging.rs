@@ -94,7 +94,7 @@ mod tests {
         let refusal = folder.belong_to(&services("b")).expect_err("another").to_string();
         assert!(refusal.contains("another database or schema"), "{refusal}");
         let refusal = folder.belong_to(&Belonging::Itself).expect_err("none").to_string();
-        assert!(refusal.contains("no services were given"), "{refusal}");
+        assert!(refusal.contains("ledger on services, none given"), "{refusal}");
     }
 
     #[test]
@@ -105,6 +105,6 @@ mod tests {
         fs::write(folder.path().join(EMBEDDED), "").expect("written");
         folder.belong_to(&Belonging::Itself).expect("its own");
         let refusal = folder.belong_to(&services("a")).expect_err("another").to_string();
-        assert!(refusal.contains("in the folder itself"), "{refusal}");
+        assert!(refusal.contains("ledger in the folder, services given"), "{refusal}");
     }
 }

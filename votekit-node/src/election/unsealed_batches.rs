@@ -97,15 +97,28 @@ impl UnsealedBatches {
         self.0.lock().batches.get(number).map(|confirmed| Arc::clone(&confirmed.batch))
     }
 
+    /// The batches that were confirmed at least `age` before `now` and were read in staging, in the
+    /// order of their numbers.
+    pub(crate) fn staged_for(&self, age: Duration, now: Instant) -> Vec<Arc<Batch>> {
+        self.older_than(age, now, |known| known.is_staged)
+    }
+
     /// The batches that were confirmed at least `age` before `now` and are not known to be staged,
     /// in the order of their numbers.
     pub(crate) fn unstaged_for(&self, age: Duration, now: Instant) -> Vec<Arc<Batch>> {
+        self.older_than(age, now, |known| !known.is_staged)
+    }
+
+    fn older_than(
+        &self,
+        age: Duration,
+        now: Instant,
+        is_wanted: impl Fn(&ConfirmedBatch) -> bool,
+    ) -> Vec<Arc<Batch>> {
         let confirmed = self.0.lock();
-        let is_overdue = |known: &&ConfirmedBatch| {
-            !known.is_staged && now.saturating_duration_since(known.at) >= age
-        };
-        let overdue = confirmed.batches.values().filter(is_overdue);
-        overdue.map(|known| Arc::clone(&known.batch)).collect()
+        let is_old = |known: &ConfirmedBatch| now.saturating_duration_since(known.at) >= age;
+        let found = confirmed.batches.values().filter(|known| is_old(known) && is_wanted(known));
+        found.map(|known| Arc::clone(&known.batch)).collect()
     }
 }
 
@@ -149,6 +162,8 @@ mod tests {
         let first = batch(1);
         unsealed.note_staged(&first.number());
         assert_eq!(old(4 * SECOND), [2]);
+        assert_eq!(sequences(&unsealed.staged_for(2 * SECOND, start + 3 * SECOND)), [1]);
+        assert!(unsealed.staged_for(2 * SECOND, start + 2 * SECOND).is_empty());
         let kept = unsealed.batch(&first.number()).expect("until it is in the log");
         assert_eq!(kept.number(), first.number());
         unsealed.remove(&first.number());

@@ -22,6 +22,7 @@ use votekit_store::retry::is_passing;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
+use crate::recovery::restaging::stage_undecided;
 use crate::validate::validation;
 
 /// The maximum time of a confirmed batch in the ballot box: many times the usual. The idle watch
@@ -105,10 +106,13 @@ async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Bat
         Ok(_) => {
             // As in validation: the marks of a batch are made before it can be decided.
             let hints = validation::hint(context, election, batch).await;
-            match context.ledger.stage(batch, &hints).await {
+            // Another program may have written a row with its number, or have moved its row to a
+            // position that readers have passed.
+            let above = election.committed().sealed_through;
+            match stage_undecided(context, election, batch, &hints, above).await {
                 // The ledger is unavailable, which its other callers report.
                 Err(error) if is_passing(&error) => return false,
-                staged => staged.map(|_| ()).map_err(|error| error.to_string()),
+                staged => staged.map_err(|error| error.to_string()),
             }
         }
         Err(reason) => Err(reason),

@@ -4,7 +4,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest as _, Sha256};
@@ -13,14 +13,19 @@ use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 use votekit_store::retry::until_definite;
+use votekit_store::{EngineError, Hints};
 
 use super::epoch_marks::EpochMarks;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
+use crate::recovery::restaging::restage;
 
 /// Interval between checks whether the staged batches are sealed.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How long a batch may wait to be decided before it is staged again.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// Interval between looks at a ledger that lacks batches of this node.
 const PUT_BACK_INTERVAL: Duration = Duration::from_secs(1);
@@ -84,6 +89,7 @@ async fn end(
     let Some(through) = staged_through(context, election, node, marks, epoch).await? else {
         return Ok(());
     };
+    let mut last_look = Instant::now();
     loop {
         let progress = election.log().decisions().epochs().progress(node, epoch);
         if progress.ended || election.committed().state() >= State::Closed {
@@ -92,12 +98,39 @@ async fn end(
         if progress.through >= through {
             break;
         }
+        if context.is_shared && last_look.elapsed() >= STALLED_AFTER {
+            last_look = Instant::now();
+            let next = BatchNumber { node, epoch, sequence: progress.through.next() };
+            until_definite("end_epoch", || restage_hidden(context, election, next)).await?;
+        }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
     let end = Arc::new(last_batch(election, node_key, epoch, through)?);
     until_definite("end_epoch", || context.ballot_box.publish(&end)).await?;
     if let Some(marks) = marks {
         marks.confirm(epoch, through.next());
+    }
+    Ok(())
+}
+
+/// Stages an undecided batch again above the sealed positions, if the ledger has it: another
+/// program may have moved its row to where readers have passed, and the run that published it has
+/// ended.
+async fn restage_hidden(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    number: BatchNumber,
+) -> Result<(), EngineError> {
+    let batch = match context.ledger.staged_batch(election.law_id(), number).await {
+        Ok(Some(batch)) => batch,
+        // Without its bytes nothing is left to stage.
+        Ok(None) | Err(EngineError::Corrupt { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let is_signed = election.log().verify_batch(&batch).is_ok();
+    if is_signed {
+        let above = election.committed().sealed_through;
+        restage(context, election, &batch, &Hints::new(), above).await?;
     }
     Ok(())
 }

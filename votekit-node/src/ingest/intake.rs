@@ -329,23 +329,17 @@ impl Intake {
     /// these numbers.
     async fn begin_above(&mut self, lost: Epoch) -> Result<Epoch, ElectionFault> {
         let (law_id, node) = (self.election.law_id(), self.node_key.node_id());
-        let above = self.marks.as_ref().map_or(lost, |marks| marks.last().max(lost));
+        let in_log = self.highest_epoch(node);
+        let marked = self.marks.as_ref().map_or(Epoch(0), |marks| marks.last());
+        let above = lost.max(in_log).max(marked);
         // The limit does not depend on epochs that this node has begun without a batch: otherwise
         // the close would not reach the next epoch.
         let confirmed = self.marks.as_ref().map_or(Epoch(0), |marks| marks.last_confirmed());
-        let signed = self.highest_epoch(node).max(confirmed);
-        let highest = Epoch(signed.0.saturating_add(EPOCH_STEP_MAX));
-        let mut before = Epoch(0);
-        let given = loop {
-            let given = self.context.ledger.allocate_epoch(law_id, node).await?;
-            if given <= before || given > highest {
-                return Err(self.epoch_out_of_order(given));
-            }
-            if given > above {
-                break given;
-            }
-            before = given;
-        };
+        let highest = Epoch(in_log.max(confirmed).0.saturating_add(EPOCH_STEP_MAX));
+        let given = self.context.ledger.allocate_epoch_above(law_id, node, above).await?;
+        if given <= above || given > highest {
+            return Err(self.epoch_out_of_order(given));
+        }
         if let Some(marks) = self.marks.clone() {
             let written = tokio::task::spawn_blocking(move || marks.begin(given)).await;
             let written = written.unwrap_or_else(|error| Err(std::io::Error::other(error)));

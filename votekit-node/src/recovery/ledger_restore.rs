@@ -26,7 +26,7 @@ use votekit_core::log::leaf::{ElectionEvent, Leaf};
 use votekit_core::log::merkle::FullTile;
 use votekit_store::memory::MemoryBlock;
 use votekit_store::retry::until_definite;
-use votekit_store::{BatchName, BlockCommit, Conflict, EngineError, Head, StagingId};
+use votekit_store::{BatchName, BlockCommit, Conflict, EngineError, Head, Hints, StagingId};
 
 use crate::audit::{AuditEvent, AuditFields};
 use crate::authority::{AuthorityContext, LedgerLog, election_event};
@@ -368,7 +368,7 @@ pub(crate) async fn give_epochs_again(
         let present = last(&mut given.iter().copied(), node);
         for _ in present..wanted.min(present.saturating_add(EPOCHS_MAX)) {
             // Repeated while the outcome is unknown: an epoch too many does no harm.
-            let allocate = || ledger.allocate_epoch(law_id, node);
+            let allocate = || ledger.allocate_epoch_above(law_id, node, Epoch(present));
             if until_definite("allocate_epoch", allocate).await?.0 >= wanted {
                 break;
             }
@@ -377,25 +377,43 @@ pub(crate) async fn give_epochs_again(
     Ok(())
 }
 
-/// Stages batches again, each as it was signed.
+/// Stages batches of blocks again, each as it was signed.
 ///
 /// # Errors
-/// [`ElectionFault`], among others when another batch has taken a number.
+/// [`ElectionFault`] when the ledger fails.
 pub(crate) async fn stage_again(
     context: &NodeContext,
     batches: &[Arc<Batch>],
 ) -> Result<(), ElectionFault> {
-    let (ledger, hints) = (&context.ledger, Vec::new());
+    let (ledger, hints) = (&context.ledger, Hints::new());
     for group in batches.chunks(STAGED_AT_ONCE) {
         let names: Vec<BatchName> = group.iter().map(|batch| BatchName::from(&**batch)).collect();
         let are_staged = until_definite("stage_again", || ledger.are_staged(&names)).await?;
         // Another authority restores the same blocks.
         let missing = group.iter().zip(are_staged).filter(|(_, is_staged)| !is_staged);
-        let staging =
-            missing.map(|(batch, _)| until_definite("stage_again", || ledger.stage(batch, &hints)));
+        let staging = missing.map(|(batch, _)| stage_decided(context, batch, &hints));
         try_join_all(staging).await?;
     }
     Ok(())
+}
+
+/// Stages a batch that an authority has accepted. On a shared ledger another program may have
+/// written the row that has its number: that row is replaced.
+async fn stage_decided(
+    context: &NodeContext,
+    batch: &Arc<Batch>,
+    hints: &Hints,
+) -> Result<(), EngineError> {
+    let ledger = &context.ledger;
+    match until_definite("stage_again", || ledger.stage(batch, hints)).await {
+        Err(EngineError::Conflict(Conflict::BatchNumber { .. }) | EngineError::Corrupt { .. })
+            if context.is_shared =>
+        {
+            let again = || ledger.restage(batch, hints, StagingId(0));
+            until_definite("stage_again", again).await.map(|_| ())
+        }
+        staged => staged.map(|_| ()),
+    }
 }
 
 /// The beginning of a leaf about a roll.

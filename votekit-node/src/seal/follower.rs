@@ -15,7 +15,7 @@ use votekit_core::election::State;
 use votekit_core::election_log::{CheckError, Effect, ElectionLog, ReplayError, batches_of_block};
 use votekit_core::id::{BatchNumber, ElectionId};
 use votekit_store::retry::until_definite;
-use votekit_store::{Head, Staged, StoredBlock};
+use votekit_store::{Head, Staged, StagingId, StagingRead, StoredBlock};
 
 use crate::context::{NodeContext, Owner};
 use crate::election::{Committed, ElectionHandle, Submission};
@@ -104,11 +104,8 @@ impl Sealer {
 
     /// Reads staged batches whether or not the queue has room. Returns whether there were any.
     pub(crate) async fn read_seal_queue_on(&mut self, limit: usize) -> Result<bool, ElectionFault> {
-        let last = self.seal_queue.last();
-        let (law_id, after) = (self.election.law_id(), last.id);
-        let staged =
-            until_definite("read_staging", || self.context.ledger.staged(law_id, after, limit))
-                .await?;
+        let (last, after) = (self.seal_queue.last(), self.seal_queue.read_through());
+        let StagingRead { batches: staged, unreadable } = self.read_staging(after, limit).await?;
         if !self.has_last_read(last).await? {
             self.take_up_lost_staging().await?;
             // There may be any number of them.
@@ -127,7 +124,7 @@ impl Sealer {
             }
         }
         self.record_observed(&staged).await?;
-        let any = !staged.is_empty();
+        let any = !staged.is_empty() || !unreadable.is_empty();
         for (staged, decided) in staged.into_iter().zip(decided) {
             // Those that are in the log are read again after the ledger was put back.
             match self.context.decides() && !decided {
@@ -135,8 +132,30 @@ impl Sealer {
                 false => self.seal_queue.skip(&staged),
             }
         }
+        self.pass_over(&unreadable);
         self.seal_queue.forget_read(self.election.committed().sealed_through);
         Ok(any)
+    }
+
+    /// Reads staging after a position. Goes on past rows that are no batches, up to the next batch:
+    /// another program may have inserted any number of them.
+    async fn read_staging(
+        &self,
+        after: StagingId,
+        limit: usize,
+    ) -> Result<StagingRead, ElectionFault> {
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        let (mut after, mut unreadable) = (after, Vec::new());
+        loop {
+            let read = || ledger.read_staging(law_id, after, limit);
+            let read = until_definite("read_staging", read).await?;
+            let through = read.through();
+            unreadable.extend(read.unreadable);
+            match through {
+                Some(through) if read.batches.is_empty() => after = through,
+                _ => return Ok(StagingRead { batches: read.batches, unreadable }),
+            }
+        }
     }
 
     /// Registers requests issued by another node or by a previous run of this one, with the hints

@@ -13,9 +13,8 @@ use crate::authority::AuthorityContext;
 use crate::election::Committed;
 use crate::error::ElectionFault;
 use crate::recovery::check_root;
-use crate::recovery::ledger_restore::{
-    PutBack, give_epochs_again, put_back, report_fork, stage_again,
-};
+use crate::recovery::ledger_restore::{PutBack, give_epochs_again, put_back, report_fork};
+use crate::recovery::restaging::stage_above;
 use crate::seal::seal_queue::{SealQueue, StagingMark, report_lost_staging};
 use crate::seal::sealer::Sealer;
 
@@ -167,12 +166,17 @@ impl Sealer {
     /// staged again.
     pub(crate) async fn begin_staging_anew(&mut self) -> Result<Option<Head>, ElectionFault> {
         let waiting: Vec<Arc<Batch>> = self.seal_queue.batches().map(Arc::clone).collect();
+        let is_purged = self.election.log().is_purged();
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        let read = || ledger.head(law_id);
         // After a purge none is stored again: those that wait are void.
-        if !self.election.log().is_purged() {
-            stage_again(&self.context, &waiting).await?;
+        if let Some(head) = until_definite("follow_log", read).await?.filter(|_| !is_purged) {
+            // Blocks that this node has not read yet may have decided what lies below the head's.
+            let committed = self.election.committed();
+            let is_behind = head.height > committed.height;
+            let above = if is_behind { committed.sealed_through } else { head.sealed_through };
+            stage_above(&self.context, &self.election, waiting, above).await?;
         }
-        let law_id = self.election.law_id();
-        let read = || self.context.ledger.head(law_id);
         let head = until_definite("follow_log", read).await?;
         if let Some(head) = &head {
             self.read_staging_again(head);

@@ -2,7 +2,7 @@
 //! ledger has: after it was put back, or by another program, a place that was read may have another
 //! batch, and a place between two that were read may have one that no one has read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};
 use std::time::Instant;
 
@@ -14,6 +14,8 @@ use votekit_store::{StagedPlace, StagingId};
 pub(crate) struct ReadPlaces {
     from: StagingId,
     read: BTreeMap<StagingId, Digest>,
+    /// The rows that were passed over, since they are no batches.
+    unreadable: BTreeSet<StagingId>,
 }
 
 /// When staging was surveyed, and how far.
@@ -26,6 +28,8 @@ pub(crate) struct StagingSurvey {
     pub(crate) after: StagingId,
     /// The rows without bytes that the last survey found.
     pub(crate) emptied: Vec<StagedPlace>,
+    /// The earliest time at which batches that wait for long are staged again.
+    pub(crate) next_restage: Instant,
 }
 
 impl StagingSurvey {
@@ -36,6 +40,7 @@ impl StagingSurvey {
             has_unsurveyed_read: false,
             after: StagingId(0),
             emptied: Vec::new(),
+            next_restage: Instant::now(),
         }
     }
 }
@@ -43,7 +48,7 @@ impl StagingSurvey {
 impl ReadPlaces {
     /// Nothing was read after a position yet.
     pub(crate) fn new(from: StagingId) -> Self {
-        Self { from, read: BTreeMap::new() }
+        Self { from, read: BTreeMap::new(), unreadable: BTreeSet::new() }
     }
 
     /// The position after which every batch that was read is known.
@@ -56,10 +61,22 @@ impl ReadPlaces {
         self.read.insert(id, batch);
     }
 
+    /// Records a row that is no batch.
+    pub(crate) fn add_unreadable(&mut self, id: StagingId) {
+        self.unreadable.insert(id);
+    }
+
+    /// The rows that are no batches, in order.
+    pub(crate) fn unreadable(&self) -> impl Iterator<Item = StagingId> {
+        self.unreadable.iter().copied()
+    }
+
     /// Drops the places up to a position: they are sealed.
     pub(crate) fn forget(&mut self, through: StagingId) {
         if through > self.from {
-            self.read = self.read.split_off(&StagingId(through.0.saturating_add(1)));
+            let next = StagingId(through.0.saturating_add(1));
+            self.read = self.read.split_off(&next);
+            self.unreadable = self.unreadable.split_off(&next);
             self.from = through;
         }
     }
@@ -83,7 +100,9 @@ impl ReadPlaces {
         let is_stored = |(id, batch): (&StagingId, &Digest)| {
             stored.get(id).is_some_and(|place| place.digest == *batch)
         };
-        let is_read = |place: &&StagedPlace| self.read.get(&place.id) == Some(&place.digest);
+        let is_read = |place: &&StagedPlace| {
+            self.read.get(&place.id) == Some(&place.digest) || self.unreadable.contains(&place.id)
+        };
         self.read.range((Excluded(after), Included(through))).all(is_stored)
             && stored.values().filter(|place| place.has_batch).all(is_read)
     }
@@ -127,6 +146,18 @@ mod tests {
         // One that is still to be read.
         let later = [place(8, "first"), place(10, "last"), place(11, "later")];
         assert!(gap.agree_with(&later, StagingId(0), StagingId(10)));
+    }
+
+    #[test]
+    fn a_row_that_is_no_batch_is_no_difference_until_it_is_sealed() {
+        let mut places = read(7, &[(8, "first"), (10, "last")]);
+        let stored = [place(8, "first"), place(9, "no batch"), place(10, "last")];
+        assert!(!places.agree_with(&stored, StagingId(0), StagingId(10)));
+        places.add_unreadable(StagingId(9));
+        assert!(places.agree_with(&stored, StagingId(0), StagingId(10)));
+        assert_eq!(places.unreadable().collect::<Vec<_>>(), [StagingId(9)]);
+        places.forget(StagingId(9));
+        assert_eq!(places.unreadable().count(), 0);
     }
 
     #[test]

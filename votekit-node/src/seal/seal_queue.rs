@@ -59,6 +59,8 @@ impl StagingMark {
 pub(crate) struct SealQueue {
     /// The last batch read.
     last: StagingMark,
+    /// The last row read that is no batch. Nothing is sealed through it, unless a batch is above.
+    passed: StagingId,
     read: ReadPlaces,
     waiting: BTreeMap<StagingId, Waiting>,
     places: HashMap<BatchNumber, StagingId>,
@@ -94,6 +96,7 @@ impl SealQueue {
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
             last: StagingMark::of_head(sealed_through),
+            passed: StagingId(0),
             read: ReadPlaces::new(sealed_through),
             waiting: BTreeMap::new(),
             places: HashMap::new(),
@@ -106,9 +109,9 @@ impl SealQueue {
         self.waiting.is_empty()
     }
 
-    /// The staging id of the last batch read.
+    /// The staging id of the last row read.
     pub(crate) fn read_through(&self) -> StagingId {
-        self.last.id
+        self.last.id.max(self.passed)
     }
 
     /// The last batch read.
@@ -159,6 +162,21 @@ impl SealQueue {
         self.last = StagingMark { id: staged.id, batch: Some(digest) };
     }
 
+    /// Records that a row was read after [`SealQueue::read_through`] that is no batch.
+    pub(crate) fn pass_over(&mut self, id: StagingId) {
+        self.read.add_unreadable(id);
+        self.passed = self.passed.max(id);
+    }
+
+    /// The waiting batches that are the next of their epochs, `most` at most, if they have waited
+    /// for at least `age`.
+    pub(crate) fn stalled(&self, log: &ElectionLog, age: Duration, most: usize) -> Vec<Arc<Batch>> {
+        let old = self.waiting.values().filter(|waiting| waiting.since.elapsed() >= age);
+        let is_next = |batch: &&Arc<Batch>| is_next(log, batch.number());
+        let batches = old.map(|waiting| &waiting.batch).filter(is_next);
+        batches.filter(|batch| log.verify_batch(batch).is_ok()).take(most).map(Arc::clone).collect()
+    }
+
     /// A waiting batch.
     pub(crate) fn batch(&self, number: &BatchNumber) -> Option<&Arc<Batch>> {
         self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)
@@ -180,14 +198,9 @@ impl SealQueue {
     /// The first waiting batch that could be in the next block.
     pub(crate) fn first_due(&self, log: &ElectionLog, now_millis: u64) -> Option<BatchNumber> {
         let is_due = |batch: &&Arc<Batch>| {
-            let number = batch.number();
-            let progress = log.decisions().epochs().progress(number.node, number.epoch);
             let waits = log.state() == State::Open
                 && latest_stamp(batch).is_some_and(|stamp| is_ahead(stamp, now_millis));
-            !waits
-                && !progress.ended
-                && number.sequence == progress.through.next()
-                && log.verify_batch(batch).is_ok()
+            !waits && is_next(log, batch.number()) && log.verify_batch(batch).is_ok()
         };
         self.batches().find(is_due).map(|batch| batch.number())
     }
@@ -282,6 +295,12 @@ impl SealQueue {
         self.bytes -= batch.as_bytes().len();
         Some(batch)
     }
+}
+
+/// Whether a batch is the next of its epoch.
+pub(crate) fn is_next(log: &ElectionLog, number: BatchNumber) -> bool {
+    let progress = log.decisions().epochs().progress(number.node, number.epoch);
+    !progress.ended && number.sequence == progress.through.next()
 }
 
 /// Reports that a batch of staging is not where it was.
@@ -435,6 +454,20 @@ mod tests {
             let head = StagingId(head);
             assert_eq!(seven.at_least(head), StagingMark::of_head(head), "it moves nothing");
         }
+    }
+
+    #[test]
+    fn a_row_that_is_no_batch_is_read_past_and_nothing_is_sealed_through_it() {
+        let mut queue = SealQueue::new(StagingId(4));
+        let (first, second) = (staged(5, 1), staged(8, 2));
+        let numbers = [first.batch.number(), second.batch.number()];
+        queue.put(first.clone());
+        queue.pass_over(StagingId(6));
+        assert_eq!((queue.read_through(), queue.last()), (StagingId(6), mark(&first)));
+        assert_eq!(queue.sealed_through_numbers(&numbers[..1]), mark(&first));
+        queue.put(second.clone());
+        assert_eq!(queue.read_through(), StagingId(8));
+        assert_eq!(queue.sealed_through_numbers(&numbers), mark(&second));
     }
 
     proptest! {

@@ -4,7 +4,10 @@
 //! below, and over a row whose bytes another program has removed: such a row looks like that of a
 //! purged batch, and nothing is purged before the log of an election is certified. So a reader
 //! compares all places above the sealed ones with those that it has read: once a second while it
-//! reads and while batches of its own are not sealed, and once a minute otherwise.
+//! reads and while it has batches that are not sealed, and once a minute otherwise.
+//!
+//! A row that is no batch is passed over. A batch that this node has and that stays undecided may
+//! have such a row, or one that lies among the sealed ones: it is staged again above those.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,10 +16,11 @@ use votekit_core::batch::Batch;
 use votekit_core::election::State;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
-use votekit_store::{StagedPlace, StagingId};
+use votekit_store::{Conflict, EngineError, Hints, StagedPlace, StagingId, UnreadableRow};
 
 use crate::error::ElectionFault;
-use crate::recovery::ledger_restore::stage_again;
+use crate::recovery::restaging::{restage, stage_above};
+use crate::seal::seal_queue::is_next;
 use crate::seal::sealer::Sealer;
 
 /// The shortest time between two surveys of one election.
@@ -25,6 +29,15 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The longest time between two surveys of an election that takes batches.
 const IDLE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// How long a batch may wait to be decided before the node stages it again.
+const STALLED_AFTER: Duration = Duration::from_secs(5);
+
+/// The most batches that are staged again at a time: the next one of each epoch.
+const STALLED_MAX: usize = 16;
+
+/// Rows that are no batches, of which one survey looks whether they were repaired.
+const REREAD_MAX: usize = 8;
+
 /// Places read in one survey. The next one goes on where the last ended.
 const PLACES_PER_SURVEY: usize = 1024;
 
@@ -32,10 +45,15 @@ const PLACES_PER_SURVEY: usize = 1024;
 /// number of them.
 static EMPTIED: LogSummary = LogSummary::new();
 
+/// Limits the lines about rows that are no batches.
+static UNREADABLE: LogSummary = LogSummary::new();
+
 impl Sealer {
     /// Whether a survey is due although nothing is read.
     pub(crate) fn needs_survey(&self) -> bool {
-        let is_idle = !self.survey.has_unsurveyed_read && self.election.unsealed.is_empty();
+        let is_idle = !self.survey.has_unsurveyed_read
+            && self.election.unsealed.is_empty()
+            && self.seal_queue.is_empty();
         let interval = if is_idle { IDLE_INTERVAL } else { INTERVAL };
         self.surveys() && self.survey.last.elapsed() >= interval
     }
@@ -73,7 +91,75 @@ impl Sealer {
             self.take_up_lost_staging().await?;
             return Ok(true);
         }
-        self.take_up_emptied(&places).await
+        Ok(self.take_up_emptied(&places).await?
+            || self.take_up_repaired().await?
+            || self.restage_stalled().await?)
+    }
+
+    /// Passes over rows that are no batches, and reports them.
+    pub(crate) fn pass_over(&mut self, rows: &[UnreadableRow]) {
+        for UnreadableRow { id, reason } in rows {
+            self.seal_queue.pass_over(*id);
+            if let Some(count) = UNREADABLE.due(Instant::now()) {
+                tracing::error!(
+                    event = "staged_row_unreadable",
+                    alarm = true,
+                    law_id = %self.election.law_id(),
+                    position = id.0,
+                    reason,
+                    count,
+                    "a row of staging is no batch, skipped"
+                );
+            }
+        }
+    }
+
+    /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired
+    /// it.
+    async fn take_up_repaired(&mut self) -> Result<bool, ElectionFault> {
+        let unreadable = self.seal_queue.read_places().unreadable().take(REREAD_MAX);
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        for id in unreadable.collect::<Vec<_>>() {
+            let before = StagingId(id.0.saturating_sub(1));
+            let read = || ledger.read_staging(law_id, before, 1);
+            let read = until_definite("survey_staging", read).await?;
+            if read.batches.iter().any(|staged| staged.id == id) {
+                self.begin_staging_anew().await?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Stages batches again that this node has and that have not been decided for long, unless they
+    /// are whole where readers look. Most often they are, and wait for another reason.
+    async fn restage_stalled(&mut self) -> Result<bool, ElectionFault> {
+        if Instant::now() < self.survey.next_restage {
+            return Ok(false);
+        }
+        self.survey.next_restage = Instant::now() + STALLED_AFTER;
+        let stalled = {
+            let log = self.election.log();
+            let mut stalled = self.seal_queue.stalled(&log, STALLED_AFTER, STALLED_MAX);
+            let own = self.election.unsealed.staged_for(STALLED_AFTER, Instant::now());
+            stalled.extend(own.into_iter().filter(|own| is_next(&log, own.number())));
+            stalled
+        };
+        let above = self.election.committed().sealed_through;
+        let (hints, mut is_moved) = (Hints::new(), false);
+        for batch in &stalled {
+            let again = || restage(&self.context, &self.election, batch, &hints, above);
+            match until_definite("stage_again", again).await {
+                Ok(is_new) => is_moved |= is_new,
+                // The first of two batches that were signed with one number counts.
+                Err(EngineError::Conflict(Conflict::BatchNumber { .. })) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if is_moved {
+            self.begin_staging_anew().await?;
+        }
+        Ok(is_moved)
     }
 
     /// Reports the undecided batches whose bytes are gone, and stages those again that this node
@@ -100,7 +186,8 @@ impl Sealer {
             return Ok(false);
         }
         // At new places: those of the waiting ones are read again.
-        stage_again(&self.context, &copies).await?;
+        let above = self.election.committed().sealed_through;
+        stage_above(&self.context, &self.election, copies, above).await?;
         self.begin_staging_anew().await?;
         Ok(true)
     }

@@ -11,6 +11,7 @@ use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 use crate::recovery::is_decided;
+use crate::recovery::restaging::other_signed;
 use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
 use crate::validate::validation::{self, Checked};
 
@@ -86,7 +87,7 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
     let stored = stored.await;
     let is_taken = match &stored {
         Err(EngineError::Conflict(Conflict::BatchNumber { .. })) => {
-            !is_other_signed(context, &election, batch).await?
+            !until_definite("stage_batch", || is_other_signed(context, &election, batch)).await?
         }
         // The row under the number cannot be read.
         Err(EngineError::Corrupt { .. }) => context.is_shared,
@@ -115,17 +116,12 @@ async fn is_other_signed(
     election: &ElectionHandle,
     batch: &Batch,
 ) -> Result<bool, EngineError> {
-    let (law_id, number) = (election.law_id(), batch.number());
     let state = election.log().state();
     if !matches!(state, State::Open | State::Closing) {
         // Nothing more is decided here, and a batch that is not there may have been destroyed.
         return Ok(true);
     }
-    match until_definite("stage_batch", || context.ledger.staged_batch(law_id, number)).await {
-        Ok(Some(other)) => Ok(election.log().verify_batch(&other).is_ok()),
-        Ok(None) | Err(EngineError::Corrupt { .. }) => Ok(false),
-        Err(error) => Err(error),
-    }
+    Ok(other_signed(context, election, batch).await?.is_some())
 }
 
 /// Whether a batch is in the log of an election whose evidence was destroyed: it is not stored

@@ -5,10 +5,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rusqlite::Connection;
 use votekit_core::authority::{NodeAdmission, StatementKey};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodeKey;
 use votekit_core::decision::Decision;
+use votekit_core::id::RequestId;
 use votekit_core::log::note::KeyName;
 use votekit_node::node_record::NodeRecord;
 use votekit_node::{AdminError, CallRule, VoteStatus};
@@ -79,6 +81,21 @@ async fn assert_closes_beside_epoch(above: u32) {
     installation.cast(0, "oui").await;
     insert_epoch(&installation, above);
     installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_epoch_far_above_keeps_no_run_of_a_node_from_beginning_one() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    insert_epoch(&installation, 5000);
+    installation.kill_ingest();
+    installation.start_ingest().await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
@@ -206,7 +223,7 @@ async fn epochs_that_the_ledger_passes_over_are_in_the_log_at_the_close() {
     installation.open_poll().await;
     installation.cast(0, "oui").await;
     insert_epoch(&installation, 900);
-    // The next run of the node gets the epoch after it, and publishes there.
+    // The next run of the node gets one below.
     installation.kill_ingest();
     installation.start_ingest().await;
     let decision = installation.cast(1, "oui").await;
@@ -216,58 +233,144 @@ async fn epochs_that_the_ledger_passes_over_are_in_the_log_at_the_close() {
     installation.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+/// A number that a statement in SQL finds in the ledger.
+fn number(ledger: &Connection, sql: &str) -> i64 {
+    ledger.query_row(sql, (), |row| row.get(0)).expect("SQL")
+}
+
+/// Changes one row of the ledger.
+fn change(ledger: &Connection, sql: &str) {
+    assert_eq!(ledger.execute(sql, ()).expect("SQL"), 1, "{sql}");
+}
+
+/// Waits until a statement in SQL finds a number other than this one.
+async fn wait_for_other(ledger: &Connection, sql: &str, known: i64) {
+    let until = Instant::now() + WAIT;
+    while number(ledger, sql) == known {
+        assert!(Instant::now() < until, "{sql} is {known}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// The last position in staging.
+const LAST_ROW: &str = "SELECT max(id) FROM batch";
+
+/// Kills all authorities but the leader, and submits a vote, whose batch is staged when this
+/// returns. Returns the request, and the places of those that were killed.
+async fn submit_undecided(installation: &mut Installation, voter: u32) -> (RequestId, [usize; 2]) {
     installation.assert_agreement().await;
     let leader = installation.leader().await;
     let others = [(leader + 1) % 3, (leader + 2) % 3];
     for other in others {
         installation.kill(other);
     }
-    let submit = async |installation: &Installation, place| {
-        let request = installation.ingest().submit(&vote(place, "oui"), None, None).await;
-        request.expect("answered without a majority")
-    };
     let ledger = installation.tables();
-    let last_row = || -> i64 {
-        ledger.query_row("SELECT max(id) FROM batch", (), |row| row.get(0)).expect("SQL")
-    };
-    let decided_row = last_row();
-    let first = submit(&installation, 1).await;
+    let decided_row = number(&ledger, LAST_ROW);
+    let request = installation.ingest().submit(&vote(voter, "oui"), None, None).await;
     // The answer needs the ballot box, which stages the batch a moment later.
-    let until = Instant::now() + WAIT;
-    while last_row() == decided_row {
-        assert!(Instant::now() < until, "the batch is not staged");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    // As a purge leaves it, which no log records.
-    let emptied = "UPDATE batch SET bytes = NULL WHERE id = (SELECT max(id) FROM batch)";
-    assert_eq!(ledger.execute(emptied, ()).expect("SQL"), 1);
-    // No further batch comes: the node that took the vote compares staging with what it has.
-    let without_bytes = || -> i64 {
-        let count = "SELECT count(*) FROM batch WHERE bytes IS NULL";
-        ledger.query_row(count, (), |row| row.get(0)).expect("SQL")
-    };
-    let until = Instant::now() + WAIT;
-    while without_bytes() > 0 {
-        assert!(Instant::now() < until, "the batch is lost");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    let second = submit(&installation, 2).await;
-    drop(ledger);
+    wait_for_other(&ledger, LAST_ROW, decided_row).await;
+    (request.expect("answered without a majority"), others)
+}
+
+/// Starts authorities again, after which these votes are accepted, and the poll closes.
+async fn assert_decides(
+    installation: &mut Installation,
+    others: [usize; 2],
+    requests: &[RequestId],
+    accepted: u64,
+) {
     for other in others {
         installation.restart(other).await;
     }
-    for request in [first, second] {
-        let decided = installation.ingest().wait(request, WAIT).await.expect("answers");
+    for request in requests {
+        let decided = installation.ingest().wait(*request, WAIT).await.expect("answers");
         let is_accepted = matches!(&decided, Some(VoteStatus::Decided(Decision::Accepted { .. })));
         assert!(is_accepted, "{decided:?}");
     }
-    installation.assert_closes(3).await;
+    for place in 0..3 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    installation.assert_closes(accepted).await;
     installation.assert_agreement().await;
+}
+
+/// A row of staging that no votekit has written.
+const INSERT_GARBAGE: &str = "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+     SELECT election, x'0102030405060708', 1, 1, zeroblob(32), x'00' FROM batch LIMIT 1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_staging_that_are_no_batches_halt_nothing_and_hide_no_batch() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = installation.tables();
+    change(&ledger, INSERT_GARBAGE);
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    let (request, others) = submit_undecided(&mut installation, 2).await;
+    // The node that took the vote, and the leader, have the batch as it was.
+    let changed = number(&ledger, LAST_ROW);
+    change(&ledger, "UPDATE batch SET bytes = x'00' WHERE id = (SELECT max(id) FROM batch)");
+    wait_for_other(&ledger, LAST_ROW, changed).await;
+    let of_place = format!("SELECT count(*) FROM batch WHERE id = {changed}");
+    assert_eq!(number(&ledger, &of_place), 0, "its row has moved");
+    drop(ledger);
+    assert_decides(&mut installation, others, &[request], 3).await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let (request, others) = submit_undecided(&mut installation, 1).await;
+    let ledger = installation.tables();
+    let changed = number(&ledger, LAST_ROW);
+    let digest = "UPDATE batch SET digest = zeroblob(32) WHERE id = (SELECT max(id) FROM batch)";
+    change(&ledger, digest);
+    wait_for_other(&ledger, LAST_ROW, changed).await;
+    drop(ledger);
+    assert_decides(&mut installation, others, &[request], 2).await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undecided_batch_that_is_moved_among_the_sealed_ones_is_decided() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = installation.tables();
+    change(&ledger, INSERT_GARBAGE);
+    let free = number(&ledger, LAST_ROW);
+    installation.cast(1, "oui").await;
+    let sealed = "SELECT sealed_through FROM head";
+    assert!(number(&ledger, sealed) > free, "a batch behind it is sealed");
+    change(&ledger, &format!("DELETE FROM batch WHERE id = {free}"));
+    let (request, others) = submit_undecided(&mut installation, 2).await;
+    change(&ledger, &format!("UPDATE batch SET id = {free} WHERE id = ({LAST_ROW})"));
+    let hidden = number(&ledger, LAST_ROW);
+    wait_for_other(&ledger, LAST_ROW, hidden).await;
+    drop(ledger);
+    assert_decides(&mut installation, others, &[request], 3).await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let (first, others) = submit_undecided(&mut installation, 1).await;
+    let ledger = installation.tables();
+    // As a purge leaves it, which no log records.
+    change(&ledger, "UPDATE batch SET bytes = NULL WHERE id = (SELECT max(id) FROM batch)");
+    // No further batch comes: the node that took the vote compares staging with what it has.
+    wait_for_other(&ledger, "SELECT count(*) FROM batch WHERE bytes IS NULL", 1).await;
+    let second = installation.ingest().submit(&vote(2, "oui"), None, None).await;
+    let second = second.expect("answered without a majority");
+    drop(ledger);
+    assert_decides(&mut installation, others, &[first, second], 3).await;
     installation.stop().await;
 }
 

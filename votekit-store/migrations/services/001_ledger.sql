@@ -165,9 +165,23 @@ CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $$;
 
+-- The first free place after the last one that was given. Another program may have taken the next.
+CREATE FUNCTION free_place(last_place bigint) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    found bigint := last_place + 1;
+BEGIN
+    IF EXISTS (SELECT FROM batch WHERE id = found) THEN
+        SELECT taken.id + 1 INTO STRICT found FROM batch AS taken
+            WHERE taken.id BETWEEN last_place + 1 AND 9223372036854775806
+                AND NOT EXISTS (SELECT FROM batch AS follower WHERE follower.id = taken.id + 1)
+            ORDER BY taken.id LIMIT 1;
+    END IF;
+    RETURN found;
+END $$;
+
 -- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
--- stored under its number, and whether its row had lost its bytes, or had been moved out of the
--- places that were given: it is put back, at a new place that no reader has passed. One at a time,
+-- stored under its number, and whether its row had lost its bytes, or had others, or had been moved out
+-- of the places that were given: it is put back, at a new place that no reader has passed. One at a time,
 -- each by its number: a join would be planned while the table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
@@ -180,7 +194,7 @@ DECLARE
     offered record;
     found_place bigint;
     found_digest bytea;
-    has_bytes boolean;
+    is_whole boolean;
     is_emptied boolean;
 BEGIN
     SELECT last INTO STRICT last_place FROM staging FOR UPDATE;
@@ -191,9 +205,9 @@ BEGIN
     LOOP
         number := election_number(offered.law_id);
         -- All are null where no row is found.
-        SELECT id, digest, octet_length(bytes) > 0 INTO found_place, found_digest, has_bytes FROM batch
+        SELECT id, digest, bytes = offered.bytes INTO found_place, found_digest, is_whole FROM batch
             WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
-        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND (has_bytes IS NOT TRUE OR found_place NOT BETWEEN 1 AND new_place);
+        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND (is_whole IS NOT TRUE OR found_place NOT BETWEEN 1 AND new_place);
         IF found_place IS NULL OR is_emptied THEN
             -- Only the first batch after idle is notified: the leader seals on while there are more.
             -- A batch that is staged while the last one is being sealed may be missed; listeners
@@ -207,14 +221,7 @@ BEGIN
             THEN
                 PERFORM pg_notify(changes_channel(), NULL);
             END IF;
-            new_place := new_place + 1;
-            -- Another program may have taken the place: then the next one that is free.
-            IF EXISTS (SELECT FROM batch WHERE id = new_place) THEN
-                SELECT taken.id + 1 INTO STRICT new_place FROM batch AS taken
-                    WHERE taken.id BETWEEN new_place AND 9223372036854775806
-                        AND NOT EXISTS (SELECT FROM batch AS follower WHERE follower.id = taken.id + 1)
-                    ORDER BY taken.id LIMIT 1;
-            END IF;
+            new_place := free_place(new_place);
             IF is_emptied THEN
                 UPDATE batch SET id = new_place, hints = offered.hints, bytes = offered.bytes WHERE id = found_place;
             ELSE
@@ -231,6 +238,44 @@ BEGIN
     IF new_place > last_place THEN
         UPDATE staging SET last = new_place;
     END IF;
+END $$;
+
+-- Stages a batch again above a place, in place of whatever row has its number, unless it is whole
+-- there. Returns its place, whether this call has given it, and whether there was a row.
+CREATE FUNCTION restage(
+    wanted text, owner bytea, in_epoch bigint, in_sequence bigint, offered_digest bytea, offered_hints bytea, offered_bytes bytea,
+    above bigint,
+    OUT place bigint, OUT is_new boolean, OUT was_there boolean
+) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    last_place bigint;
+    new_place bigint;
+    number bigint;
+    is_whole boolean;
+BEGIN
+    SELECT last INTO STRICT last_place FROM staging FOR UPDATE;
+    number := election_number(wanted);
+    -- All are null where no row is found.
+    SELECT id, digest = offered_digest AND bytes = offered_bytes INTO place, is_whole FROM batch
+        WHERE (election, node, epoch, sequence) = (number, owner, in_epoch, in_sequence);
+    was_there := place IS NOT NULL;
+    is_new := (is_whole AND place > above AND place BETWEEN 1 AND last_place) IS NOT TRUE;
+    IF NOT is_new THEN
+        RETURN;
+    END IF;
+    new_place := free_place(last_place);
+    IF was_there THEN
+        -- Who stages a batch again has rarely its hints.
+        UPDATE batch SET id = new_place, digest = offered_digest, bytes = offered_bytes,
+                hints = CASE WHEN octet_length(offered_hints) > 0 THEN offered_hints ELSE hints END
+            WHERE id = place;
+    ELSE
+        INSERT INTO batch (id, election, node, epoch, sequence, digest, hints, bytes)
+            VALUES (new_place, number, owner, in_epoch, in_sequence, offered_digest, offered_hints, offered_bytes);
+    END IF;
+    place := new_place;
+    UPDATE staging SET last = new_place;
+    PERFORM pg_notify(changes_channel(), NULL);
 END $$;
 
 -- Appends a block and moves the head. Returns the outcome:
@@ -331,13 +376,21 @@ BEGIN
 END $$;
 
 -- Allocates the next epoch of a node.
-CREATE FUNCTION allocate_epoch(wanted text, owner bytea) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+CREATE FUNCTION allocate_epoch(wanted text, owner bytea, above bigint) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     number bigint := election_number(wanted);
-    given bigint;
+    given bigint := above + 1;
 BEGIN
     PERFORM FROM election WHERE id = number FOR NO KEY UPDATE;
-    SELECT coalesce(max(epoch), 0) + 1 INTO given FROM epoch WHERE election = number AND node = owner;
+    IF EXISTS (SELECT FROM epoch AS taken WHERE taken.election = number AND taken.node = owner AND taken.epoch = given) THEN
+        SELECT taken.epoch + 1 INTO STRICT given FROM epoch AS taken
+            WHERE taken.election = number AND taken.node = owner AND taken.epoch BETWEEN given AND 4294967295
+                AND NOT EXISTS (
+                    SELECT FROM epoch AS follower
+                    WHERE follower.election = number AND follower.node = owner AND follower.epoch = taken.epoch + 1
+                )
+            ORDER BY taken.epoch LIMIT 1;
+    END IF;
     IF given <= 4294967295 THEN
         INSERT INTO epoch (election, node, epoch) VALUES (number, owner, given);
     END IF;

@@ -26,15 +26,15 @@ use super::tail::{Backlog, Tail};
 use super::writer::Writer;
 use super::writes::{
     AcquireLeadership, AddReviewNote, AllocateEpoch, Commit, Probe, PurgePart, PutManifest,
-    PutNodeRecord, PutSealedKey, SetTakesVotes, Stage,
+    PutNodeRecord, PutSealedKey, Restage, SetTakesVotes, Stage,
 };
 use super::{folder, inspection, queries, schema};
 use crate::block_rows::Appending;
 use crate::clock;
 use crate::{
     BatchName, BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence,
-    Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, ReviewNote, Staged,
-    StagedPlace, Staging, StagingId, StoredBlock,
+    Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, Restaged, ReviewNote,
+    StagedPlace, Staging, StagingId, StagingRead, StoredBlock,
 };
 
 /// The ledger of one process, of one node or of several.
@@ -152,28 +152,38 @@ impl EmbeddedLedger {
 impl Staging for EmbeddedLedger {
     async fn stage(&self, batch: &Arc<Batch>, _hints: &Hints) -> Result<StagingId, EngineError> {
         self.check(&batch.header().law_id)?;
-        Ok(self.writer.write(Stage { batch: Arc::clone(batch) }).await?.id)
+        let is_shared = self.leases.is_shared();
+        Ok(self.writer.write(Stage { batch: Arc::clone(batch), is_shared }).await?.id)
     }
 
-    async fn staged(
+    async fn restage(
+        &self,
+        batch: &Arc<Batch>,
+        _hints: &Hints,
+        above: StagingId,
+    ) -> Result<Restaged, EngineError> {
+        self.check(&batch.header().law_id)?;
+        let row = self.writer.write(Restage { batch: Arc::clone(batch), above }).await?;
+        Ok(Restaged { id: row.id, is_new: row.is_new() })
+    }
+
+    async fn read_staging(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<Staged>, EngineError> {
+    ) -> Result<StagingRead, EngineError> {
         self.check(law_id)?;
-        if let Some(unsealed) = self.tail.unsealed(law_id, after, limit) {
-            return Ok(unsealed);
+        let is_shared = self.leases.is_shared();
+        // Another program may have changed the rows of a shared ledger since they were staged:
+        // memory does not show that.
+        if !is_shared && let Some(batches) = self.tail.unsealed(law_id, after, limit) {
+            return Ok(StagingRead { batches, unreadable: Vec::new() });
         }
-        let batches = self
-            .read_of(law_id, move |connection, law_id| {
-                queries::batches(connection, law_id, after, limit)
-            })
-            .await?;
-        Ok(batches
-            .into_iter()
-            .map(|(id, batch)| Staged { id, batch: Arc::new(batch), hints: Hints::new() })
-            .collect())
+        self.read_of(law_id, move |connection, law_id| {
+            queries::read_staging(connection, law_id, (after, limit), is_shared)
+        })
+        .await
     }
 
     async fn batch_at(
@@ -314,13 +324,14 @@ impl LogStore for EmbeddedLedger {
 
 #[async_trait]
 impl Leases for EmbeddedLedger {
-    async fn allocate_epoch(
+    async fn allocate_epoch_above(
         &self,
         law_id: &ElectionId,
         node: NodeId,
+        above: Epoch,
     ) -> Result<Epoch, EngineError> {
         self.check(law_id)?;
-        self.writer.write(AllocateEpoch { law_id: law_id.clone(), node }).await
+        self.writer.write(AllocateEpoch { law_id: law_id.clone(), node, above }).await
     }
 
     async fn hold_lease(

@@ -1,5 +1,7 @@
 //! The read queries.
 
+use std::sync::Arc;
+
 use rusqlite::{Connection, Row};
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
@@ -9,8 +11,8 @@ use super::columns::{self, ElectionRow, TableRow, find_election};
 use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{
-    BatchName, DamagedRow, EngineError, Head, LogRow, NewRow, ReviewNote, RowId, RowsRead,
-    StagedPlace, StagingId, StoredBlock,
+    BatchName, DamagedRow, EngineError, Head, Hints, LogRow, NewRow, ReviewNote, RowId, RowsRead,
+    Staged, StagedPlace, StagingId, StagingRead, StoredBlock, UnreadableRow,
 };
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -71,24 +73,43 @@ pub(super) fn are_staged(
     Ok(found)
 }
 
-/// Batches after a position, without those whose bytes are missing, in order.
-pub(super) fn batches(
+/// Batches after a position, without those whose bytes are missing, in order: until they reach
+/// [`READ_BYTES_MAX`], and at least one, if there is any. A row that is no batch is damage, unless
+/// other programs write to the ledger.
+pub(super) fn read_staging(
     connection: &Connection,
     law_id: &ElectionId,
-    after: StagingId,
-    limit: usize,
-) -> Result<Vec<(StagingId, Batch)>, Fault> {
+    (after, limit): (StagingId, usize),
+    is_shared: bool,
+) -> Result<StagingRead, Fault> {
+    let mut read = StagingRead::default();
     let (Some(election), Some(after)) =
         (find_election(connection, law_id)?, columns::column(after.0))
     else {
-        return Ok(Vec::new());
+        return Ok(read);
     };
     let mut statement = connection.prepare_cached(&format!(
         "{BATCH} WHERE election = ?1 AND id > ?2 AND bytes IS NOT NULL AND length(bytes) > 0 \
          ORDER BY id LIMIT ?3"
     ))?;
-    let rows = statement.query((election.0, after, limit_column(limit)))?;
-    collect_some(rows, |row| columns::batch(row, law_id), |(_, batch)| batch.as_bytes().len())
+    let mut rows = statement.query((election.0, after, limit_column(limit)))?;
+    let mut bytes = 0;
+    while bytes < READ_BYTES_MAX
+        && let Some(row) = rows.next()?
+    {
+        let id = StagingId(TableRow::new("batch", row).number(0)?);
+        match columns::batch(row, law_id) {
+            Ok((_, batch)) => {
+                bytes += batch.as_bytes().len();
+                read.batches.push(Staged { id, batch: Arc::new(batch), hints: Hints::new() });
+            }
+            Err(Fault::Engine(EngineError::Corrupt { reason, .. })) if is_shared => {
+                read.unreadable.push(UnreadableRow { id, reason });
+            }
+            Err(fault) => return Err(fault),
+        }
+    }
+    Ok(read)
 }
 
 /// A batch by its number; `None` if its bytes are missing.
@@ -161,8 +182,9 @@ pub(super) fn batch_at(
         .prepare_cached("SELECT digest FROM batch WHERE id = ?1 AND election = ?2")?
         .query((id, election.0))?
         .next()?
-        .map(|row| TableRow::new("batch", row).get(0).map(Digest::from_bytes))
+        .map(|row| TableRow::new("batch", row).get::<Vec<u8>>(0))
         .transpose()
+        .map(|digest| digest.and_then(|bytes| bytes.try_into().ok()).map(Digest::from_bytes))
 }
 
 pub(super) fn staged_through(
@@ -175,7 +197,7 @@ pub(super) fn staged_through(
     connection
         .prepare_cached(
             "SELECT sequence FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 \
-             ORDER BY sequence DESC LIMIT 1",
+             AND sequence > 0 ORDER BY sequence DESC LIMIT 1",
         )?
         .query((election.0, node.as_bytes(), epoch.0))?
         .next()?

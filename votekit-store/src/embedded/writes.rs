@@ -18,7 +18,7 @@ use super::fault::{Fault, corrupt, malformed, malformed_write, unavailable};
 use super::leases::LeaseTable;
 use super::tail::Tail;
 use super::writer::Write;
-use crate::emptied_row::report_put_back;
+use crate::emptied_row::{report_put_back, report_restaged};
 use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Commit, SetTakesVotes};
@@ -30,12 +30,28 @@ pub(super) use self::witnessed::PutWitnessLine;
 /// Stages a batch.
 pub(super) struct Stage {
     pub(super) batch: Arc<Batch>,
+    /// Whether other programs may have changed the stored bytes. On a disk of its own, a node
+    /// repairs no damage.
+    pub(super) is_shared: bool,
+}
+
+/// Stages a batch again, above a position.
+pub(super) struct Restage {
+    pub(super) batch: Arc<Batch>,
+    pub(super) above: StagingId,
 }
 
 /// The position of a batch, and what this write changed.
 pub(super) struct StagedRow {
     pub(super) id: StagingId,
     change: Change,
+}
+
+impl StagedRow {
+    /// Whether the write has given the position.
+    pub(super) fn is_new(&self) -> bool {
+        !matches!(self.change, Change::None)
+    }
 }
 
 /// The change that a write made.
@@ -62,8 +78,7 @@ impl Write for Stage {
     fn apply(&self, connection: &Connection) -> Result<StagedRow, Fault> {
         let law_id = &self.batch.header().law_id;
         let number = self.batch.number();
-        let sequence = column(number.sequence.0)
-            .ok_or_else(|| malformed(law_id, "a sequence is at most 2^63 - 1"))?;
+        let sequence = sequence_column(&self.batch)?;
         if let Some(election) = find_election(connection, law_id)?
             && let Some(found) = self.find(connection, election, sequence)?
         {
@@ -72,7 +87,7 @@ impl Write for Stage {
             if stored == offered {
                 return match has_bytes {
                     true => Ok(StagedRow { id, change: Change::None }),
-                    false => self.put_back(connection, id),
+                    false => replace(connection, &self.batch, column_of(id)?),
                 };
             }
             return Err(
@@ -80,21 +95,7 @@ impl Write for Stage {
             );
         }
         let election = find_or_create_election(connection, law_id)?;
-        connection
-            .prepare_cached(
-                "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )?
-            .execute((
-                election.0,
-                number.node.as_bytes(),
-                number.epoch.0,
-                sequence,
-                self.batch.digest().as_bytes(),
-                self.batch.as_bytes(),
-            ))?;
-        let id = staging_id(connection.last_insert_rowid())?;
-        Ok(StagedRow { id, change: Change::Stored })
+        insert(connection, election, &self.batch, sequence)
     }
 
     fn committed(&self, place: &StagedRow, tail: &Tail) {
@@ -124,29 +125,123 @@ impl Stage {
         let number = self.batch.number();
         let found: Option<(i64, [u8; 32], bool)> = connection
             .prepare_cached(
-                "SELECT id, digest, coalesce(length(bytes) > 0, 0) FROM batch \
+                "SELECT id, digest, \
+                 coalesce(CASE WHEN ?5 THEN bytes = ?6 ELSE length(bytes) > 0 END, 0) FROM batch \
                  WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4",
             )?
-            .query_row((election.0, number.node.as_bytes(), number.epoch.0, sequence), |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
-            })
+            .query_row(
+                (
+                    election.0,
+                    number.node.as_bytes(),
+                    number.epoch.0,
+                    sequence,
+                    self.is_shared,
+                    self.batch.as_bytes(),
+                ),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            )
             .optional()?;
         let Some((id, digest, has_bytes)) = found else { return Ok(None) };
         let (id, digest) = (staging_id(id)?, Digest::from_bytes(digest));
         Ok(Some(FoundRow { id, digest, has_bytes }))
     }
+}
 
-    /// Puts the bytes back into a row that has lost them, behind all others.
-    fn put_back(&self, connection: &Connection, from: StagingId) -> Result<StagedRow, Fault> {
-        let id: i64 = connection
-            .prepare_cached("SELECT max(id) + 1 FROM batch")?
-            .query_row([], |row| row.get(0))?;
-        let found = column(from.0).ok_or_else(|| corrupt("table batch: an id is too large"))?;
-        connection
-            .prepare_cached("UPDATE batch SET id = ?1, bytes = ?2 WHERE id = ?3")?
-            .execute((id, self.batch.as_bytes(), found))?;
-        Ok(StagedRow { id: staging_id(id)?, change: Change::PutBack { from } })
+impl Write for Restage {
+    type Output = StagedRow;
+
+    fn apply(&self, connection: &Connection) -> Result<StagedRow, Fault> {
+        let batch = &self.batch;
+        let (number, sequence) = (batch.number(), sequence_column(batch)?);
+        let election = find_or_create_election(connection, &batch.header().law_id)?;
+        let found: Option<(i64, bool)> = connection
+            .prepare_cached(
+                "SELECT id, coalesce(digest = ?5 AND bytes = ?6, 0) FROM batch \
+                 WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4",
+            )?
+            .query_row(
+                (
+                    election.0,
+                    number.node.as_bytes(),
+                    number.epoch.0,
+                    sequence,
+                    batch.digest().as_bytes(),
+                    batch.as_bytes(),
+                ),
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .optional()?;
+        match found {
+            None => insert(connection, election, batch, sequence),
+            Some((id, true)) if column(self.above.0).is_some_and(|above| id > above) => {
+                Ok(StagedRow { id: staging_id(id)?, change: Change::None })
+            }
+            Some((id, _)) => replace(connection, batch, id),
+        }
     }
+
+    fn committed(&self, place: &StagedRow, tail: &Tail) {
+        match place.change {
+            Change::None => return,
+            Change::Stored => {}
+            Change::PutBack { from } => {
+                report_restaged(&self.batch);
+                tail.release(&self.batch.header().law_id, from);
+            }
+        }
+        tail.stage(place.id, &self.batch);
+    }
+
+    fn bytes(&self) -> usize {
+        self.batch.as_bytes().len()
+    }
+}
+
+fn sequence_column(batch: &Batch) -> Result<i64, Fault> {
+    let rule = || malformed(&batch.header().law_id, "a sequence is at most 2^63 - 1");
+    Ok(column(batch.number().sequence.0).ok_or_else(rule)?)
+}
+
+fn column_of(id: StagingId) -> Result<i64, Fault> {
+    Ok(column(id.0).ok_or_else(|| corrupt("table batch: an id is too large"))?)
+}
+
+/// Adds the row of a batch.
+fn insert(
+    connection: &Connection,
+    election: ElectionRow,
+    batch: &Batch,
+    sequence: i64,
+) -> Result<StagedRow, Fault> {
+    let number = batch.number();
+    connection
+        .prepare_cached(
+            "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )?
+        .execute((
+            election.0,
+            number.node.as_bytes(),
+            number.epoch.0,
+            sequence,
+            batch.digest().as_bytes(),
+            batch.as_bytes(),
+        ))?;
+    let id = staging_id(connection.last_insert_rowid())?;
+    Ok(StagedRow { id, change: Change::Stored })
+}
+
+/// Puts a batch into the row that has its number, and the row behind all others.
+fn replace(connection: &Connection, batch: &Batch, row: i64) -> Result<StagedRow, Fault> {
+    let id: i64 = connection
+        .prepare_cached("SELECT max(id, 0) + 1 FROM (SELECT max(id) AS id FROM batch)")?
+        .query_row([], |row| row.get(0))?;
+    connection
+        .prepare_cached("UPDATE batch SET id = ?1, digest = ?2, bytes = ?3 WHERE id = ?4")?
+        .execute((id, batch.digest().as_bytes(), batch.as_bytes(), row))?;
+    // Another program may have moved the row to a position that no batch has.
+    let from = StagingId(u64::try_from(row).unwrap_or(0));
+    Ok(StagedRow { id: staging_id(id)?, change: Change::PutBack { from } })
 }
 
 fn staging_id(row_id: i64) -> Result<StagingId, Fault> {
@@ -155,10 +250,11 @@ fn staging_id(row_id: i64) -> Result<StagingId, Fault> {
     Ok(StagingId(id))
 }
 
-/// Allocates an epoch.
+/// Allocates the lowest free epoch above one.
 pub(super) struct AllocateEpoch {
     pub(super) law_id: ElectionId,
     pub(super) node: NodeId,
+    pub(super) above: Epoch,
 }
 
 impl Write for AllocateEpoch {
@@ -166,14 +262,18 @@ impl Write for AllocateEpoch {
 
     fn apply(&self, connection: &Connection) -> Result<Epoch, Fault> {
         let election = find_or_create_election(connection, &self.law_id)?;
-        let last: u32 = connection
+        // The end of the run of allocated epochs after this one.
+        let last: Option<i64> = connection
             .prepare_cached(
-                "SELECT coalesce(max(epoch), 0) FROM epoch WHERE election = ?1 AND node = ?2",
+                "SELECT min(taken.epoch) FROM epoch AS taken \
+                 WHERE election = ?1 AND node = ?2 AND epoch > ?3 AND EXISTS \
+                 (SELECT 1 FROM epoch WHERE election = ?1 AND node = ?2 AND epoch = ?3 + 1) \
+                 AND NOT EXISTS (SELECT 1 FROM epoch AS next WHERE next.election = ?1 \
+                 AND next.node = ?2 AND next.epoch = taken.epoch + 1)",
             )?
-            .query_row((election.0, self.node.as_bytes()), |row| row.get(0))?;
-        let epoch = last
-            .checked_add(1)
-            .ok_or_else(|| unavailable("all epochs of this node are used up"))?;
+            .query_row((election.0, self.node.as_bytes(), self.above.0), |row| row.get(0))?;
+        let epoch = u32::try_from(last.unwrap_or(self.above.0.into()).saturating_add(1))
+            .map_err(|_| unavailable("all epochs of this node are used up"))?;
         connection
             .prepare_cached("INSERT INTO epoch (election, node, epoch) VALUES (?1, ?2, ?3)")?
             .execute((election.0, self.node.as_bytes(), epoch))?;

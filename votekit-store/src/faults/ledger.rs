@@ -13,9 +13,9 @@ use votekit_core::log::merkle::TreeHash;
 use super::{FaultPlan, Faulty};
 use crate::{
     BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
-    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
-    Rounds, RowId, RowOutcome, RowsRead, Staged, StagedPlace, Staging, StagingId, StoredBlock,
-    WitnessLine, Witnessed,
+    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, Restaged,
+    ReviewNote, Rounds, RowId, RowOutcome, RowsRead, StagedPlace, Staging, StagingId, StagingRead,
+    StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -24,13 +24,22 @@ impl<T: Staging + ?Sized, P: FaultPlan> Staging for Faulty<T, P> {
         self.write(|| self.inner.stage(batch, hints)).await
     }
 
-    async fn staged(
+    async fn restage(
+        &self,
+        batch: &Arc<Batch>,
+        hints: &Hints,
+        above: StagingId,
+    ) -> Result<Restaged, EngineError> {
+        self.write(|| self.inner.restage(batch, hints, above)).await
+    }
+
+    async fn read_staging(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<Staged>, EngineError> {
-        self.read(|| self.inner.staged(law_id, after, limit)).await
+    ) -> Result<StagingRead, EngineError> {
+        self.read(|| self.inner.read_staging(law_id, after, limit)).await
     }
 
     async fn batch_at(
@@ -138,12 +147,13 @@ impl<T: LogStore + ?Sized, P: FaultPlan> LogStore for Faulty<T, P> {
 
 #[async_trait]
 impl<T: Leases + ?Sized, P: FaultPlan> Leases for Faulty<T, P> {
-    async fn allocate_epoch(
+    async fn allocate_epoch_above(
         &self,
         law_id: &ElectionId,
         node: NodeId,
+        above: Epoch,
     ) -> Result<Epoch, EngineError> {
-        self.write(|| self.inner.allocate_epoch(law_id, node)).await
+        self.write(|| self.inner.allocate_epoch_above(law_id, node, above)).await
     }
 
     async fn clock(&self) -> Result<UnixMillis, EngineError> {

@@ -41,9 +41,9 @@ use super::url::ServiceAddress;
 use crate::block_rows::{Appending, head_digest};
 use crate::{
     BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
-    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, ReviewNote,
-    Rounds, RowId, RowOutcome, RowsRead, Staged, StagedPlace, Staging, StagingId, StoredBlock,
-    WitnessLine, Witnessed,
+    Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, Restaged,
+    ReviewNote, Rounds, RowId, RowOutcome, RowsRead, StagedPlace, Staging, StagingId, StagingRead,
+    StoredBlock, WitnessLine, Witnessed,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -102,14 +102,23 @@ impl Staging for PostgresLedger {
         self.stager.stage(batch, hints).await
     }
 
-    async fn staged(
+    async fn restage(
+        &self,
+        batch: &Arc<Batch>,
+        hints: &Hints,
+        above: StagingId,
+    ) -> Result<Restaged, EngineError> {
+        writes::restage(&mut self.connections.session().await?, batch, hints, above).await
+    }
+
+    async fn read_staging(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<Staged>, EngineError> {
+    ) -> Result<StagingRead, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
-        queries::staged(&mut session, law_id, after, limit).await
+        queries::read_staging(&mut session, law_id, after, limit).await
     }
 
     async fn batch_at(
@@ -234,12 +243,13 @@ impl LogStore for PostgresLedger {
 
 #[async_trait]
 impl Leases for PostgresLedger {
-    async fn allocate_epoch(
+    async fn allocate_epoch_above(
         &self,
         law_id: &ElectionId,
         node: NodeId,
+        above: Epoch,
     ) -> Result<Epoch, EngineError> {
-        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node).await
+        writes::allocate_epoch(&mut self.connections.session().await?, law_id, node, above).await
     }
 
     async fn hold_lease(

@@ -12,8 +12,8 @@ use super::fault::{corrupt, report_passed_over};
 use super::rows::{self, column, fixed_bytes, number, of_table, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
 use crate::{
-    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, Staged, StagedPlace, StagingId,
-    StoredBlock,
+    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, StagedPlace, StagingId,
+    StagingRead, StoredBlock, UnreadableRow,
 };
 
 /// A read ends with the row that reaches this many bytes: blocks and batches have megabytes each at
@@ -122,14 +122,16 @@ pub(super) fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or(Duration::ZERO)
 }
 
-/// Batches after a staging id, without those whose bytes are missing, in order.
-pub(super) async fn staged(
+/// Batches after a staging id, without those whose bytes are missing, and the rows between them
+/// that are none, in order.
+pub(super) async fn read_staging(
     session: &mut Session,
     law_id: &ElectionId,
     after: StagingId,
     limit: usize,
-) -> Result<Vec<Staged>, EngineError> {
-    let Some(after) = column(after.0) else { return Ok(Vec::new()) };
+) -> Result<StagingRead, EngineError> {
+    let mut read = StagingRead::default();
+    let Some(after) = column(after.0) else { return Ok(read) };
     // The first row is always read: `before` is the size of the rows before it. A row above the
     // last position that the ledger gave was inserted or moved there by another program. It is not
     // read: if a block sealed staging through it, no batch that is staged later would be read.
@@ -157,7 +159,17 @@ pub(super) async fn staged(
             ],
         )
         .await?;
-    rows.iter().map(|row| rows::staged(row, law_id)).collect()
+    for row in &rows {
+        match rows::staged(row, law_id) {
+            Ok(staged) => read.batches.push(staged),
+            Err(EngineError::Corrupt { reason, .. }) => {
+                let id = StagingId(of_table("batch", number(row, "id"))?);
+                read.unreadable.push(UnreadableRow { id, reason });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(read)
 }
 
 /// One batch by its number; `None` if its bytes are missing.
@@ -200,8 +212,9 @@ pub(super) async fn batch_at(
     let sql = "SELECT CASE WHEN octet_length(digest) = 32 THEN digest END AS digest FROM batch
         WHERE id = $1 AND election = (SELECT id FROM election WHERE law_id = $2)";
     let rows = session.read(sql, &[&id, &law_id.as_str()]).await?;
-    let digest = |row: &Row| of_table("batch", fixed_bytes(row, "digest").map(Digest::from_bytes));
-    rows.first().map(digest).transpose()
+    // One that is none is another program's: the position has no batch.
+    let digest = |row: &Row| fixed_bytes(row, "digest").ok().map(Digest::from_bytes);
+    Ok(rows.first().and_then(digest))
 }
 
 pub(super) async fn staged_through(
@@ -212,6 +225,7 @@ pub(super) async fn staged_through(
 ) -> Result<Option<Sequence>, EngineError> {
     let sql =
         "SELECT sequence FROM batch WHERE election = (SELECT id FROM election WHERE law_id = $1) AND node = $2 AND epoch = $3
+            AND sequence > 0
         ORDER BY sequence DESC LIMIT 1";
     let rows = session
         .read(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &i64::from(epoch.0)])

@@ -8,11 +8,11 @@ use tokio_postgres::types::FromSql;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence};
 use votekit_core::log::merkle::TreeHash;
 
-use super::fault::corrupt;
+use super::fault::{corrupt, report_passed_over};
 pub(super) use crate::block_rows::column;
 use crate::block_rows::{LeafRun, verify_batch, verify_head};
 use crate::services::hints;
-use crate::{EngineError, Head, Staged, StagingId};
+use crate::{EngineError, Head, Hints, Staged, StagingId};
 
 /// The value of a column.
 pub(super) fn value<'row, T: FromSql<'row>>(row: &'row Row, name: &str) -> Result<T, EngineError> {
@@ -100,7 +100,10 @@ fn decode_staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
     let digest = Digest::from_bytes(fixed_bytes(row, "digest")?);
     let batch = verify_batch(value(row, "bytes")?, digest, law, number_of_row).map_err(damage)?;
     let hints: Option<&[u8]> = value(row, "hints")?;
-    let hints = hints::decode(hints.unwrap_or_default())
-        .map_err(|rule| damage(format!("its hints cannot be decoded: {rule}")))?;
+    // They have no effect on decisions: wrong ones hide no batch.
+    let hints = hints::decode(hints.unwrap_or_default()).unwrap_or_else(|rule| {
+        report_passed_over(&format!("table batch: the hints of batch {id} of {law}: {rule}"));
+        Hints::new()
+    });
     Ok(Staged { id: StagingId(id), batch: Arc::new(batch), hints })
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use votekit_core::batch::Batch;
 use votekit_core::id::{Digest, ElectionId, Epoch, NodeId};
 use votekit_core::log::tile::encode_hashes;
 
@@ -13,9 +14,12 @@ use super::fault::{corrupt, malformed, malformed_write, unavailable};
 use super::queries::seconds;
 use super::rows::{column, number, value};
 use crate::block_rows::{Appending, check, head_digest, runs};
+use crate::emptied_row::report_restaged;
 use crate::ledger::broken_name_rule;
+use crate::services::hints;
 use crate::{
-    BlockCommit, Conflict, EngineError, Head, Leadership, NoLease, ReviewNote, TERM_STEP_MAX,
+    BlockCommit, Conflict, EngineError, Head, Hints, Leadership, NoLease, Restaged, ReviewNote,
+    StagingId, TERM_STEP_MAX,
 };
 
 /// Maximum number of batches purged by one statement.
@@ -158,13 +162,51 @@ pub(super) async fn probe(session: &mut Session) -> Result<(), EngineError> {
     session.write("UPDATE installation SET id = id RETURNING one", &[]).await.map(|_| ())
 }
 
+/// Stages a batch again, above a position.
+pub(super) async fn restage(
+    session: &mut Session,
+    batch: &Batch,
+    hints: &Hints,
+    above: StagingId,
+) -> Result<Restaged, EngineError> {
+    let (law_id, batch_number) = (&batch.header().law_id, batch.number());
+    let rule = || malformed(law_id, "a sequence is at most 2^63 - 1");
+    let sequence = column(batch_number.sequence.0).ok_or_else(rule)?;
+    let above = column(above.0).unwrap_or(i64::MAX);
+    let (digest, hints) = (batch.digest(), hints::encode(hints));
+    let sql = "SELECT place, is_new, was_there FROM restage($1, $2, $3, $4, $5, $6, $7, $8)";
+    let row = session
+        .write(
+            sql,
+            &[
+                &law_id.as_str(),
+                &batch_number.node.as_bytes().as_slice(),
+                &i64::from(batch_number.epoch.0),
+                &sequence,
+                &digest.as_bytes().as_slice(),
+                &hints,
+                &batch.as_bytes(),
+                &above,
+            ],
+        )
+        .await?;
+    let restaged =
+        Restaged { id: StagingId(number(&row, "place")?), is_new: value(&row, "is_new")? };
+    if restaged.is_new && value(&row, "was_there")? {
+        report_restaged(batch);
+    }
+    Ok(restaged)
+}
+
 pub(super) async fn allocate_epoch(
     session: &mut Session,
     law_id: &ElectionId,
     node: NodeId,
+    above: Epoch,
 ) -> Result<Epoch, EngineError> {
-    let sql = "SELECT allocate_epoch($1, $2) AS epoch";
-    let row = session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice()]).await?;
+    let sql = "SELECT allocate_epoch($1, $2, $3) AS epoch";
+    let above = i64::from(above.0);
+    let row = session.write(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &above]).await?;
     let epoch: u64 = number(&row, "epoch")?;
     u32::try_from(epoch).map(Epoch).map_err(|_| unavailable("all epochs of this node are used up"))
 }

@@ -115,8 +115,8 @@ impl Cluster {
     }
 
     /// Changes a byte of a staged batch that no authority has read yet. No authority may count it:
-    /// the election is halted on each, and the alarm names the batch. The election continues once
-    /// an operator has repaired the row and restarted the nodes.
+    /// each skips the row, and the alarm names its position. The node that has published the batch
+    /// stages it again.
     pub(crate) fn change_staged_batch(&mut self) -> Result<ByHand> {
         let authorities = self.fleet.places(Part::Authority);
         self.signal(&authorities, Signal::STOP)?;
@@ -126,25 +126,31 @@ impl Cluster {
         self.signal(&authorities, Signal::CONT)?;
         self.fleet.stopped.clear();
         let id = changed?;
-        let names_batch = format!("batch {id} of ");
         for place in &authorities {
-            for report in [Report::Alarms, Report::Audit] {
-                self.fleet.expect_report(&marks, *place, report, |line| {
-                    line["event"] == "election_halted"
-                        && line["reason"].as_str().is_some_and(|it| it.contains(&names_batch))
-                })?;
-            }
+            self.fleet.expect_report(&marks, *place, Report::Alarms, |line| {
+                line["event"] == "staged_row_unreadable" && line["position"] == id
+            })?;
         }
-        let (begun, before) = (Instant::now(), self.fleet.log_size());
-        self.fleet.rig.ask_postgresql(&flip(id))?;
-        self.restart_halted(&marks)?;
-        let decided_again = self.fleet.grows_from(before, begun)?;
+        let begun = Instant::now();
+        self.wait_until_moved(id)?;
+        let decided_again = self.fleet.grows_from(self.fleet.log_size(), begun)?;
         Ok(ByHand {
-            description: format!("batch {id}, repaired by an operator"),
+            description: format!("batch {id}, staged again by its node"),
             alarmed: authorities,
-            alarm: format!("election_halted, batch {id}"),
+            alarm: format!("staged_row_unreadable, position {id}"),
             decided_again,
         })
+    }
+
+    /// Waits until no row of staging is at a position any more.
+    fn wait_until_moved(&self, id: u64) -> Result<()> {
+        let (rig, begun) = (&self.fleet.rig, Instant::now());
+        let sql = format!("SELECT id FROM votekit.batch WHERE id = {id}");
+        while !rig.ask_postgresql(&sql)?.is_empty() {
+            ensure!(begun.elapsed() < PROCESS_TIMEOUT, "batch {id} is not staged again");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(())
     }
 
     /// Waits until batches arrive that the stopped authorities cannot have read, and flips a byte
@@ -166,18 +172,6 @@ impl Cluster {
         };
         rig.ask_postgresql(&flip(id))?;
         Ok(id)
-    }
-
-    /// Restarts every node on which the election was halted since a moment.
-    fn restart_halted(&mut self, marks: &Marks) -> Result<()> {
-        for place in 0..self.fleet.members.len() {
-            let alarms = self.fleet.reported(marks, place, Report::Alarms);
-            if alarms.iter().any(|line| line["event"] == "election_halted") {
-                self.fleet.members[place].kill()?;
-                self.fleet.start(place)?;
-            }
-        }
-        Ok(())
     }
 
     fn signal(&self, places: &[usize], signal: Signal) -> Result<()> {

@@ -29,7 +29,7 @@ pub(super) enum Fault {
     PutLedgerBack,
     /// Rows of rounds that no authority signed are inserted by hand.
     InsertRows,
-    /// A staged batch is changed by hand, and later repaired.
+    /// A staged batch is changed by hand.
     ChangeBatch,
     /// The wall clock of one authority jumps.
     JumpClock,

@@ -10,7 +10,7 @@ use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
 };
-use crate::{BatchName, Conflict, Hints, Ledger, Staged, StagedPlace, StagingId};
+use crate::{BatchName, Conflict, Hints, Ledger, Restaged, Staged, StagedPlace, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(staging_ids_ascend_in_order_of_arrival),
@@ -27,8 +27,10 @@ pub(super) const CASES: &[Case] = &[
     case!(sealed_batches_remain_as_evidence),
     exact_case!(purging_counts_and_spares_the_rest),
     case!(a_batch_that_lost_its_bytes_is_stored_again_behind_the_others),
+    case!(a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once),
     case!(places_are_listed_with_and_without_their_batches),
     exact_case!(epochs_count_from_1),
+    exact_case!(an_epoch_above_one_is_the_lowest_that_is_free),
     case!(epochs_are_never_allocated_twice),
     case!(epochs_are_listed),
 ];
@@ -435,6 +437,36 @@ async fn a_batch_that_lost_its_bytes_is_stored_again_behind_the_others(
     Ok(())
 }
 
+async fn a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once(
+    place: &dyn TestStorage,
+) -> Outcome {
+    let (law_id, hints) = (law("L1"), Hints::new());
+    let batches = batches(&law_id, 4);
+    let ledger = place.open().await?.ledger;
+    let ids = stage_all(&*ledger, &batches[..3]).await?;
+    let unmoved = |id| Restaged { id, is_new: false };
+    let there = ledger.restage(&batches[1], &hints, ids[0]).await?;
+    ensure_eq!(there, unmoved(ids[1]), "a batch that is above the position");
+    let moved = ledger.restage(&batches[0], &hints, ids[0]).await?.id;
+    ensure!(moved > ids[2], "an old place was given: {moved:?}");
+    let again = ledger.restage(&batches[0], &hints, ids[2]).await?;
+    ensure_eq!(again, unmoved(moved), "a batch that is above by now");
+    ensure_eq!(ledger.batch_at(&law_id, ids[0]).await?, None, "the batch at the old place");
+    let added = ledger.restage(&batches[3], &hints, moved).await?.id;
+    ensure!(added > moved, "an old place was given: {added:?}");
+    let other = batch(&law_id, 1, Epoch(1), 2, 2, 77);
+    let replacing = ledger.restage(&other, &hints, StagingId(0)).await?.id;
+    ensure!(replacing > added, "an old place was given: {replacing:?}");
+    let in_order = [&batches[2], &batches[0], &batches[3], &other].map(Arc::clone);
+    expect_staged(&*ledger, &law_id, StagingId(0), &in_order, "one row of each number").await?;
+    drop(ledger);
+    let ledger = place.open().await?.ledger;
+    expect_staged(&*ledger, &law_id, StagingId(0), &in_order, "after a restart").await?;
+    let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 5, 2, 0), &hints).await?;
+    ensure!(later > replacing, "a place was given twice: {later:?}");
+    Ok(())
+}
+
 async fn places_are_listed_with_and_without_their_batches(place: &dyn TestStorage) -> Outcome {
     let ledger = place.open().await?.ledger;
     let law_id = law("L1");
@@ -481,6 +513,23 @@ async fn epochs_count_from_1(place: &dyn TestStorage) -> Outcome {
             );
         }
     }
+    Ok(())
+}
+
+async fn an_epoch_above_one_is_the_lowest_that_is_free(place: &dyn TestStorage) -> Outcome {
+    let (law_id, of) = (law("L1"), node(1));
+    for (above, expected) in [(7, 8), (0, 1), (7, 9), (0, 2), (1, 3), (3, 4), (8, 10), (20, 21)] {
+        let ledger = place.open().await?.ledger;
+        let given = ledger.allocate_epoch_above(&law_id, of, Epoch(above)).await?;
+        ensure_eq!(given, Epoch(expected), format!("above {above}"));
+    }
+    let ledger = place.open().await?.ledger;
+    ensure_eq!(ledger.allocate_epoch(&law_id, of).await?, Epoch(5), "the next one");
+    let highest = ledger.allocate_epoch_above(&law_id, of, Epoch(u32::MAX - 1)).await?;
+    ensure_eq!(highest, Epoch(u32::MAX), "the last one");
+    ensure_eq!(ledger.allocate_epoch(&law_id, of).await?, Epoch(6), "another one far above");
+    let other = ledger.allocate_epoch_above(&law_id, node(2), Epoch(0)).await?;
+    ensure_eq!(other, Epoch(1), "of another node");
     Ok(())
 }
 

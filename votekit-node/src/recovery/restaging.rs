@@ -1,0 +1,158 @@
+//! Staging batches again whose rows another program has removed, changed or moved.
+//!
+//! A row that is not a batch, or that is at a position that readers have passed, counts as missing: a
+//! node that has the batch stages it again, at a position above. This replaces the row with the
+//! batch's number, unless that row is another batch that the same node signed: of two such batches
+//! the first counts.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+use votekit_core::batch::Batch;
+use votekit_core::election::State;
+use votekit_core::id::{BatchNumber, Digest};
+use votekit_store::retry::until_definite;
+use votekit_store::{Conflict, EngineError, Hints, StagingId};
+
+use crate::context::NodeContext;
+use crate::election::ElectionHandle;
+use crate::error::ElectionFault;
+use crate::recovery::is_decided;
+
+/// Positions read at a time, and the most reads: another program may have inserted any number of
+/// rows. A batch that is not found among them is staged again, without effect if it is there.
+const PLACES_PER_READ: usize = 1024;
+const READS_MAX: usize = 64;
+
+/// Batches staged at a time.
+const STAGED_AT_ONCE: usize = 64;
+
+/// Stages an undecided batch above a position, unless it is whole there. Returns whether it has a
+/// new position. `above` is at most the position up to which the own log is sealed, or that of a
+/// head that this log has reached.
+///
+/// # Errors
+/// [`EngineError`], among others [`Conflict::BatchNumber`] when another batch of its node is stored
+/// under its number.
+pub(crate) async fn restage(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Arc<Batch>,
+    hints: &Hints,
+    above: StagingId,
+) -> Result<bool, EngineError> {
+    // Nothing more is decided in another state, and evidence may have been destroyed. The row of a
+    // batch that was decided since `above` was read must not move: it is sealed where it is.
+    let is_over = !matches!(election.committed().state(), State::Open | State::Closing);
+    if is_over || is_decided(&election.log(), &batch.number()) {
+        return Ok(false);
+    }
+    if let Some(stored) = other_signed(context, election, batch).await? {
+        let (law_id, number) = (election.law_id().clone(), batch.number());
+        let offered = batch.digest();
+        return Err(Conflict::BatchNumber { law_id, number, stored, offered }.into());
+    }
+    Ok(context.ledger.restage(batch, hints, above).await?.is_new)
+}
+
+/// The digest of another batch that is stored under the number of a batch and is signed by its
+/// node. One that is not signed shows that another program has written it.
+///
+/// # Errors
+/// [`EngineError`] when the ledger fails.
+pub(crate) async fn other_signed(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Batch,
+) -> Result<Option<Digest>, EngineError> {
+    match context.ledger.staged_batch(election.law_id(), batch.number()).await {
+        Ok(Some(other)) => {
+            let is_other =
+                other.digest() != batch.digest() && election.log().verify_batch(&other).is_ok();
+            Ok(is_other.then(|| other.digest()))
+        }
+        // The row cannot be read, or there is none.
+        Ok(None) | Err(EngineError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Stages those of these undecided batches again that are not staged above a position.
+///
+/// # Errors
+/// [`ElectionFault`] when the ledger fails.
+pub(crate) async fn stage_above(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batches: Vec<Arc<Batch>>,
+    above: StagingId,
+) -> Result<(), ElectionFault> {
+    let mut missing: BTreeMap<BatchNumber, Arc<Batch>> =
+        batches.into_iter().map(|batch| (batch.number(), batch)).collect();
+    let (ledger, law_id, mut after) = (&context.ledger, election.law_id(), above);
+    for _ in 0..READS_MAX {
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let read = || ledger.staged_places(law_id, after, PLACES_PER_READ);
+        let places = until_definite("stage_again", read).await?;
+        for place in places.iter().filter(|place| place.has_batch) {
+            let found = missing.get(&place.number);
+            if found.is_some_and(|batch| batch.digest() == place.digest) {
+                missing.remove(&place.number);
+            }
+        }
+        match places.last() {
+            Some(last) if places.len() >= PLACES_PER_READ => after = last.id,
+            _ => break,
+        }
+    }
+    let missing: Vec<Arc<Batch>> = missing.into_values().collect();
+    for group in missing.chunks(STAGED_AT_ONCE) {
+        let staging = group.iter().map(|batch| stage_missing(context, election, batch, above));
+        try_join_all(staging).await?;
+    }
+    Ok(())
+}
+
+async fn stage_missing(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Arc<Batch>,
+    above: StagingId,
+) -> Result<(), EngineError> {
+    let hints = Hints::new();
+    let stage = || stage_undecided(context, election, batch, &hints, above);
+    match until_definite("stage_again", stage).await {
+        // The first of two batches that were signed with one number counts.
+        Err(EngineError::Conflict(Conflict::BatchNumber { .. })) if context.is_shared => Ok(()),
+        staged => staged,
+    }
+}
+
+/// Stages an undecided batch above a position, unless it is there, and waits for no ledger that is
+/// away.
+///
+/// # Errors
+/// As [`restage`].
+pub(crate) async fn stage_undecided(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Arc<Batch>,
+    hints: &Hints,
+    above: StagingId,
+) -> Result<(), EngineError> {
+    // The ledger groups these calls; there is rarely another row.
+    match context.ledger.stage(batch, hints).await {
+        Ok(id) if id > above || !context.is_shared => Ok(()),
+        Err(error) if !context.is_shared || !is_number_taken(&error) => Err(error),
+        _ => restage(context, election, batch, hints, above).await.map(|_| ()),
+    }
+}
+
+/// Whether another row has the number of a batch.
+fn is_number_taken(error: &EngineError) -> bool {
+    matches!(error.conflict(), Some(Conflict::BatchNumber { .. }))
+        || matches!(error, EngineError::Corrupt { .. })
+}
