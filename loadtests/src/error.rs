@@ -23,7 +23,7 @@ pub enum LoadError {
     Roll {
         /// The roll.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         source: RollError,
     },
     /// The roll has invalid rows.
@@ -63,7 +63,7 @@ pub enum LoadError {
     /// A node's address is not an http or https URL.
     #[error("node address: {problem}")]
     NodeAddress {
-        /// What is wrong.
+        /// The fault.
         problem: String,
     },
     /// An option has an invalid value.
@@ -71,7 +71,7 @@ pub enum LoadError {
     Plan {
         /// The option, as written on the command line.
         option: &'static str,
-        /// What is wrong.
+        /// The fault.
         problem: String,
     },
     /// No node accepted a connection before the run.

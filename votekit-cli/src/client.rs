@@ -119,7 +119,7 @@ impl Client {
         if answer.is_refusal() { Err(answer.refusal()) } else { self.parse(&answer) }
     }
 
-    /// Sends a request and returns the response, whatever its status.
+    /// Sends a request and returns the response, with any status.
     pub(crate) async fn ask<B: Serialize>(
         &self,
         method: Method,
@@ -141,7 +141,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and returns the response, whatever its status.
+    /// Sends a request and returns the response, with any status.
     pub(crate) async fn send(
         &self,
         method: Method,

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cookie   base64url( nonce 24 ‖ XChaCha20-Poly1305( session, padded to 1,024 bytes ) ‖ tag 16 )
-//! keys     made hourly, held in memory only, the last three kept: a cookie lives 2 h at the most
+//! keys     made hourly, kept in memory only, the last three kept: a cookie lives 2 h at the most
 //! session  id, expiry, mark of the person, (law, H) not yet cast, (law, request id) cast; never
 //!          NAS or code
 //! ```

@@ -85,7 +85,7 @@ pub struct Config {
     pub scrub: bool,
     /// The throttle on wrong codes.
     pub throttle: ThrottleConfig,
-    /// What the pages say about the organisation that holds the poll.
+    /// The texts of the pages about the organisation that conducts the poll.
     pub pages: PagesConfig,
     /// The name of this node among those that share its data folder. A node without a name has the
     /// folder to itself.
@@ -444,7 +444,7 @@ impl Default for ThrottleConfig {
     }
 }
 
-/// What the pages say about the organisation that holds the poll. Plain text, in both languages.
+/// The texts of the pages about the organisation that conducts the poll. Plain text, in both languages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PagesConfig {

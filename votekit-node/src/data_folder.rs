@@ -271,7 +271,7 @@ impl DataFolder {
     /// The base name: the origins of all logs begin with it.
     ///
     /// # Errors
-    /// [`FolderError::Damaged`] if the identity file holds no usable name.
+    /// [`FolderError::Damaged`] if the identity file has no usable name.
     pub fn base(&self) -> Result<KeyName, FolderError> {
         self.name(&self.identity.base)
     }
@@ -279,7 +279,7 @@ impl DataFolder {
     /// The name of this node as an authority.
     ///
     /// # Errors
-    /// [`FolderError::Damaged`] if the identity file holds no usable name.
+    /// [`FolderError::Damaged`] if the identity file has no usable name.
     pub fn authority(&self) -> Result<KeyName, FolderError> {
         self.name(&self.identity.authority)
     }

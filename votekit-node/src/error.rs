@@ -95,7 +95,7 @@ pub enum NodeError {
     /// A step of the round about a first block failed.
     #[error("round of the first block: {error}")]
     Round {
-        /// What failed.
+        /// The failure.
         error: String,
     },
     /// The memory of this authority cannot be used.
@@ -281,7 +281,7 @@ pub enum AdminError {
     CreatedWithoutRoll {
         /// The election.
         law_id: ElectionId,
-        /// What failed.
+        /// The failure.
         source: Box<AdminError>,
     },
     /// The planned end has not come, and no reason was given.
@@ -360,7 +360,7 @@ pub enum AdminError {
     Halted {
         /// The election.
         law_id: ElectionId,
-        /// What happened.
+        /// The reason.
         reason: String,
     },
     /// The task that executed the call ended before it replied: the call may have taken effect, in
@@ -453,7 +453,7 @@ pub enum NotReady {
     /// The votes of this batch were not published.
     #[error("batch not published: {reason}")]
     NotPublished {
-        /// What failed.
+        /// The failure.
         reason: String,
     },
     /// The system gave no random numbers.

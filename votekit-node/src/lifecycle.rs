@@ -566,7 +566,7 @@ async fn finish(election: &Arc<ElectionHandle>, until: tokio::time::Instant) {
             %law_id,
             "sealing not finished in time, the next start resumes it"
         );
-        // The state in memory may be ahead of what is durable.
+        // The state in memory may be ahead of the durable state.
         return;
     }
     if tokio::time::timeout_at(until, snapshots::write_last(election)).await.is_err() {

@@ -383,7 +383,7 @@ impl RouteMeter {
 /// A gauge read from the node at each scrape: its name, its labels, its value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reading {
-    /// The name, one of those described below.
+    /// The name, which is described below.
     pub name: &'static str,
     /// Labels and their values.
     pub labels: Vec<(&'static str, String)>,

@@ -83,7 +83,7 @@ pub enum RollError {
     Manifest {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         source: ManifestError,
     },
     /// The pepper file cannot be parsed.
@@ -91,7 +91,7 @@ pub enum RollError {
     Pepper {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         source: PepperError,
     },
     /// This node requires signed manifests, and this manifest is not signed.
@@ -102,7 +102,7 @@ pub enum RollError {
     Unsigned {
         /// The file of the signatures.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: UnsignedReason,
     },
     /// The parent of a supplement is not loaded.

@@ -1,4 +1,5 @@
-//! Connections held open against the node: idle ones send nothing, slow ones send a byte a second.
+//! Connections that are kept open against the node: idle connections send nothing, slow connections
+//! send a byte a second.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,7 +22,7 @@ use crate::recorder::{new_histogram, record_us};
 /// The results of held connections.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeldReport {
-    /// Number of connections to hold open.
+    /// Number of connections to keep open.
     pub asked: usize,
     /// Connections opened, including those reopened after the node closed them.
     pub made: u64,
@@ -65,8 +66,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// Connections opened a millisecond at the start: the system's accept queue is short.
 const MADE_A_MILLISECOND: u32 = 5;
 
-/// Holds connections until `stopped` resolves. Returns the reports of the idle and of the slow
-/// ones.
+/// Keeps connections open until `stopped` resolves. Returns the reports of the idle and of the slow
+/// connections.
 pub(super) async fn run(
     plan: HostilePlan,
     targets: Arc<[Target]>,
@@ -121,7 +122,8 @@ impl Holder {
         }
     }
 
-    /// Holds one connection until the node closes it, and returns the bytes the node sent.
+    /// Keeps one connection open until the node closes it, and returns the bytes that the node
+    /// sent.
     async fn hold(&self, mut stream: TcpStream) -> Vec<u8> {
         let mut answered = Vec::new();
         let head_end: &[u8] = match self.manner {
@@ -146,7 +148,7 @@ impl Holder {
 }
 
 async fn read_to_end(stream: &mut TcpStream, mut answered: Vec<u8>) -> Vec<u8> {
-    // However it ended, return the bytes received.
+    // Returns the received bytes, after any end of the connection.
     let _ = stream.read_to_end(&mut answered).await;
     answered
 }

@@ -83,7 +83,7 @@ pub(crate) async fn policy(
     Ok(Representation::plain(policy, TEXT).answer(&head.headers, cache_control, ""))
 }
 
-/// Returns a manifest that the log names: what was hashed, how, and into which files.
+/// Returns a manifest that the log names, which describes a hashed roll and its files.
 #[utoipa::path(
     get, path = "/log/{law_id}/manifest/{digest}", tag = "log", operation_id = "manifest",
     security((), ("account" = []), ("administrator" = [])),

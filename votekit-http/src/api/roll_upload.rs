@@ -108,7 +108,7 @@ async fn next_bytes(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>,
     }
 }
 
-/// Shows what has been uploaded of a roll, and what the manifest lists besides.
+/// Shows the uploaded files of a roll, and the missing files that the manifest lists.
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}/roll", tag = "officials", operation_id = "showRollUpload", security(("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
@@ -129,7 +129,7 @@ pub(crate) async fn show(
     Ok(Json(api.node.upload(&law_id(&law)?).await?))
 }
 
-/// Discards what has been uploaded of a roll. Without an upload nothing changes.
+/// Discards the uploaded files of a roll. Without an upload nothing changes.
 #[utoipa::path(
     delete, path = "/api/v1/elections/{law_id}/roll", tag = "officials", operation_id = "discardRollUpload", security(("account" = [])),
     params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),

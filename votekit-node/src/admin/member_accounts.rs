@@ -22,8 +22,8 @@ const MEMBERS_MAX: usize = 2_000;
 /// Attempts to invite the members while other calls change their accounts.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// A new election and, if it is one of members, the links for those who have not chosen a password
-/// yet.
+/// A new election and, in an election of members, the links for those who have not chosen a
+/// password yet.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct CreatedWithMembers {
     /// The election.

@@ -39,7 +39,7 @@ use crate::upload_claims::UploadClaim;
 /// Missing files that an error names.
 const NAMED_MAX: usize = 3;
 
-/// What has been uploaded for an election.
+/// The files uploaded for an election.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct UploadView {
     /// The law.
@@ -93,7 +93,7 @@ impl Node {
         Ok(FileUpload::new(&folder, file, bytes.unwrap_or(0), claim))
     }
 
-    /// What has been uploaded for an election.
+    /// The files uploaded for an election.
     ///
     /// # Errors
     /// [`UploadError`].

@@ -23,7 +23,7 @@ use crate::watch;
 pub struct Health {
     /// Whether votes are accepted.
     pub healthy: bool,
-    /// Each dependency: `ok`, or what is wrong.
+    /// Each dependency: `ok`, or its fault.
     pub dependencies: Vec<DependencyHealth>,
     /// Votes issued by this node and not yet decided.
     pub votes_pending: u64,
@@ -35,7 +35,7 @@ pub struct DependencyHealth {
     /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a
     /// fault halted one.
     pub name: String,
-    /// `ok`, or what is wrong.
+    /// `ok`, or the fault.
     pub state: String,
 }
 

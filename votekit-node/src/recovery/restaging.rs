@@ -20,17 +20,18 @@ use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
 use crate::recovery::is_decided;
 
-/// Positions read at a time, and the most reads: another program may have inserted any number of
-/// rows. A batch that is not found among them is staged again, without effect if it is there.
+/// The number of positions in one read, and the maximum number of reads: another program may have
+/// inserted any number of rows. A batch that is not found among them is staged again, without
+/// effect if it is there.
 const PLACES_PER_READ: usize = 1024;
 const READS_MAX: usize = 64;
 
 /// Batches staged at a time.
 const STAGED_AT_ONCE: usize = 64;
 
-/// Stages an undecided batch above a position, unless it is whole there. Returns whether it has a
-/// new position. `above` is at most the position up to which the own log is sealed, or that of a
-/// head that this log has reached.
+/// Stages an undecided batch above a position, unless it is there with all its bytes. Returns
+/// whether it has a new position. `above` is at most the position up to which the own log is
+/// sealed, or that of a head that this log has reached.
 ///
 /// # Errors
 /// [`EngineError`], among others [`Conflict::BatchNumber`] when another batch of its node is stored
@@ -57,7 +58,7 @@ pub(crate) async fn restage(
 }
 
 /// The digest of another batch that is stored under the number of a batch and is signed by its
-/// node. One that is not signed shows that another program has written it.
+/// node. A batch that is not signed was written by another program.
 ///
 /// # Errors
 /// [`EngineError`] when the ledger fails.
@@ -78,7 +79,7 @@ pub(crate) async fn other_signed(
     }
 }
 
-/// Stages those of these undecided batches again that are not staged above a position.
+/// Stages undecided batches again, except those that are staged above a position.
 ///
 /// # Errors
 /// [`ElectionFault`] when the ledger fails.
@@ -131,8 +132,8 @@ async fn stage_missing(
     }
 }
 
-/// Stages an undecided batch above a position, unless it is there, and waits for no ledger that is
-/// away.
+/// Stages an undecided batch above a position, unless it is there. Does not wait for a ledger that
+/// is unavailable.
 ///
 /// # Errors
 /// As [`restage`].
