@@ -92,7 +92,7 @@ fn simulate(from: u64, seeds: u64, run_seed: impl Fn(u64) -> Run + Sync) -> bool
     let runs = runs.into_inner().expect("no run panicked");
     let sum = |count: &dyn Fn(&Run) -> u64| runs.iter().map(count).sum::<u64>();
     println!(
-        "{} runs: {} steps, {} blocks, {} terms, {} crashes, {} partitions, ledger put back in {}, \
+        "{} runs: {} steps, {} blocks, {} terms, {} crashes, {} partitions, ledger rolled back in {}, \
          {} blocks proposed again, {} false blocks, {} suspicions",
         runs.len(),
         sum(&|run| run.steps),
@@ -100,7 +100,7 @@ fn simulate(from: u64, seeds: u64, run_seed: impl Fn(u64) -> Run + Sync) -> bool
         sum(&|run| run.terms),
         sum(&|run| run.crashes),
         sum(&|run| run.cuts),
-        sum(&|run| run.put_backs),
+        sum(&|run| run.rollbacks),
         sum(&|run| run.proposed_again),
         sum(&|run| u64::from(run.false_blocks)),
         sum(&|run| run.suspicions),

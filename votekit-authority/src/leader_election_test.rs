@@ -133,7 +133,7 @@ fn a_term_below_the_promise_is_given_back() {
 }
 
 #[test]
-fn a_ledger_that_was_put_back_far_is_raised_in_steps() {
+fn a_ledger_that_was_rolled_back_far_is_raised_in_steps() {
     let mut one = election(3, 2);
     one.record_promise(&TermLeader { term: 2499, leader: name("b") });
     let mut now = 0;

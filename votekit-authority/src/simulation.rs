@@ -76,7 +76,7 @@ pub struct Run {
     /// Partitions.
     pub cuts: u64,
     /// How many times the ledger was restored from an older copy.
-    pub put_backs: u64,
+    pub rollbacks: u64,
     /// False blocks proposed.
     pub false_blocks: u32,
     /// The rule that it broke, if any.
@@ -100,7 +100,7 @@ pub fn run_with_idle_holder(seed: u64, mutation: Option<Mutation>) -> Run {
 
 fn run_world(seed: u64, mut world: World) -> Run {
     world.run();
-    let World { env, ledger, steps, crashes, cuts, put_backs, .. } = world;
+    let World { env, ledger, steps, crashes, cuts, rollbacks, .. } = world;
     let scenario = env.scenario;
     Run {
         seed,
@@ -115,7 +115,7 @@ fn run_world(seed: u64, mut world: World) -> Run {
         suspicions: env.suspicions,
         crashes,
         cuts,
-        put_backs,
+        rollbacks,
         false_blocks: u32::from(scenario.faults.false_block) - env.false_blocks,
         violation: env.checks.violation,
         schedule: env.events.into(),

@@ -25,7 +25,7 @@ fn run_clean(seeds: Range<u64>) {
     assert!(sum(&|run| run.cuts) >= seeds, "few partitions");
     assert!(sum(&|run| run.terms) >= 3 * seeds, "few terms");
     assert!(sum(&|run| run.height) >= 6 * seeds, "few blocks");
-    assert!(10 * sum(&|run| run.put_backs) >= seeds, "few ledgers were put back");
+    assert!(10 * sum(&|run| run.rollbacks) >= seeds, "few ledgers were rolled back");
     assert!(10 * sum(&|run| run.proposed_again) >= seeds, "few blocks were proposed again");
     assert!(50 * sum(&|run| u64::from(run.false_blocks)) >= seeds, "few false blocks");
 }

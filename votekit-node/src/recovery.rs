@@ -37,7 +37,7 @@ use votekit_store::{
     EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
 };
 
-use self::ledger_restore::{PutBack, put_back};
+use self::ledger_restore::{LedgerRestore, restore_ledger};
 use self::snapshots::{Refused, Restored, restore};
 use crate::context::NodeContext;
 use crate::election::snapshots::{Snapshots, Written};
@@ -72,7 +72,7 @@ pub(crate) async fn read_back(
 ) -> Result<(ElectionLog, Recovered), NodeError> {
     let began = Instant::now();
     let ledger = &*context.ledger;
-    let head = head_put_back(context, law_id).await?;
+    let head = head_after_restore(context, law_id).await?;
     let head = head.ok_or_else(|| contradiction(law_id, "it has no head"))?;
     let decides = context.decides();
     election_keys::obtain(context, law_id).await?;
@@ -144,17 +144,19 @@ pub(crate) async fn read_back(
 
 /// The head of an election, after the blocks that this authority knows to be certified were
 /// appended to the ledger, if it lacks them.
-async fn head_put_back(
+async fn head_after_restore(
     context: &NodeContext,
     law_id: &ElectionId,
 ) -> Result<Option<Head>, NodeError> {
     let head = context.ledger.head(law_id).await?;
     let Some(authority) = &context.authority else { return Ok(head) };
-    match put_back(context, authority, law_id, head.as_ref()).await {
-        Ok(PutBack::NotNeeded) => Ok(head),
+    match restore_ledger(context, authority, law_id, head.as_ref()).await {
+        Ok(LedgerRestore::NotNeeded) => Ok(head),
         // Another authority that has the blocks that are still missing appends them, and this
         // authority then follows.
-        Ok(PutBack::Restored | PutBack::Waits) => Ok(context.ledger.head(law_id).await?),
+        Ok(LedgerRestore::Restored | LedgerRestore::Waits) => {
+            Ok(context.ledger.head(law_id).await?)
+        }
         Err(ElectionFault::Engine(error)) => Err(error.into()),
         Err(_) => {
             Err(contradiction(law_id, "it is not an earlier state of the log of this authority"))

@@ -319,7 +319,7 @@ mod tests {
         let now = |seconds: u64| UnixSeconds(1_763_712_000 + seconds);
         assert!(is_able(&status(1), now(14)));
         assert!(!is_able(&status(1), now(15)), "silent");
-        assert!(is_able(&status(1), UnixSeconds(0)), "the ledger was put back");
+        assert!(is_able(&status(1), UnixSeconds(0)), "the ledger was rolled back");
         assert!(!is_able(&AuthorityStatus { signs: false, ..status(1) }, now(0)));
         let elections = vec![election("L1", false), election("L2", true)];
         assert!(!is_able(&AuthorityStatus { elections, ..status(1) }, now(0)));

@@ -390,7 +390,7 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_ledger_that_was_put_back_is_not_followed() {
+async fn a_ledger_that_was_rolled_back_is_not_followed() {
     let place = TestDir::new(20);
     let (engine, ledger) = engine_and_ledger(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
@@ -403,7 +403,7 @@ async fn a_ledger_that_was_put_back_is_not_followed() {
         cast(&ingest, elector, "k").await;
     }
     until(&ingest, |view| view.accepted == 10).await;
-    ledger.put_back(law(), earlier);
+    ledger.rolled_back(law(), earlier);
     // The election halts on the node that has seen more, and the node reports it.
     let reason = loop {
         if let Some(reason) = ingest.halted(&law()) {

@@ -29,10 +29,10 @@ pub(crate) fn report_restaged(batch: &Batch) {
 }
 
 /// Reports that the bytes of a staged batch were gone, and are stored again.
-pub(crate) fn report_put_back(batch: &Batch) {
+pub(crate) fn report_bytes_restored(batch: &Batch) {
     if let Some(count) = ROWS_EMPTIED.due(Instant::now()) {
         tracing::error!(
-            event = "batch_bytes_put_back",
+            event = "batch_bytes_restored",
             alarm = true,
             batch = %batch.number(),
             law_id = %batch.header().law_id,

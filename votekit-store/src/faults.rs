@@ -63,7 +63,7 @@ pub trait FaultPlan: Send + Sync + 'static {
 pub struct Faulty<T: ?Sized, P> {
     plan: P,
     is_shared: bool,
-    put_back: Mutex<Option<(ElectionId, Head)>>,
+    rolled_back: Mutex<Option<(ElectionId, Head)>>,
     inner: Arc<T>,
 }
 
@@ -71,7 +71,7 @@ impl<T: ?Sized, P: FaultPlan> Faulty<T, P> {
     /// Wraps a role.
     #[must_use]
     pub fn new(inner: Arc<T>, plan: P) -> Self {
-        Self { plan, is_shared: false, put_back: Mutex::default(), inner }
+        Self { plan, is_shared: false, rolled_back: Mutex::default(), inner }
     }
 
     /// Reports the ledger as shared, as if other processes used it.
@@ -82,8 +82,8 @@ impl<T: ?Sized, P: FaultPlan> Faulty<T, P> {
     }
 
     /// From now on, reports this head for a log, as if the server had been restored from a backup.
-    pub fn put_back(&self, law_id: ElectionId, head: Head) {
-        *self.put_back.lock() = Some((law_id, head));
+    pub fn rolled_back(&self, law_id: ElectionId, head: Head) {
+        *self.rolled_back.lock() = Some((law_id, head));
     }
 
     async fn read<R, F>(&self, call: impl FnMut() -> F + Send) -> Result<R, EngineError>

@@ -437,7 +437,7 @@ fn copy_ledger(from: &Path, to: &Path) {
 }
 
 #[tokio::test]
-async fn a_ledger_put_back_shows_other_rows_at_the_same_positions() {
+async fn a_ledger_rolled_back_shows_other_rows_at_the_same_positions() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let vote = |term: u64| NewRow {
         kind: RowKind::Vote,

@@ -587,7 +587,7 @@ async fn staging_does_not_read_the_batches_that_are_sealed() {
 }
 
 #[tokio::test]
-async fn a_server_put_back_shows_other_rows_at_the_same_positions() {
+async fn a_server_rolled_back_shows_other_rows_at_the_same_positions() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
     ledger.put_row(&vote(1), None).await.expect("stored");

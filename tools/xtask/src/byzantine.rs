@@ -68,7 +68,7 @@ impl Arguments {
     /// The run as part of all checks: one lie about a decision, one about a round, and what is
     /// changed by hand.
     pub(crate) fn short() -> Self {
-        let cases = ["accept-unregistered", "second-root", "ledger-put-back"];
+        let cases = ["accept-unregistered", "second-root", "ledger-rolled-back"];
         Self {
             cases: cases.map(str::to_owned).into(),
             rate: 25,

@@ -127,7 +127,7 @@ pub(super) struct Scenario {
 #[derive(Debug)]
 pub(super) struct Faults {
     /// Whether the ledger is restored from an older copy once.
-    pub(super) put_back: bool,
+    pub(super) rolled_back: bool,
     /// Whether a leader proposes a block with a false decision once.
     pub(super) false_block: bool,
     /// Lost messages, out of 40.
@@ -166,7 +166,7 @@ impl Scenario {
         let is_fenced = random.happens(2, 3);
         let false_block = random.happens(1, 6);
         let faults = Faults {
-            put_back: random.happens(1, 3),
+            rolled_back: random.happens(1, 3),
             false_block: false_block || mutation == Some(Mutation::DecideByReplay),
             loss: random.below(1 + storm),
             late: random.below(1 + 5 * storm),

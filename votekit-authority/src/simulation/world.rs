@@ -43,7 +43,7 @@ pub(super) struct World {
     pub(super) steps: u64,
     pub(super) crashes: u64,
     pub(super) cuts: u64,
-    pub(super) put_backs: u64,
+    pub(super) rollbacks: u64,
     authorities: Vec<Authority>,
     ingest_nodes: Vec<IngestNode>,
     /// When each stopped authority starts again.
@@ -92,7 +92,7 @@ impl World {
             steps: 0,
             crashes: 0,
             cuts: 0,
-            put_backs: 0,
+            rollbacks: 0,
             authorities,
             ingest_nodes,
             restarts: BTreeMap::new(),
@@ -225,14 +225,14 @@ impl World {
         {
             env.note(format_args!("the lease ends early"));
         }
-        if env.scenario.faults.put_back && self.put_backs == 0 {
-            self.put_back();
+        if env.scenario.faults.rolled_back && self.rollbacks == 0 {
+            self.roll_back();
         }
     }
 
     /// Copies the ledger, and restores it from the copy later, when some memory contains all blocks
     /// certified since.
-    fn put_back(&mut self) {
+    fn roll_back(&mut self) {
         let env = &mut self.env;
         let head = self.ledger.head().height;
         let is_kept = self.authorities.iter().any(|one| one.certified_height(env) >= head);
@@ -240,11 +240,11 @@ impl World {
             None if env.random.happens(1, 400) => self.copy = Some(self.ledger.clone()),
             Some(copy) if is_kept && env.random.happens(1, 300) => {
                 env.note(format_args!(
-                    "the ledger is put back from height {head} to {}",
+                    "the ledger is rolled back from height {head} to {}",
                     copy.head().height
                 ));
                 self.ledger = copy;
-                self.put_backs += 1;
+                self.rollbacks += 1;
             }
             copy => self.copy = copy,
         }

@@ -18,8 +18,8 @@ use crate::random::random_bytes;
 ///
 /// Without one, the node that creates the election makes the key itself. Officials who want to make
 /// it do so offline, and hand the file to `votekit election create --ballot-key`. The public half
-/// is in the definition of the election, which the public log holds; the secret half opens every
-/// vote, and no one else may have it.
+/// is in the definition of the election, which the public log contains; the secret half decrypts
+/// every vote, and no one else may have it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -34,7 +34,7 @@ enum Action {
 
 /// Generate a new ballot key from the machine's random numbers
 ///
-/// Only you can read the file, which holds the secret half. An existing file is never overwritten.
+/// Only you can read the file, which contains the secret half. An existing file is never overwritten.
 /// The command prints the public half, which is not secret: note it, and compare it with the
 /// election's.
 #[derive(Debug, clap::Args)]

@@ -66,7 +66,7 @@ enum Format {
 
 /// Write the publication bundle: a folder with which anyone can verify the election offline
 ///
-/// The bundle holds the log, its signed checkpoint, the policy, the manifests and the results.
+/// The bundle contains the log, its signed checkpoint, the policy, the manifests and the results.
 /// Verify it with `votekit verify bundle`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\

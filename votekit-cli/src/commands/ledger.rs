@@ -35,14 +35,15 @@ enum Action {
     DiscardAbove(DiscardAboveArgs),
 }
 
-/// Discard what lies in a log above a block that a quorum has certified
+/// Discard the blocks of a log above a block that a quorum has certified
 ///
 /// For an election that every authority has halted because the head of its log in the ledger does
 /// not verify. The certificate is that of the last block that the authority of the data folder
 /// knows, whose node is stopped; or a file with the checkpoint that a node serves at
 /// /log/LAW_ID/checkpoint. It must carry the signatures of a quorum, and the leaves in the ledger
 /// must have its root; a head that verifies is never discarded. The rows are written to a file
-/// first. Then start the authorities again: they append what they have certified above.
+/// first. Then start the authorities again: they append the blocks above it that they have
+/// certified.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

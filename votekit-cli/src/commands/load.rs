@@ -24,9 +24,9 @@ use crate::output::plain;
 ///
 /// Every digest, count and signature is checked before anything changes. Loading the same roll
 /// again changes nothing, and never lets anyone vote twice. The roll takes effect in each existing
-/// election of its laws, and in those created later. A law has one roll: another one is refused.
-/// `votekit roll discard` removes a roll that no election uses; --replace puts another in its place
-/// until the election opens.
+/// election of its laws, and in those created later. A law has one roll: a second roll is refused.
+/// `votekit roll discard` removes a roll that no election uses; --replace replaces the roll until
+/// the election opens.
 ///
 /// If there is no data folder yet, it is created in a new or empty folder.
 ///

@@ -23,8 +23,8 @@ use crate::records::Records;
 ///
 /// The log of an election names the nodes whose batches it takes. Nodes with a name in the data
 /// folder, and nodes that were admitted by their record, are admitted when the poll opens; one that
-/// joins later is admitted by its public key. A node that is permanently gone is retired: what it
-/// confirmed counts, and the close no longer waits for it.
+/// joins later is admitted by its public key. A node that is permanently gone is retired: the votes
+/// that it confirmed count, and the close no longer waits for it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -93,8 +93,8 @@ struct AdmitArgs {
 
 /// Retire a node that is permanently gone
 ///
-/// The node can no longer answer voters; what it confirmed is decided; its numbers above that are
-/// void, and the log records this. Wait until its process is dead. The command can be repeated.
+/// The node can no longer answer voters. The votes that it confirmed are decided; the numbers of
+/// later batches are void, and the log records this. Wait until its process is dead. The command can be repeated.
 ///
 /// With an election and a node: in that election; a process that still runs begins a new epoch.
 /// With only the name of a node that was admitted by its record: in the installation, which means

@@ -14,13 +14,13 @@ use crate::output::plain;
 /// Show the authorities of an installation, who leads, and what each has certified
 ///
 /// The table shows what the statements in the ledger prove. CERTIFIED is the highest block of each
-/// election that an authority is known to have certified, perhaps fewer than it has; LAG is how
-/// many blocks it may be behind. REFUSALS counts the blocks that it refused: each is listed below
-/// the table with its rule, and is a reason to look. Below the table stands too how far each
-/// outside witness has cosigned each log, in leaves.
+/// election that an authority is known to have certified; it may have certified further ones. LAG is
+/// how many blocks it may be behind. REFUSALS counts the blocks that it refused: each is listed
+/// below the table with its rule, and should be investigated. Further lines show the number of
+/// leaves up to which each outside witness has cosigned each log.
 ///
 /// The other columns show what each authority reports of itself every five seconds. HALTED lists
-/// the elections that a fault halted on it. SEEN is the age of its last report in seconds: from 15
+/// the elections that are halted on it because of a fault. SEEN is the age of its last report in seconds: from 15
 /// on it is down, or cut off from the ledger. CLOCK is by how many seconds its clock is ahead of
 /// the ledger's. Lines below the table name what is wrong.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ impl fmt::Display for Shown {
             let own = view.own.as_deref().map_or_else(|| "this node".to_owned(), plain);
             writeln!(
                 formatter,
-                "{own} signs nothing more: its memory was put back (votekit authority renew)"
+                "{own} signs nothing more: its memory was restored from a copy (votekit authority renew)"
             )?;
         }
         if view.invalid_rows > 0 {
@@ -196,7 +196,10 @@ fn write_status(
         writeln!(formatter, "{name} has {} MiB free on its disk", free >> 20)?;
     }
     if !status.signs {
-        writeln!(formatter, "{name} reports that it signs nothing more: its memory was put back")?;
+        writeln!(
+            formatter,
+            "{name} reports that it signs nothing more: its memory was restored from a copy"
+        )?;
     }
     if view.own.as_ref() != Some(&authority.name) {
         for election in status.elections.iter().filter(|of| of.halted) {

@@ -24,8 +24,8 @@ use crate::signals::{self, Signals};
 
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
-/// The node stops on SIGTERM or Ctrl-C: it answers and seals what it has taken, and closes its data
-/// folder cleanly, within 35 seconds; a second signal ends it at once. On SIGHUP it reloads its
+/// The node stops on SIGTERM or Ctrl-C: it decides the votes that it has taken, answers them, and
+/// closes its data folder cleanly, within 35 seconds; a second signal ends it at once. On SIGHUP it reloads its
 /// certificate and the administrator's token. A second node on the same data folder is refused,
 /// unless all nodes have a --name and use Redis, RabbitMQ and PostgreSQL. To be reached from other
 /// machines the node requires TLS, its own (--tls-cert, --tls-key) or that of trusted proxies

@@ -44,12 +44,12 @@ pub(crate) struct AuthorityContext {
     /// Whether a statement of this authority was found that its memory does not contain.
     rolled_back: AtomicBool,
     /// Whether the rows of the ledger have to be read again from the first.
-    rows_put_back: AtomicBool,
+    rows_rolled_back: AtomicBool,
     rows_wanted: Notify,
     rows_progress: Mutex<RowsProgress>,
-    put_backs: Mutex<PutBacks>,
+    rollbacks: Mutex<Rollbacks>,
     /// The number of times that the ledger was found restored from an older copy, in any way.
-    put_back_changes: watch::Sender<u64>,
+    rollback_changes: watch::Sender<u64>,
     /// The digest of the records of nodes as they were read last.
     records: watch::Sender<Option<Digest>>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
@@ -62,12 +62,12 @@ pub(crate) struct AuthorityContext {
 
 /// The number of times that the ledger was found restored from an older copy.
 #[derive(Debug, Default)]
-struct PutBacks {
+struct Rollbacks {
     of_all: u64,
     of_elections: BTreeMap<ElectionId, u64>,
 }
 
-impl PutBacks {
+impl Rollbacks {
     fn note(&mut self, law_id: &ElectionId) {
         *self.of_elections.entry(law_id.clone()).or_default() += 1;
     }
@@ -121,11 +121,11 @@ impl AuthorityContext {
             passed_over: AtomicU64::new(0),
             far_term: AtomicU64::new(0),
             rolled_back: AtomicBool::new(false),
-            rows_put_back: AtomicBool::new(false),
+            rows_rolled_back: AtomicBool::new(false),
             rows_wanted: Notify::new(),
             rows_progress: Mutex::default(),
-            put_backs: Mutex::default(),
-            put_back_changes: watch::Sender::new(0),
+            rollbacks: Mutex::default(),
+            rollback_changes: watch::Sender::new(0),
             records: watch::Sender::new(None),
             lacking: Mutex::default(),
             verified_logs: Mutex::default(),
@@ -225,10 +225,10 @@ impl AuthorityContext {
     }
 
     /// Records that the ledger was restored from an older copy: all its rows have to be read again.
-    pub(crate) fn note_rows_put_back(&self) {
+    pub(crate) fn note_rows_rolled_back(&self) {
         let mut progress = self.rows_progress.lock();
-        self.rows_put_back.store(true, Ordering::Relaxed);
-        progress.note_put_back();
+        self.rows_rolled_back.store(true, Ordering::Relaxed);
+        progress.note_rollback();
         drop(progress);
         self.rows_wanted.notify_one();
     }
@@ -242,7 +242,7 @@ impl AuthorityContext {
     pub(crate) fn note_rows_read(&self, through: RowId, is_last: bool) {
         let mut progress = self.rows_progress.lock();
         // After the rollback of the ledger, another row may have the position that was read.
-        if !self.rows_put_back.load(Ordering::Relaxed) {
+        if !self.rows_rolled_back.load(Ordering::Relaxed) {
             progress.note_read(through, is_last);
         }
     }
@@ -266,30 +266,30 @@ impl AuthorityContext {
     /// Records that the content of one election shows that the ledger was restored from an older
     /// copy. Other elections detect their own losses: if each restored election ended the rounds of
     /// all others, the leader would repeatedly lose its leadership.
-    pub(crate) fn note_put_back(&self, law_id: &ElectionId) {
+    pub(crate) fn note_rollback(&self, law_id: &ElectionId) {
         self.verified_logs.lock().remove(law_id);
-        self.put_backs.lock().note(law_id);
-        self.put_back_changes.send_modify(|count| *count += 1);
+        self.rollbacks.lock().note(law_id);
+        self.rollback_changes.send_modify(|count| *count += 1);
     }
 
     /// Records that the rows of rounds show that the ledger was restored from an older copy. These
     /// rows have one order for all elections, so in each election the staged batches that were read
     /// may have other positions now.
-    pub(crate) fn note_all_put_back(&self) {
+    pub(crate) fn note_rollback_of_all(&self) {
         self.verified_logs.lock().clear();
-        self.put_backs.lock().of_all += 1;
-        self.put_back_changes.send_modify(|count| *count += 1);
+        self.rollbacks.lock().of_all += 1;
+        self.rollback_changes.send_modify(|count| *count += 1);
     }
 
     /// The number of times that the ledger was found restored from an older copy, as far as this
     /// concerns an election.
-    pub(crate) fn put_backs(&self, law_id: &ElectionId) -> u64 {
-        self.put_backs.lock().concerning(law_id)
+    pub(crate) fn rollbacks(&self, law_id: &ElectionId) -> u64 {
+        self.rollbacks.lock().concerning(law_id)
     }
 
     /// Notifies each time the ledger is found restored from an older copy, for any election.
-    pub(crate) fn put_back_changes(&self) -> watch::Receiver<u64> {
-        self.put_back_changes.subscribe()
+    pub(crate) fn rollback_changes(&self) -> watch::Receiver<u64> {
+        self.rollback_changes.subscribe()
     }
 
     /// Records the digest of the records of nodes, as they were read.
@@ -327,8 +327,8 @@ impl AuthorityContext {
     }
 
     /// Whether the rows have to be read again from the first; the answer is given once.
-    pub(crate) fn take_rows_put_back(&self) -> bool {
-        self.rows_put_back.swap(false, Ordering::Relaxed)
+    pub(crate) fn take_rows_rolled_back(&self) -> bool {
+        self.rows_rolled_back.swap(false, Ordering::Relaxed)
     }
 
     /// Signs a statement of this authority.
@@ -388,17 +388,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_put_back_of_one_election_concerns_no_other() {
+    fn a_rollback_of_one_election_concerns_no_other() {
         let [one, other] = ["L1", "L2"].map(|law_id| law_id.parse().expect("a law id"));
-        let mut put_backs = PutBacks::default();
+        let mut rollbacks = Rollbacks::default();
         let mut seen = Vec::new();
         for step in 0..3 {
             match step {
-                0 => put_backs.note(&one),
-                1 => put_backs.of_all += 1,
-                _ => put_backs.note(&other),
+                0 => rollbacks.note(&one),
+                1 => rollbacks.of_all += 1,
+                _ => rollbacks.note(&other),
             }
-            seen.push((put_backs.concerning(&one), put_backs.concerning(&other)));
+            seen.push((rollbacks.concerning(&one), rollbacks.concerning(&other)));
         }
         assert_eq!(seen, [(1, 0), (2, 1), (2, 2)]);
     }

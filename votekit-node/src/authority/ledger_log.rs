@@ -115,13 +115,13 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_continued_until_the_ledger_is_put_back() {
+    fn a_log_is_continued_until_the_ledger_is_rolled_back() {
         let (first, second, other) = (["one", "two"], ["three"], ["four"]);
         let known = log(&[&first, &second]);
         let longer = log(&[&first, &second, &other]);
         assert!(known.may_continue_to(&head(&known)), "nothing to read");
         assert!(known.may_continue_to(&head(&longer)));
-        assert!(!longer.may_continue_to(&head(&known)), "the ledger was put back");
+        assert!(!longer.may_continue_to(&head(&known)), "the ledger was rolled back");
         let replaced = log(&[&first, &other]);
         assert!(!known.may_continue_to(&head(&replaced)), "another block of this height");
     }

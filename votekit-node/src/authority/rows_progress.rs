@@ -33,7 +33,7 @@ impl RowsProgress {
     }
 
     /// Records that all rows have to be read again.
-    pub(crate) fn note_put_back(&mut self) {
+    pub(crate) fn note_rollback(&mut self) {
         *self = Self::default();
     }
 
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn the_last_row_answers_for_every_term_and_a_put_back_for_none() {
+    fn the_last_row_answers_for_every_term_and_a_rollback_for_none() {
         let (mut progress, now) = (RowsProgress::default(), Instant::now());
         progress.note_read(RowId(100), true);
         assert!(!progress.needs_last_row(7, now));
         assert!(!progress.needs_last_row(7, now + CANDIDACY_TIMEOUT), "it was read");
         assert!(progress.has_read_votes(7) && progress.has_read_votes(8));
         progress.note_last_row(7, RowId(90));
-        progress.note_put_back();
+        progress.note_rollback();
         progress.note_last_row(7, RowId(90));
         assert!(!progress.has_read_votes(7));
     }

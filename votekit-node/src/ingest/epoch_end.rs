@@ -28,11 +28,11 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
 /// Interval between looks at a ledger that lacks batches of this node.
-const PUT_BACK_INTERVAL: Duration = Duration::from_secs(1);
+const ROLLBACK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The epochs that earlier runs of this node left open: those that the ledger has given out, those
 /// that the log has open, and those that this node knows itself. The ledger and its log may have
-/// been put back.
+/// been rolled back.
 pub(crate) fn earlier_epochs(
     log: &ElectionLog,
     node: NodeId,
@@ -192,7 +192,7 @@ impl TryRng for RepeatedRng {
 impl TryCryptoRng for RepeatedRng {}
 
 /// The last batch of an epoch that is staged; `None` if none was. Waits while the ledger lacks
-/// batches, or blocks, that this node knows of: it was put back, and an end below them would be a
+/// batches, or blocks, that this node knows of: it was rolled back, and an end below them would be a
 /// second batch under the number of one that counts. The authorities restore them.
 async fn staged_through(
     context: &NodeContext,
@@ -220,11 +220,11 @@ async fn staged_through(
                 alarm = true,
                 law_id = %election.law_id(),
                 epoch = epoch.0,
-                "the ledger lacks batches or blocks that this node knows: it was put back, an \
+                "the ledger lacks batches or blocks that this node knows: it was rolled back, an \
                  earlier epoch is not ended"
             );
         }
-        tokio::time::sleep(PUT_BACK_INTERVAL).await;
+        tokio::time::sleep(ROLLBACK_INTERVAL).await;
     }
 }
 

@@ -2,11 +2,11 @@
 //! log as the node has read it, in a file of the node itself.
 //!
 //! A number that was given to a batch must never be signed for another one. The ledger says which
-//! epochs were given and what is staged in them, but a ledger that was put back says too little
+//! epochs were given and what is staged in them, but a ledger that was rolled back says too little
 //! until the authorities have restored it, and a run that ended cannot be asked. The file is the
 //! node's own lower bound: a later run begins no epoch that it names, and ends none below the last
 //! batch that it names. Nor does a later run take votes, or end an epoch, before it has read the
-//! log up to the height that the file names: a ledger that was put back shows a poll as open that
+//! log up to the height that the file names: a ledger that was rolled back shows a poll as open that
 //! is closing, and grants leases for it.
 //!
 //! ```text

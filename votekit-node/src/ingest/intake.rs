@@ -253,7 +253,8 @@ impl Intake {
         if self.marks.as_ref().is_none_or(|marks| !marks.has_read_beyond(height)) {
             return Ok(());
         }
-        let reason = "the ledger lacks blocks that this node has read: it was put back".to_owned();
+        let reason =
+            "the ledger lacks blocks that this node has read: it was rolled back".to_owned();
         if let Some(count) = LOG_BEHIND.due(Instant::now()) {
             tracing::error!(
                 event = "votes_wait_for_log",

@@ -44,11 +44,11 @@ type KeyOwner = (ElectionId, [u8; 32]);
 
 /// Keeps copies, and stores lost documents again, as long as the node runs.
 pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityContext>) {
-    let mut put_backs = authority.put_back_changes();
+    let mut rollbacks = authority.rollback_changes();
     let mut records = authority.record_changes();
     let mut elections = context.listed.subscribe();
     loop {
-        put_backs.mark_unchanged();
+        rollbacks.mark_unchanged();
         records.mark_unchanged();
         elections.mark_unchanged();
         let is_complete = match compare(&context, &authority).await {
@@ -64,7 +64,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
         };
         // The senders live as long as the node.
         tokio::select! {
-            Ok(()) = put_backs.changed() => {}
+            Ok(()) = rollbacks.changed() => {}
             Ok(()) = records.changed() => {}
             Ok(()) = elections.changed() => {}
             () = tokio::time::sleep(pause_after(is_complete)) => continue,
@@ -161,7 +161,7 @@ async fn put_record_back(
         }
     }
     tracing::error!(
-        event = "document_put_back",
+        event = "document_restored",
         alarm = true,
         node = name,
         retired = known.is_retired,
@@ -200,7 +200,7 @@ impl KeyComparison<'_> {
             let copy = kept.iter().find(|(of, _)| of == recipient).map(|(_, bytes)| bytes);
             let is_done = match (self.stored.contains(&(law_id.clone(), *recipient)), copy) {
                 (true, None) => self.keep(law_id, recipient).await?,
-                (false, Some(bytes)) => self.put_back(election, recipient, bytes).await?,
+                (false, Some(bytes)) => self.restore(election, recipient, bytes).await?,
                 _ => true,
             };
             if !is_done {
@@ -221,7 +221,7 @@ impl KeyComparison<'_> {
     }
 
     /// Stores a key again that the ledger was found to lack. Returns whether that is done.
-    async fn put_back(
+    async fn restore(
         &self,
         election: &ElectionHandle,
         recipient: &[u8; 32],
@@ -240,7 +240,7 @@ impl KeyComparison<'_> {
         let put = || ledger.put_sealed_key(law_id, recipient, bytes);
         until_definite("put_document", put).await?;
         tracing::error!(
-            event = "document_put_back",
+            event = "document_restored",
             alarm = true,
             %law_id,
             "the ledger had lost keys of an election that are encrypted to one of its nodes"
@@ -293,7 +293,7 @@ mod tests {
         let (other, stranger) = (admission("m", 2, true), admission("n", 3, false));
         // The records in the ledger and in the memory; whether the record is copied, or stored
         // again.
-        for (stored, kept, is_copied, is_put_back) in [
+        for (stored, kept, is_copied, expects_loss) in [
             (&admitted, &admitted, false, false),
             (&retired, &retired, false, false),
             (&retired, &admitted, true, false),
@@ -304,7 +304,7 @@ mod tests {
         ] {
             let what = format!("{stored:?}, {kept:?}");
             assert_eq!(is_to_be_kept(stored, std::slice::from_ref(kept)), is_copied, "{what}");
-            assert_eq!(is_lost(kept, std::slice::from_ref(stored)), is_put_back, "{what}");
+            assert_eq!(is_lost(kept, std::slice::from_ref(stored)), expects_loss, "{what}");
         }
         for known in [admitted, retired] {
             assert!(is_to_be_kept(&known, &[]) && is_lost(&known, &[]));

@@ -13,7 +13,7 @@
 //! A block is appended with its own certificate or not at all: a head without one would halt the
 //! election on every other node. A block that this memory lacks, or of which it lacks a batch that
 //! is not staged either, is left to an authority that has it. Sealed keys and records of nodes are
-//! put back by [`document_copies`](super::document_copies).
+//! restored by [`document_copies`](super::document_copies).
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ const STAGED_AT_ONCE: usize = 256;
 
 /// The outcome of a look at the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PutBack {
+pub(crate) enum LedgerRestore {
     /// The ledger is at least as long as the own certified log.
     NotNeeded,
     /// It is now.
@@ -54,27 +54,27 @@ pub(crate) enum PutBack {
     Waits,
 }
 
-/// Puts the ledger back if it is shorter than the own certified log.
+/// Appends the missing blocks to the ledger if it is shorter than the own certified log.
 ///
 /// # Errors
 /// [`ElectionFault`] when the ledger is not an earlier state of the log, or contradicts itself.
-pub(crate) async fn put_back(
+pub(crate) async fn restore_ledger(
     context: &NodeContext,
     authority: &AuthorityContext,
     law_id: &ElectionId,
     head: Option<&Head>,
-) -> Result<PutBack, ElectionFault> {
+) -> Result<LedgerRestore, ElectionFault> {
     let own = authority.with_state(|state| state.election(law_id).certified);
     let height = head.map_or(0, |head| head.height);
     if own.height <= height {
         authority.note_lacking(law_id, None);
-        return Ok(PutBack::NotNeeded);
+        return Ok(LedgerRestore::NotNeeded);
     }
     // Once a height: an authority that waits for another one polls.
     let is_new = authority.note_lacking(law_id, Some(height));
     if is_new {
         tracing::error!(
-            event = "ledger_put_back",
+            event = "ledger_rolled_back",
             alarm = true,
             %law_id,
             certified = own.height,
@@ -83,15 +83,15 @@ pub(crate) async fn put_back(
         );
         let of_election = AuditFields::of_election(law_id);
         let fields = AuditFields { height: Some(height), ..of_election };
-        context.audit.record(AuditEvent::LedgerPutBack, &fields);
+        context.audit.record(AuditEvent::LedgerRolledBack, &fields);
     }
     let restore = Restore { context, authority, law_id, own, is_new };
     let restored =
         restore.run(head).await.inspect_err(|error| report_fork(context, law_id, error))?;
-    if restored == PutBack::Restored {
+    if restored == LedgerRestore::Restored {
         authority.note_lacking(law_id, None);
-        authority.note_put_back(law_id);
-        authority.note_rows_put_back();
+        authority.note_rollback(law_id);
+        authority.note_rows_rolled_back();
         tracing::error!(
             event = "ledger_restored",
             alarm = true,
@@ -134,7 +134,7 @@ struct Restore<'a> {
 }
 
 impl Restore<'_> {
-    async fn run(&self, head: Option<&Head>) -> Result<PutBack, ElectionFault> {
+    async fn run(&self, head: Option<&Head>) -> Result<LedgerRestore, ElectionFault> {
         let mut log = self.read_ledger(head).await?;
         let is_purged = self.is_purged().await?;
         give_epochs_again(self.context, self.authority, self.law_id).await?;
@@ -175,10 +175,10 @@ impl Restore<'_> {
             let ledger = &self.context.ledger;
             until_definite("purge_evidence", || ledger.purge_evidence(self.law_id)).await?;
         }
-        Ok(PutBack::Restored)
+        Ok(LedgerRestore::Restored)
     }
 
-    fn waits(&self, height: u64) -> PutBack {
+    fn waits(&self, height: u64) -> LedgerRestore {
         if self.is_new {
             tracing::error!(
                 event = "ledger_block_missing",
@@ -188,7 +188,7 @@ impl Restore<'_> {
                 "this authority's memory lacks a part of a block that the ledger has lost"
             );
         }
-        PutBack::Waits
+        LedgerRestore::Waits
     }
 
     /// The log that the ledger has, by its leaves: from what was verified at the last look, if the
@@ -198,7 +198,7 @@ impl Restore<'_> {
         let known = self.authority.verified_log(self.law_id);
         let known = known.filter(|known| known.may_continue_to(head));
         let log = match known {
-            // What is wrong may be what was known: the ledger was put back, and has grown again.
+            // What is wrong may be what was known: the ledger was rolled back, and has grown again.
             Some(known) => match self.read_on(known, head).await {
                 Err(ElectionFault::Damaged { .. }) => self.read_on(LedgerLog::new(), head).await?,
                 read => read?,

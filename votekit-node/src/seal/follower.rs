@@ -126,7 +126,7 @@ impl Sealer {
         self.record_observed(&staged).await?;
         let any = !staged.is_empty() || !unreadable.is_empty();
         for (staged, decided) in staged.into_iter().zip(decided) {
-            // Those that are in the log are read again after the ledger was put back.
+            // Those that are in the log are read again after the ledger was rolled back.
             match self.context.decides() && !decided {
                 true => self.seal_queue.put(staged),
                 false => self.seal_queue.skip(&staged),
@@ -234,7 +234,7 @@ impl Sealer {
     }
 
     /// A block below the head is missing. Where authorities can restore the ledger it may have been
-    /// put back since its head was read: the next read of the head shows that.
+    /// rolled back since its head was read: the next read of the head shows that.
     async fn report_missing_block(&self, height: u64) -> Result<(), ElectionFault> {
         let law_id = self.election.law_id();
         let read = || self.context.ledger.head(law_id);

@@ -13,7 +13,9 @@ use crate::authority::AuthorityContext;
 use crate::election::Committed;
 use crate::error::ElectionFault;
 use crate::recovery::check_root;
-use crate::recovery::ledger_restore::{PutBack, give_epochs_again, put_back, report_fork};
+use crate::recovery::ledger_restore::{
+    LedgerRestore, give_epochs_again, report_fork, restore_ledger,
+};
 use crate::recovery::restaging::stage_above;
 use crate::seal::seal_queue::{SealQueue, StagingMark, report_lost_staging};
 use crate::seal::sealer::Sealer;
@@ -23,7 +25,7 @@ const STAGING_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Sealer {
     /// The verified head, which extends the log in memory. `None` while the ledger lacks certified
-    /// blocks that another authority has to put back.
+    /// blocks that another authority has to append again.
     ///
     /// # Errors
     /// [`ElectionFault`] for a head that does not verify, or is not of this log: it halts the
@@ -33,10 +35,10 @@ impl Sealer {
         let read = || self.context.ledger.head(&law_id);
         let mut head = until_definite("follow_log", read).await?;
         if let Some(authority) = self.context.authority.clone() {
-            match put_back(&self.context, &authority, &law_id, head.as_ref()).await? {
-                PutBack::NotNeeded => {}
-                PutBack::Waits => return Ok(None),
-                PutBack::Restored => head = self.take_up_restored(&authority).await?,
+            match restore_ledger(&self.context, &authority, &law_id, head.as_ref()).await? {
+                LedgerRestore::NotNeeded => {}
+                LedgerRestore::Waits => return Ok(None),
+                LedgerRestore::Restored => head = self.take_up_restored(&authority).await?,
             }
         }
         let head = head.ok_or_else(|| ElectionFault::damaged("the log has lost its head"))?;
@@ -86,25 +88,25 @@ impl Sealer {
         check_root(head.size, &head.root, &head.checkpoint).map_err(|rule| halted(rule.to_owned()))
     }
 
-    /// Begins staging anew if this authority has found the ledger put back since: another authority
+    /// Begins staging anew if this authority has found the ledger rolled back since: another authority
     /// may have restored it before the head was looked at.
-    pub(crate) async fn take_up_put_back(&mut self) -> Result<(), ElectionFault> {
+    pub(crate) async fn handle_rollback(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
-        if self.put_backs != authority.put_backs(self.election.law_id()) {
+        if self.rollbacks != authority.rollbacks(self.election.law_id()) {
             self.take_up_restored(&authority).await?;
         }
         Ok(())
     }
 
-    /// Whether this authority has found the ledger put back since staging was last begun anew. Its
+    /// Whether this authority has found the ledger rolled back since staging was last begun anew. Its
     /// term may be the same.
-    pub(crate) fn is_put_back(&self) -> bool {
+    pub(crate) fn is_rolled_back(&self) -> bool {
         let (authority, law_id) = (self.context.authority.as_ref(), self.election.law_id());
-        authority.is_some_and(|authority| authority.put_backs(law_id) != self.put_backs)
+        authority.is_some_and(|authority| authority.rollbacks(law_id) != self.rollbacks)
     }
 
     /// Whether staging ends elsewhere than where it was read to. A lower end is looked at once a
-    /// second: the watch over all logs may be behind, or the ledger was put back.
+    /// second: the watch over all logs may be behind, or the ledger was rolled back.
     pub(crate) fn has_unread(&mut self, staged: StagingId) -> bool {
         let read = self.seal_queue.read_through();
         let is_lower = staged < read
@@ -117,9 +119,9 @@ impl Sealer {
     }
 
     /// Whether the ledger still has the last batch that was read of staging where it was. To be
-    /// asked after a read: one that the ledger answered before it was put back is found too.
+    /// asked after a read: one that the ledger answered before it was rolled back is found too.
     ///
-    /// Rows of rounds and heads show most put-backs. This one shows those that lost staged batches
+    /// Rows of rounds and heads show most rollbacks. This one shows those that lost staged batches
     /// alone, and those that an authority restored before this node looked at the head: a node
     /// without a memory of its own would never know.
     pub(crate) async fn has_last_read(&mut self, last: StagingMark) -> Result<bool, ElectionFault> {
@@ -139,7 +141,7 @@ impl Sealer {
         }
     }
 
-    /// Begins staging anew after a batch was not where it was: the ledger was put back.
+    /// Begins staging anew after a batch was not where it was: the ledger was rolled back.
     pub(crate) async fn take_up_lost_staging(&mut self) -> Result<(), ElectionFault> {
         report_lost_staging(self.election.law_id(), self.seal_queue.last());
         match self.context.authority.clone() {
@@ -149,16 +151,16 @@ impl Sealer {
         Ok(())
     }
 
-    /// Reads staging again after the ledger was put back, and sees to it that other rows are too.
+    /// Reads staging again after the ledger was rolled back, and sees to it that other rows are too.
     async fn take_up_restored(
         &mut self,
         authority: &Arc<AuthorityContext>,
     ) -> Result<Option<Head>, ElectionFault> {
         let law_id = self.election.law_id().clone();
-        self.put_backs = authority.put_backs(&law_id);
+        self.rollbacks = authority.rollbacks(&law_id);
         give_epochs_again(&self.context, authority, &law_id).await?;
         let head = self.begin_staging_anew().await?;
-        authority.note_rows_put_back();
+        authority.note_rows_rolled_back();
         Ok(head)
     }
 
@@ -204,7 +206,7 @@ impl Sealer {
         let known = self.election.committed();
         if known.sealed_through > head.sealed_through {
             tracing::error!(
-                event = "ledger_put_back",
+                event = "ledger_rolled_back",
                 alarm = true,
                 law_id = %self.election.law_id(),
                 height = head.height,

@@ -100,16 +100,16 @@ impl QuorumEndorse {
     }
 
     /// Whether the round ends without an outcome: this authority signs nothing more, or the ledger
-    /// was restored from an older copy since `put_backs` was read. Then another batch may have the
+    /// was restored from an older copy since `rollbacks` was read. Then another batch may have the
     /// position in staging that the block names, and the block is settled like a block of an
     /// earlier leader.
-    fn is_to_end(&self, put_backs: u64) -> bool {
+    fn is_to_end(&self, rollbacks: u64) -> bool {
         let Round { context, authority, law_id, .. } = &self.round;
         if authority.is_rolled_back() {
             context.leader_lease.step_down();
             return true;
         }
-        authority.put_backs(law_id) != put_backs
+        authority.rollbacks(law_id) != rollbacks
     }
 
     /// One pass over the round: accepts, cosigns and appends as far as the guards allow.
@@ -171,10 +171,10 @@ impl Endorse for QuorumEndorse {
         let block = RoundBlock::new(block, batches, takes_votes, sealed_through);
         let leadership = TermLeader { term, leader: authority.name.clone() };
         let began = Instant::now();
-        let put_backs = authority.put_backs(law_id);
+        let rollbacks = authority.rollbacks(law_id);
         let mut changes = authority.board.changes(law_id);
         let mut next_check = Instant::now() + POLL_INTERVAL;
-        if self.is_to_end(put_backs) {
+        if self.is_to_end(rollbacks) {
             return Ok(Endorsement::LeadershipLost { term });
         }
         if let Some(term) = self.propose(&block, &leadership).await? {
@@ -182,7 +182,7 @@ impl Endorse for QuorumEndorse {
         }
         loop {
             changes.mark_unchanged();
-            if self.is_to_end(put_backs) {
+            if self.is_to_end(rollbacks) {
                 return Ok(Endorsement::LeadershipLost { term });
             }
             match self.step(&block, &leadership).await? {

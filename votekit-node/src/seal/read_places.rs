@@ -1,5 +1,5 @@
 //! The places in staging that were read and are not sealed yet, to be compared with those that the
-//! ledger has: after it was put back, or by another program, a place that was read may have another
+//! ledger has: after it was rolled back, or by another program, a place that was read may have another
 //! batch, and a place between two that were read may have one that no one has read.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -135,7 +135,7 @@ mod tests {
         let places = read(7, &[(8, "first"), (9, "lost"), (10, "last")]);
         let agree = |stored: &[StagedPlace]| places.agree_with(stored, StagingId(0), StagingId(10));
         assert!(agree(&[place(8, "first"), place(9, "lost"), place(10, "last")]));
-        // The ledger was put back to place 8, and has grown again.
+        // The ledger was rolled back to place 8, and has grown again.
         assert!(!agree(&[place(8, "first"), place(9, "other"), place(10, "last")]));
         assert!(!agree(&[place(8, "first"), place(10, "last")]), "one is gone");
         assert!(!agree(&[]));

@@ -305,9 +305,9 @@ impl Round {
         let ledger = &self.context.ledger;
         let mut appended = until_definite("append_block", || ledger.append(&commit)).await;
         let conflict = appended.as_ref().err().and_then(EngineError::conflict);
-        let is_put_back = matches!(conflict, Some(Conflict::NotStaged { .. }));
-        if is_put_back || matches!(conflict, Some(Conflict::Malformed { .. })) {
-            if is_put_back {
+        let is_rolled_back = matches!(conflict, Some(Conflict::NotStaged { .. }));
+        if is_rolled_back || matches!(conflict, Some(Conflict::Malformed { .. })) {
+            if is_rolled_back {
                 self.stage_lost(block).await?;
             }
             if let Some(again) = self.sealing_nothing_more(&commit).await? {
@@ -340,7 +340,7 @@ impl Round {
     async fn stage_lost(&self, block: &RoundBlock) -> Result<(), ElectionFault> {
         report_lost_staging(&self.law_id, block.sealed_through);
         // All of staging has to be read again.
-        self.authority.note_put_back(&self.law_id);
+        self.authority.note_rollback(&self.law_id);
         stage_again(&self.context, &block.batches).await
     }
 

@@ -62,7 +62,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
     loop {
         let seen = changes.borrow_and_update().rows;
         let is_due = begun.elapsed() >= REREAD_INTERVAL;
-        if authority.take_rows_put_back() {
+        if authority.take_rows_rolled_back() {
             cursor = Cursor::resending();
         } else if is_due && ((has_leapt && cursor.is_complete) || authority.board.take_incomplete())
         {
@@ -161,7 +161,7 @@ enum LastRow {
     Gone,
     /// The ledger was restored from an older copy: the position has another row, or no row has it
     /// yet.
-    PutBack,
+    RolledBack,
 }
 
 impl Cursor {
@@ -173,8 +173,8 @@ impl Cursor {
     /// Compares the last row that was read with the row that the ledger has at its position now.
     fn last_row(&self, read: &RowsRead) -> LastRow {
         match (self.digest, read.after) {
-            _ if read.last < self.after => LastRow::PutBack,
-            (Some(known), Some(found)) if known != found => LastRow::PutBack,
+            _ if read.last < self.after => LastRow::RolledBack,
+            (Some(known), Some(found)) if known != found => LastRow::RolledBack,
             (Some(_), None) => LastRow::Gone,
             _ => LastRow::Stays,
         }
@@ -278,18 +278,18 @@ async fn read(
             return Ok(Progress::More);
         }
         // All rows are read again; the statements on the board are still valid.
-        LastRow::PutBack => {
+        LastRow::RolledBack => {
             tracing::error!(
-                event = "ledger_put_back",
+                event = "ledger_rolled_back",
                 alarm = true,
                 rows_read = cursor.after.0,
                 rows_stored = read.last.0,
                 "the ledger lacks rows that this authority has read: it was restored from an older \
                  copy"
             );
-            context.audit.record(AuditEvent::LedgerPutBack, &AuditFields::default());
-            authority.note_all_put_back();
-            authority.note_rows_put_back();
+            context.audit.record(AuditEvent::LedgerRolledBack, &AuditFields::default());
+            authority.note_rollback_of_all();
+            authority.note_rows_rolled_back();
             return Ok(Progress::More);
         }
     }
@@ -538,8 +538,8 @@ mod tests {
         assert_eq!(cursor.last_row(&read(7, known)), LastRow::Stays);
         assert_eq!(cursor.last_row(&read(9, known)), LastRow::Stays, "more rows");
         assert_eq!(cursor.last_row(&read(9, None)), LastRow::Gone);
-        assert_eq!(cursor.last_row(&read(9, other)), LastRow::PutBack);
-        assert_eq!(cursor.last_row(&read(6, None)), LastRow::PutBack);
+        assert_eq!(cursor.last_row(&read(9, other)), LastRow::RolledBack);
+        assert_eq!(cursor.last_row(&read(6, None)), LastRow::RolledBack);
         cursor.pass_damaged(RowId(7));
         assert_eq!(cursor.digest, Some(row.digest()), "no damaged row behind it");
         cursor.pass_damaged(RowId(8));

@@ -94,7 +94,7 @@ mod tests {
         assert_eq!([note(0, 5), note(1, 7), note(9, 9)], [0, 0, 0]);
         assert_eq!([note(10, 9), note(11, 20), note(12, 30)], [5, 7, 7]);
         assert_eq!(note(30, 31), 30);
-        assert_eq!(note(31, 8), 0, "the ledger was put back");
+        assert_eq!(note(31, 8), 0, "the ledger was rolled back");
         assert_eq!([note(40, 9), note(41, 9)], [0, 8]);
     }
 }

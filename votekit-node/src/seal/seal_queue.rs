@@ -33,7 +33,7 @@ const BYTES_MAX: usize = 64 << 20;
 const BLOCK_VOTES: usize = 1 << 18;
 
 /// A position in staging, up to which batches were read or are sealed, and the batch there.
-/// Positions begin anew in a ledger that was put back: the batch shows whether one still holds.
+/// Positions begin anew in a ledger that was rolled back: the batch shows whether one still holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StagingMark {
     pub(crate) id: StagingId,
@@ -306,12 +306,12 @@ pub(crate) fn is_next(log: &ElectionLog, number: BatchNumber) -> bool {
 /// Reports that a batch of staging is not where it was.
 pub(crate) fn report_lost_staging(law_id: &ElectionId, mark: StagingMark) {
     tracing::error!(
-        event = "staging_put_back",
+        event = "staging_rolled_back",
         alarm = true,
         %law_id,
         position = mark.id.0,
         "the ledger has another batch, or none, at a position of staging that was read: it was \
-         put back, staging is read again"
+         rolled back, staging is read again"
     );
 }
 

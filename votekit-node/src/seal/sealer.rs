@@ -74,8 +74,8 @@ pub(crate) struct Sealer {
     leading: watch::Receiver<Option<u64>>,
     /// Notifies of rows about this election's rounds, where there are several authorities.
     round_rows: watch::Receiver<u64>,
-    /// How often this authority had found the ledger put back when staging was last begun anew.
-    pub(crate) put_backs: u64,
+    /// How often this authority had found the ledger rolled back when staging was last begun anew.
+    pub(crate) rollbacks: u64,
     /// When staging that ends below what was read is looked at again.
     pub(crate) next_staging_poll: Instant,
     pub(crate) survey: StagingSurvey,
@@ -103,8 +103,8 @@ impl Sealer {
             Some(authority) => authority.board.changes(&law_id),
             None => watch::Sender::new(0).subscribe(),
         };
-        let put_backs =
-            context.authority.as_ref().map_or(0, |authority| authority.put_backs(&law_id));
+        let rollbacks =
+            context.authority.as_ref().map_or(0, |authority| authority.rollbacks(&law_id));
         let endorse = endorser(&context, signer, law_id);
         let (positions, leading) = (election.positions(), context.leader_lease.changes());
         Self {
@@ -116,7 +116,7 @@ impl Sealer {
             acceptor: Acceptor::default(),
             leader_watch: LeaderWatch::default(),
             round_rows,
-            put_backs,
+            rollbacks,
             next_staging_poll: Instant::now(),
             survey: StagingSurvey::new(),
             next_block: Instant::now(),
@@ -129,7 +129,7 @@ impl Sealer {
     /// Runs until a stop command, a closed channel or a permanent failure.
     pub(crate) async fn run(mut self, mut commands: mpsc::Receiver<SealerCommand>) {
         while self.election.halted().is_none() {
-            let worked = match self.take_up_put_back().await {
+            let worked = match self.handle_rollback().await {
                 Ok(()) => match self.context.leader_lease.term() {
                     Some(term) => self.lead(term, &mut commands).await,
                     None => self.wait_and_follow(&mut commands).await,
@@ -198,7 +198,7 @@ impl Sealer {
         }
         self.idle_poll = Some(IDLE_POLL_FIRST);
         let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
-        while self.context.leader_lease.term() == Some(term) && !self.is_put_back() {
+        while self.context.leader_lease.term() == Some(term) && !self.is_rolled_back() {
             let command = tokio::select! {
                 command = commands.recv() => match command {
                     Some(command) => Some(command),

@@ -399,7 +399,7 @@ async fn a_retirement_that_no_authority_signed_retires_no_node() {
     }
     let until = Instant::now() + WAIT;
     while !stored().await.contains("retired no") {
-        assert!(Instant::now() < until, "the record is not put back");
+        assert!(Instant::now() < until, "the record is not restored");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     installation.assert_closes(2).await;

@@ -112,7 +112,7 @@ async fn votes_are_answered_without_a_majority_and_sealed_when_it_returns() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_restored_from_an_older_copy_is_put_back_whole() {
+async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     let mut installation = Installation::start(4, 3).await;
     installation.open_poll().await;
     for place in 0..3 {
@@ -151,7 +151,7 @@ async fn a_ledger_restored_from_an_older_copy_is_put_back_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sealed_keys_and_records_lost_with_the_ledger_are_put_back() {
+async fn sealed_keys_and_records_lost_with_the_ledger_are_restored() {
     let mut installation = Installation::start(3, 2).await;
     installation.stop_all().await;
     // The copy is from before the election and before the admission of the ingest node.
@@ -223,7 +223,7 @@ async fn a_node_retired_after_the_copy_of_a_restored_ledger_stays_retired() {
     installation.stop().await;
 }
 
-/// As after the ledger was put back while a block was in flight: the batch up to which it seals is
+/// As after the ledger was rolled back while a block was in flight: the batch up to which it seals is
 /// staged elsewhere, and positions that were read may be given to other batches.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_halts_nothing() {
@@ -276,7 +276,7 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
 }
 
 /// What the records of nodes state after the name of the authority that has signed them, without
-/// the status that each authority states every few seconds. A record that is put back is signed by
+/// the status that each authority states every few seconds. A record that is restored is signed by
 /// the authority that does it.
 async fn admitted_records(installation: &Installation) -> Vec<(String, Vec<String>)> {
     let records = installation.engines().ledger.node_records().await.expect("read");

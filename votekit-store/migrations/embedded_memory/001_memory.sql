@@ -125,7 +125,7 @@ CREATE TABLE statement (
 
 CREATE INDEX statement_by_term ON statement (kind, term) WHERE term > 0;
 
--- Copies of documents that the ledger alone holds, to put back what a ledger restored from an older
+-- Copies of documents that the ledger alone holds, to restore what a ledger restored from an older
 -- copy lacks. A digest is the SHA-256 of the bytes. A purge removes the keys of its election.
 CREATE TABLE sealed_key (
     election  INTEGER NOT NULL REFERENCES election (id),

@@ -181,11 +181,11 @@ END $$;
 
 -- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
 -- stored under its number, and whether its row had lost its bytes, or had others, or had been moved out
--- of the places that were given: it is put back, at a new place that no reader has passed. One at a time,
+-- of the places that were given: it is stored again, at a new place that no reader has passed. One at a time,
 -- each by its number: a join would be planned while the table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
-    OUT places bigint[], OUT stored bytea[], OUT put_back boolean[]
+    OUT places bigint[], OUT stored bytea[], OUT restored boolean[]
 ) LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     last_place bigint;
@@ -233,7 +233,7 @@ BEGIN
         END IF;
         places := places || found_place;
         stored := stored || found_digest;
-        put_back := put_back || is_emptied;
+        restored := restored || is_emptied;
     END LOOP;
     IF new_place > last_place THEN
         UPDATE staging SET last = new_place;
@@ -325,7 +325,7 @@ BEGIN
         WHEN new_first_leaf <> coalesce(old.size, 0) THEN 'head'
         WHEN new_height <> coalesce(old.height, 0) + 1 THEN 'height'
         WHEN new_sealed_through < coalesce(old.sealed_through, 0) THEN 'unsealed'
-        -- A place that was read before the ledger was put back to an older copy may be given to a
+        -- A place that was read before the ledger was rolled back to an older copy may be given to a
         -- later batch, which must never be taken for sealed. One above those that were given would
         -- hide all batches that are staged later.
         WHEN new_sealed_through > coalesce(old.sealed_through, 0)

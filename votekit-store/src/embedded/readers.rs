@@ -45,7 +45,7 @@ impl Readers {
             let _permit = permit;
             let connection = pool.take()?;
             let answer = query(&connection);
-            pool.put_back(connection);
+            pool.return_to_pool(connection);
             answer
         });
         match read.await {
@@ -59,7 +59,7 @@ impl Readers {
         Ok(idle.map_or_else(|| schema::open_reader(&self.path), Ok)?)
     }
 
-    fn put_back(&self, connection: Connection) {
+    fn return_to_pool(&self, connection: Connection) {
         self.idle.lock().push(connection);
     }
 }

@@ -18,7 +18,7 @@ use super::fault::{Fault, corrupt, malformed, malformed_write, unavailable};
 use super::leases::LeaseTable;
 use super::tail::Tail;
 use super::writer::Write;
-use crate::emptied_row::{report_put_back, report_restaged};
+use crate::emptied_row::{report_bytes_restored, report_restaged};
 use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Commit, SetTakesVotes};
@@ -60,7 +60,7 @@ enum Change {
     /// It stored the batch.
     Stored,
     /// It stored the missing bytes of the batch again, and moved its row from this position.
-    PutBack {
+    Moved {
         from: StagingId,
     },
 }
@@ -102,8 +102,8 @@ impl Write for Stage {
         match place.change {
             Change::None => return,
             Change::Stored => {}
-            Change::PutBack { from } => {
-                report_put_back(&self.batch);
+            Change::Moved { from } => {
+                report_bytes_restored(&self.batch);
                 tail.release(&self.batch.header().law_id, from);
             }
         }
@@ -184,7 +184,7 @@ impl Write for Restage {
         match place.change {
             Change::None => return,
             Change::Stored => {}
-            Change::PutBack { from } => {
+            Change::Moved { from } => {
                 report_restaged(&self.batch);
                 tail.release(&self.batch.header().law_id, from);
             }
@@ -241,7 +241,7 @@ fn replace(connection: &Connection, batch: &Batch, row: i64) -> Result<StagedRow
         .execute((id, batch.digest().as_bytes(), batch.as_bytes(), row))?;
     // Another program may have moved the row to a position that no batch has.
     let from = StagingId(u64::try_from(row).unwrap_or(0));
-    Ok(StagedRow { id: staging_id(id)?, change: Change::PutBack { from } })
+    Ok(StagedRow { id: staging_id(id)?, change: Change::Moved { from } })
 }
 
 fn staging_id(row_id: i64) -> Result<StagingId, Fault> {

@@ -93,8 +93,8 @@ impl<T: LogStore + ?Sized, P: FaultPlan> LogStore for Faulty<T, P> {
 
     async fn positions(&self) -> Result<Vec<LogPosition>, EngineError> {
         let mut positions = self.read(|| self.inner.positions()).await?;
-        let put_back = self.put_back.lock();
-        if let Some((law_id, head)) = &*put_back {
+        let rolled_back = self.rolled_back.lock();
+        if let Some((law_id, head)) = &*rolled_back {
             let back = positions.iter_mut().filter(|position| position.law_id == *law_id);
             back.for_each(|position| position.height = head.height);
         }
@@ -110,8 +110,8 @@ impl<T: LogStore + ?Sized, P: FaultPlan> LogStore for Faulty<T, P> {
     }
 
     async fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
-        let put_back = self.put_back.lock().clone();
-        match put_back {
+        let rolled_back = self.rolled_back.lock().clone();
+        match rolled_back {
             Some((of, head)) if of == *law_id => Ok(Some(head)),
             _ => self.read(|| self.inner.head(law_id)).await,
         }

@@ -31,7 +31,7 @@ enum Play {
 const OTHERS: [Case; 4] = [
     Case { name: "rogue-ingest", play: Play::RogueIngest },
     Case { name: "rows-inserted", play: Play::InsertRows },
-    Case { name: "ledger-put-back", play: Play::PutLedgerBack },
+    Case { name: "ledger-rolled-back", play: Play::PutLedgerBack },
     Case { name: "batch-changed", play: Play::ChangeBatch },
 ];
 
@@ -43,7 +43,7 @@ impl Case {
             Play::RogueIngest => intruder::play(cluster, self.name),
             Play::PutLedgerBack => {
                 let done = cluster.put_ledger_back()?;
-                self.row(cluster, done, "ledger-put-back")
+                self.row(cluster, done, "ledger-rolled-back")
             }
             Play::InsertRows => {
                 let done = cluster.insert_rows()?;

@@ -66,7 +66,7 @@ fn refused_vote(cluster: &Cluster) -> Result<String> {
     let lines = read_from(&cluster.fleet.folder.join(rogue.log()), 0);
     let reasons = lines.iter().filter(|line| line["event"] == "election_recovery_failed");
     let mut reasons = reasons.filter_map(|line| line["error"].as_str());
-    let keyless = reasons.any(|reason| reason.contains("once it is admitted"));
+    let keyless = reasons.any(|reason| reason.contains("ballot key or request key"));
     ensure!(keyless, "the node does not log why it knows no election");
     Ok("it has no keys of the election".to_owned())
 }

@@ -246,7 +246,7 @@ impl Rig {
     ///
     /// # Errors
     /// When there is no copy, or the server does not start again.
-    pub(crate) fn put_back_postgresql(&mut self) -> Result<()> {
+    pub(crate) fn restore_postgresql(&mut self) -> Result<()> {
         self.without_postgresql(postgresql::put_copy_back)
     }
 

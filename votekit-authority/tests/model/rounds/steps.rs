@@ -320,7 +320,7 @@ impl Steps<'_> {
             });
         }
         if certified > world.rows.head {
-            self.push("block put back", Some(place), 0, 0, |after| after.rows.advance());
+            self.push("block stored again", Some(place), 0, 0, |after| after.rows.advance());
         }
         debug_assert!(certified <= scope.heights, "no block above the scope");
     }

@@ -17,8 +17,9 @@ use crate::error::CommandError;
 /// the folder. The command prints one line with the public keys, which are not secret: hand it to
 /// the person who makes the file of the authorities, and read the line to each other to compare it.
 ///
-/// The memory holds what the authority has signed. Never restore it from a backup: an authority
-/// that forgets what it signed could sign the contrary. After a loss run `votekit authority renew`.
+/// The memory records every statement that the authority has signed. Never restore it from a
+/// backup: an authority that forgets a statement could sign one that contradicts it. After a loss
+/// run `votekit authority renew`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

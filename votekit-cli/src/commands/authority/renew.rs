@@ -10,9 +10,9 @@ use crate::error::CommandError;
 
 /// Give an authority new keys and an empty memory
 ///
-/// For an authority whose memory was lost or put back from a copy, or whose keys may be known to
+/// For an authority whose memory was lost or restored from a copy, or whose keys may be known to
 /// others. The node must be stopped. The old keys and the old memory are kept in
-/// DATA/retired-TIME/; keep them, and never put them back.
+/// DATA/retired-TIME/; keep them, and never restore them.
 ///
 /// The logs of elections that exist already name the old keys: this authority signs nothing more
 /// for them, and they continue only while the others are a quorum. New elections need a new file of
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let has_file = folder.authorities_path().exists();
     let keys = NewKeys::read(&folder, &args.data, Some(retired.clone()))?;
     context.output.note(format_args!(
-        "the old keys and the old memory are in {}: keep them, and never put them back",
+        "the old keys and the old memory are in {}: keep them, and never restore them",
         retired.display()
     ));
     context.output.note(

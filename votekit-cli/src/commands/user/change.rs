@@ -16,8 +16,8 @@ use crate::output::plain;
 
 /// Disable an account, and end its sessions
 ///
-/// Its holder can no longer sign in, and its one-time link is void. What the account did stays on
-/// record. The last active administrator is disabled only with --force.
+/// Its holder can no longer sign in, and its one-time link is void. The record of its actions
+/// stays. The last active administrator is disabled only with --force.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

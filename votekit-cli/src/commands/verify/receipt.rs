@@ -36,7 +36,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     trust: Trust,
 
-    /// Published bundle; also check that it holds this same decision at its place
+    /// Published bundle; also check that it contains this decision at the same index
     #[arg(long, value_name = "DIR")]
     bundle: Option<PathBuf>,
 }

@@ -10,7 +10,7 @@ use votekit_core::id::Digest;
 use super::connections::Connections;
 use super::fault::{corrupt, malformed, unavailable};
 use super::rows::{column, value};
-use crate::emptied_row::report_put_back;
+use crate::emptied_row::report_bytes_restored;
 use crate::essential;
 use crate::services::hints;
 use crate::{Conflict, EngineError, Hints, StagingId};
@@ -106,7 +106,7 @@ async fn write(
         .session()
         .await?
         .write(
-            "SELECT places, stored, put_back FROM stage($1, $2, $3, $4, $5, $6, $7)",
+            "SELECT places, stored, restored FROM stage($1, $2, $3, $4, $5, $6, $7)",
             &[
                 &law_ids,
                 &nodes,
@@ -120,9 +120,9 @@ async fn write(
         .await?;
     let (places, stored): (Vec<i64>, Vec<Vec<u8>>) =
         (value(&row, "places")?, value(&row, "stored")?);
-    let put_back: Vec<bool> = value(&row, "put_back")?;
-    for (waiting, _) in group.iter().zip(put_back).filter(|(_, put_back)| *put_back) {
-        report_put_back(&waiting.batch);
+    let restored: Vec<bool> = value(&row, "restored")?;
+    for (waiting, _) in group.iter().zip(restored).filter(|(_, restored)| *restored) {
+        report_bytes_restored(&waiting.batch);
     }
     if places.len() != group.len() || stored.len() != group.len() {
         return Err(corrupt(format!(

@@ -59,11 +59,11 @@ impl Cluster {
         let whole = self.settled()?;
         let marks = self.fleet.mark();
         let begun = Instant::now();
-        let put_back = self.fleet.rig.put_back_postgresql();
+        let restored = self.fleet.rig.restore_postgresql();
         self.signal(&intakes, Signal::CONT)?;
         self.fleet.stopped.clear();
-        put_back?;
-        let noticed = self.any_reports(&marks, "ledger_put_back")?;
+        restored?;
+        let noticed = self.any_reports(&marks, "ledger_rolled_back")?;
         let restored = self.any_reports(&marks, "ledger_restored")?;
         let decided_again = self.fleet.grows_from(whole, begun)?;
         let names: Vec<&str> =
@@ -75,7 +75,7 @@ impl Cluster {
                 names.join(", ")
             ),
             alarmed: noticed,
-            alarm: "ledger_put_back, ledger_restored".to_owned(),
+            alarm: "ledger_rolled_back, ledger_restored".to_owned(),
             decided_again,
         })
     }
@@ -126,18 +126,21 @@ impl Cluster {
         self.signal(&authorities, Signal::CONT)?;
         self.fleet.stopped.clear();
         let id = changed?;
-        for place in &authorities {
-            self.fleet.expect_report(&marks, *place, Report::Alarms, |line| {
-                line["event"] == "staged_row_unreadable" && line["position"] == id
-            })?;
-        }
+        // A node that has the batch stages it again within milliseconds, before some or all nodes
+        // have read the row.
+        let mut nodes = authorities;
+        nodes.extend(self.fleet.places(Part::Intake));
+        let alarmed = self.fleet.expect_some(&marks, &nodes, Report::Alarms, |line| {
+            line["event"] == "batch_bytes_restored"
+                || (line["event"] == "staged_row_unreadable" && line["position"] == id)
+        })?;
         let begun = Instant::now();
         self.wait_until_moved(id)?;
         let decided_again = self.fleet.grows_from(self.fleet.log_size(), begun)?;
         Ok(ByHand {
             description: format!("batch {id}, staged again by its node"),
-            alarmed: authorities,
-            alarm: format!("staged_row_unreadable, position {id}"),
+            alarmed,
+            alarm: format!("staged_row_unreadable, position {id}, or batch_bytes_restored"),
             decided_again,
         })
     }
