@@ -444,7 +444,8 @@ impl Default for ThrottleConfig {
     }
 }
 
-/// The texts of the pages about the organisation that conducts the poll. Plain text, in both languages.
+/// The texts of the pages about the organisation that conducts the poll. Plain text, in both
+/// languages.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PagesConfig {

@@ -248,10 +248,10 @@ pub trait Staging: Send + Sync + 'static {
     /// [`Conflict::BatchNumber`](crate::Conflict::BatchNumber). No position appears below one that
     /// a reader has already seen.
     ///
-    /// If the stored row has lost its bytes, or in a shared ledger has others, this call stores them
-    /// again and moves the row to a new position, because readers may have passed the old position.
-    /// The ledger does not check why the bytes are missing; a caller that knows of a purge must not
-    /// stage a late copy.
+    /// If the stored row has lost its bytes, or in a shared ledger has others, this call stores
+    /// them again and moves the row to a new position, because readers may have passed the old
+    /// position. The ledger does not check why the bytes are missing; a caller that knows of a
+    /// purge must not stage a late copy.
     async fn stage(&self, batch: &Arc<Batch>, hints: &Hints) -> Result<StagingId, EngineError>;
 
     /// Stages a batch again, above a position. Nothing is written if it is stored there with its

@@ -34,9 +34,9 @@ enum Action {
 
 /// Generate a new ballot key from the machine's random numbers
 ///
-/// Only you can read the file, which contains the secret half. An existing file is never overwritten.
-/// The command prints the public half, which is not secret: note it, and compare it with the
-/// election's.
+/// Only you can read the file, which contains the secret half. An existing file is never
+/// overwritten. The command prints the public half, which is not secret: note it, and compare it
+/// with the election's.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

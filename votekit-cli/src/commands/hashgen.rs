@@ -32,8 +32,8 @@ use crate::table_error::{self, RuleLine, plural};
 ///
 /// The roll is a CSV file whose first line names the columns nas, code and law_id, in any order;
 /// other columns are ignored. Each row is one elector's right to vote on one law. The output is a
-/// folder with sorted files of hashes (shards) and a manifest.json that lists them. It contains no NAS
-/// and no code; operators load it.
+/// folder with sorted files of hashes (shards) and a manifest.json that lists them. It contains no
+/// NAS and no code; operators load it.
 ///
 /// Every row is checked. By default any bad row is an error: each is reported with its line, and
 /// nothing is written. Two faults are always errors: the same elector and law with two different

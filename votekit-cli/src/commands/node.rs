@@ -94,7 +94,8 @@ struct AdmitArgs {
 /// Retire a node that is permanently gone
 ///
 /// The node can no longer answer voters. The votes that it confirmed are decided; the numbers of
-/// later batches are void, and the log records this. Wait until its process is dead. The command can be repeated.
+/// later batches are void, and the log records this. Wait until its process is dead. The command
+/// can be repeated.
 ///
 /// With an election and a node: in that election; a process that still runs begins a new epoch.
 /// With only the name of a node that was admitted by its record: in the installation, which means

@@ -14,15 +14,15 @@ use crate::output::plain;
 /// Show the authorities of an installation, who leads, and what each has certified
 ///
 /// The table shows what the statements in the ledger prove. CERTIFIED is the highest block of each
-/// election that an authority is known to have certified; it may have certified further ones. LAG is
-/// how many blocks it may be behind. REFUSALS counts the blocks that it refused: each is listed
+/// election that an authority is known to have certified; it may have certified further ones. LAG
+/// is how many blocks it may be behind. REFUSALS counts the blocks that it refused: each is listed
 /// below the table with its rule, and should be investigated. Further lines show the number of
 /// leaves up to which each outside witness has cosigned each log.
 ///
 /// The other columns show what each authority reports of itself every five seconds. HALTED lists
-/// the elections that are halted on it because of a fault. SEEN is the age of its last report in seconds: from 15
-/// on it is down, or cut off from the ledger. CLOCK is by how many seconds its clock is ahead of
-/// the ledger's. Lines below the table name what is wrong.
+/// the elections that are halted on it because of a fault. SEEN is the age of its last report in
+/// seconds: from 15 on it is down, or cut off from the ledger. CLOCK is by how many seconds its
+/// clock is ahead of the ledger's. Lines below the table name what is wrong.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:

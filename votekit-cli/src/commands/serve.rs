@@ -25,11 +25,11 @@ use crate::signals::{self, Signals};
 /// Run a node: take votes over HTTP, decide them, publish the log
 ///
 /// The node stops on SIGTERM or Ctrl-C: it decides the votes that it has taken, answers them, and
-/// closes its data folder cleanly, within 35 seconds; a second signal ends it at once. On SIGHUP it reloads its
-/// certificate and the administrator's token. A second node on the same data folder is refused,
-/// unless all nodes have a --name and use Redis, RabbitMQ and PostgreSQL. To be reached from other
-/// machines the node requires TLS, its own (--tls-cert, --tls-key) or that of trusted proxies
-/// (--tls-proxy).
+/// closes its data folder cleanly, within 35 seconds; a second signal ends it at once. On SIGHUP it
+/// reloads its certificate and the administrator's token. A second node on the same data folder is
+/// refused, unless all nodes have a --name and use Redis, RabbitMQ and PostgreSQL. To be reached
+/// from other machines the node requires TLS, its own (--tls-cert, --tls-key) or that of trusted
+/// proxies (--tls-proxy).
 ///
 /// Every setting can also stand in the configuration file; options given here take precedence.
 #[derive(Debug, clap::Args)]

@@ -192,8 +192,8 @@ impl TryRng for RepeatedRng {
 impl TryCryptoRng for RepeatedRng {}
 
 /// The last batch of an epoch that is staged; `None` if none was. Waits while the ledger lacks
-/// batches, or blocks, that this node knows of: it was rolled back, and an end below them would be a
-/// second batch under the number of one that counts. The authorities restore them.
+/// batches, or blocks, that this node knows of: it was rolled back, and an end below them would be
+/// a second batch under the number of one that counts. The authorities restore them.
 async fn staged_through(
     context: &NodeContext,
     election: &ElectionHandle,

@@ -6,8 +6,8 @@
 //! until the authorities have restored it, and a run that ended cannot be asked. The file is the
 //! node's own lower bound: a later run begins no epoch that it names, and ends none below the last
 //! batch that it names. Nor does a later run take votes, or end an epoch, before it has read the
-//! log up to the height that the file names: a ledger that was rolled back shows a poll as open that
-//! is closing, and grants leases for it.
+//! log up to the height that the file names: a ledger that was rolled back shows a poll as open
+//! that is closing, and grants leases for it.
 //!
 //! ```text
 //! DATA/epochs/<law id>      a line an epoch: its number (10 digits), space, the last confirmed

@@ -1,7 +1,7 @@
 //! Staging batches again whose rows another program has removed, changed or moved.
 //!
-//! A row that is not a batch, or that is at a position that readers have passed, counts as missing: a
-//! node that has the batch stages it again, at a position above. This replaces the row with the
+//! A row that is not a batch, or that is at a position that readers have passed, counts as missing:
+//! a node that has the batch stages it again, at a position above. This replaces the row with the
 //! batch's number, unless that row is another batch that the same node signed: of two such batches
 //! the first counts.
 

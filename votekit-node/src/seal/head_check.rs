@@ -88,8 +88,8 @@ impl Sealer {
         check_root(head.size, &head.root, &head.checkpoint).map_err(|rule| halted(rule.to_owned()))
     }
 
-    /// Begins staging anew if this authority has found the ledger rolled back since: another authority
-    /// may have restored it before the head was looked at.
+    /// Begins staging anew if this authority has found the ledger rolled back since: another
+    /// authority may have restored it before the head was looked at.
     pub(crate) async fn handle_rollback(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         if self.rollbacks != authority.rollbacks(self.election.law_id()) {
@@ -98,8 +98,8 @@ impl Sealer {
         Ok(())
     }
 
-    /// Whether this authority has found the ledger rolled back since staging was last begun anew. Its
-    /// term may be the same.
+    /// Whether this authority has found the ledger rolled back since staging was last begun anew.
+    /// Its term may be the same.
     pub(crate) fn is_rolled_back(&self) -> bool {
         let (authority, law_id) = (self.context.authority.as_ref(), self.election.law_id());
         authority.is_some_and(|authority| authority.rollbacks(law_id) != self.rollbacks)
@@ -151,7 +151,8 @@ impl Sealer {
         Ok(())
     }
 
-    /// Reads staging again after the ledger was rolled back, and sees to it that other rows are too.
+    /// Reads staging again after the ledger was rolled back, and sees to it that other rows are
+    /// too.
     async fn take_up_restored(
         &mut self,
         authority: &Arc<AuthorityContext>,

@@ -1,6 +1,6 @@
 //! The places in staging that were read and are not sealed yet, to be compared with those that the
-//! ledger has: after it was rolled back, or by another program, a place that was read may have another
-//! batch, and a place between two that were read may have one that no one has read.
+//! ledger has: after it was rolled back, or by another program, a place that was read may have
+//! another batch, and a place between two that were read may have one that no one has read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included};

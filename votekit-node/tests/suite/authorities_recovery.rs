@@ -223,8 +223,8 @@ async fn a_node_retired_after_the_copy_of_a_restored_ledger_stays_retired() {
     installation.stop().await;
 }
 
-/// As after the ledger was rolled back while a block was in flight: the batch up to which it seals is
-/// staged elsewhere, and positions that were read may be given to other batches.
+/// As after the ledger was rolled back while a block was in flight: the batch up to which it seals
+/// is staged elsewhere, and positions that were read may be given to other batches.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_halts_nothing() {
     let mut installation = Installation::start(3, 2).await;
