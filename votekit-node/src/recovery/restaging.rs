@@ -49,16 +49,35 @@ pub(crate) async fn restage(
     if is_over || is_decided(&election.log(), &batch.number()) {
         return Ok(false);
     }
-    if let Some(stored) = other_signed(context, election, batch).await? {
+    let signed = signed_row(context, election, batch).await?;
+    if let Some(other) = signed.as_ref().filter(|other| other.digest() != batch.digest()) {
         let (law_id, number) = (election.law_id().clone(), batch.number());
-        let offered = batch.digest();
+        let (stored, offered) = (other.digest(), batch.digest());
         return Err(Conflict::BatchNumber { law_id, number, stored, offered }.into());
     }
+    // A key can sign a batch twice. The bytes that are stored stay: the log may name their
+    // signature, and two nodes with two copies would replace each other's for ever.
+    let batch = signed.as_ref().unwrap_or(batch);
     Ok(context.ledger.restage(batch, hints, above).await?.is_new)
 }
 
+/// The batch that is stored under the number of a batch, if its node has signed it. One that is not
+/// signed was written by another program.
+async fn signed_row(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Batch,
+) -> Result<Option<Arc<Batch>>, EngineError> {
+    match context.ledger.staged_batch(election.law_id(), batch.number()).await {
+        Ok(stored) => Ok(stored.filter(|stored| election.log().verify_batch(stored).is_ok())),
+        // The row cannot be read.
+        Err(EngineError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The digest of another batch that is stored under the number of a batch and is signed by its
-/// node. A batch that is not signed was written by another program.
+/// node.
 ///
 /// # Errors
 /// [`EngineError`] when the ledger fails.
@@ -67,16 +86,8 @@ pub(crate) async fn other_signed(
     election: &ElectionHandle,
     batch: &Batch,
 ) -> Result<Option<Digest>, EngineError> {
-    match context.ledger.staged_batch(election.law_id(), batch.number()).await {
-        Ok(Some(other)) => {
-            let is_other =
-                other.digest() != batch.digest() && election.log().verify_batch(&other).is_ok();
-            Ok(is_other.then(|| other.digest()))
-        }
-        // The row cannot be read, or there is none.
-        Ok(None) | Err(EngineError::Corrupt { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let signed = signed_row(context, election, batch).await?;
+    Ok(signed.map(|other| other.digest()).filter(|digest| *digest != batch.digest()))
 }
 
 /// Stages undecided batches again, except those that are staged above a position.
