@@ -197,7 +197,13 @@ impl Sealer {
         let committed = {
             let log = self.election.log();
             let known = self.election.committed();
-            Committed::new(&log, self.node, known.checkpoint.clone(), head.sealed_through)
+            // The head's position may be that of blocks which this node has not read: a batch below
+            // it that the own log has not decided would be taken for hidden, and staged again.
+            let sealed_through = match is_behind {
+                true => known.sealed_through.min(head.sealed_through),
+                false => head.sealed_through,
+            };
+            Committed::new(&log, self.node, known.checkpoint.clone(), sealed_through)
         };
         self.set_committed(committed);
     }
