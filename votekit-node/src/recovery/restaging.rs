@@ -90,7 +90,8 @@ pub(crate) async fn other_signed(
     Ok(signed.map(|other| other.digest()).filter(|digest| *digest != batch.digest()))
 }
 
-/// Stages undecided batches again, except those that are staged above a position.
+/// Stages undecided batches again, except those that are staged above a position. They are looked
+/// for after the position `after`.
 ///
 /// # Errors
 /// [`ElectionFault`] when the ledger fails.
@@ -98,11 +99,12 @@ pub(crate) async fn stage_above(
     context: &NodeContext,
     election: &ElectionHandle,
     batches: Vec<Arc<Batch>>,
+    after: StagingId,
     above: StagingId,
 ) -> Result<(), ElectionFault> {
     let mut missing: BTreeMap<BatchNumber, Arc<Batch>> =
         batches.into_iter().map(|batch| (batch.number(), batch)).collect();
-    let (ledger, law_id, mut after) = (&context.ledger, election.law_id(), above);
+    let (ledger, law_id, mut after) = (&context.ledger, election.law_id(), after.max(above));
     for _ in 0..READS_MAX {
         if missing.is_empty() {
             return Ok(());

@@ -187,7 +187,7 @@ impl Sealer {
         }
         // At new places: those of the waiting ones are read again.
         let above = self.election.committed().sealed_through;
-        stage_above(&self.context, &self.election, copies, above).await?;
+        stage_above(&self.context, &self.election, copies, above, above).await?;
         self.begin_staging_anew().await?;
         Ok(true)
     }
