@@ -22,7 +22,7 @@ use votekit_store::retry::is_passing;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
-use crate::recovery::restaging::stage_undecided;
+use crate::recovery::restaging::{is_purged_by_now, stage_undecided};
 use crate::validate::validation;
 
 /// The maximum time of a confirmed batch in the ballot box: many times the usual. The idle watch
@@ -87,6 +87,10 @@ async fn stage_all(
     election: &Arc<ElectionHandle>,
     batches: &[Arc<Batch>],
 ) {
+    // Without an answer of the ledger, the next check continues.
+    if is_purged_by_now(context, election).await.unwrap_or(true) {
+        return;
+    }
     for group in batches.chunks(IN_FLIGHT_MAX) {
         let mut staging = JoinSet::new();
         for batch in group {

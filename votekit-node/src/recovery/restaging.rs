@@ -11,10 +11,13 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use votekit_core::batch::Batch;
 use votekit_core::election::State;
+use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::{BatchNumber, Digest};
+use votekit_core::log::leaf::ElectionEvent;
 use votekit_store::retry::until_definite;
 use votekit_store::{Conflict, EngineError, Hints, StagingId};
 
+use crate::authority::election_event;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
@@ -49,6 +52,9 @@ pub(crate) async fn restage(
     if is_over || is_decided(&election.log(), &batch.number()) {
         return Ok(false);
     }
+    if is_purged_by_now(context, election).await? {
+        return Ok(false);
+    }
     let signed = signed_row(context, election, batch).await?;
     if let Some(other) = signed.as_ref().filter(|other| other.digest() != batch.digest()) {
         let (law_id, number) = (election.law_id().clone(), batch.number());
@@ -59,6 +65,31 @@ pub(crate) async fn restage(
     // signature, and two nodes with two copies would replace each other's for ever.
     let batch = signed.as_ref().unwrap_or(batch);
     Ok(context.ledger.restage(batch, hints, above).await?.is_new)
+}
+
+/// Whether the evidence of an election was destroyed, perhaps by a block that this node has not read
+/// yet: its process may have been suspended since the poll was open. To be asked before a batch is
+/// staged whose row may be that of a purged one.
+///
+/// # Errors
+/// [`EngineError`] when the ledger fails.
+pub(crate) async fn is_purged_by_now(
+    context: &NodeContext,
+    election: &ElectionHandle,
+) -> Result<bool, EngineError> {
+    if !context.is_shared || election.log().is_purged() {
+        return Ok(election.log().is_purged());
+    }
+    let (ledger, law_id) = (&context.ledger, election.law_id());
+    let Some(head) = ledger.head(law_id).await? else { return Ok(false) };
+    if head.takes_votes || head.height <= election.committed().height {
+        return Ok(false);
+    }
+    // A purge is the last event of a log.
+    let last = ledger.blocks(law_id, head.height, 1).await?;
+    let leaves = last.iter().flat_map(|block| leaves_of_block(&block.leaves)).flatten();
+    let mut events = leaves.filter_map(election_event);
+    Ok(events.any(|event| matches!(event, ElectionEvent::Purged { .. })))
 }
 
 /// The batch that is stored under the number of a batch, if its node has signed it. One that is not
@@ -121,6 +152,10 @@ pub(crate) async fn stage_above(
             Some(last) if places.len() >= PLACES_PER_READ => after = last.id,
             _ => break,
         }
+    }
+    let is_purged = || is_purged_by_now(context, election);
+    if missing.is_empty() || until_definite("stage_again", is_purged).await? {
+        return Ok(());
     }
     let missing: Vec<Arc<Batch>> = missing.into_values().collect();
     for group in missing.chunks(STAGED_AT_ONCE) {

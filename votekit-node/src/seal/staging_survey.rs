@@ -19,7 +19,7 @@ use votekit_store::retry::until_definite;
 use votekit_store::{Conflict, EngineError, Hints, StagedPlace, StagingId, UnreadableRow};
 
 use crate::error::ElectionFault;
-use crate::recovery::restaging::{restage, stage_above};
+use crate::recovery::restaging::{is_purged_by_now, restage, stage_above};
 use crate::seal::seal_queue::is_next;
 use crate::seal::sealer::Sealer;
 
@@ -166,6 +166,11 @@ impl Sealer {
     /// has. Any other one is missing, as if it had never been staged.
     async fn take_up_emptied(&mut self, places: &[StagedPlace]) -> Result<bool, ElectionFault> {
         let emptied = self.emptied(places);
+        let is_purged = || is_purged_by_now(&self.context, &self.election);
+        if !emptied.is_empty() && until_definite("survey_staging", is_purged).await? {
+            // This node is behind: the log that it will read explains them.
+            return Ok(false);
+        }
         let copies: Vec<Arc<Batch>> =
             emptied.iter().filter_map(|place| self.own_copy(place)).collect();
         for place in emptied.iter().filter(|place| !self.survey.emptied.contains(place)) {
