@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
 use votekit_core::id::ElectionId;
+use votekit_store::EngineError;
 use votekit_store::retry::is_passing;
 
 use crate::context::NodeContext;
@@ -114,8 +115,13 @@ async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Bat
             // position that readers have passed.
             let above = election.committed().sealed_through;
             match stage_undecided(context, election, batch, &hints, above).await {
-                // The ledger is unavailable, which its other callers report.
-                Err(error) if is_passing(&error) => return false,
+                // The ledger is unavailable, which its other callers report; or another program has
+                // taken the new position.
+                Err(error)
+                    if is_passing(&error) || matches!(error, EngineError::Corrupt { .. }) =>
+                {
+                    return false;
+                }
                 staged => staged.map_err(|error| error.to_string()),
             }
         }

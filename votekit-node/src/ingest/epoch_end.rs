@@ -130,7 +130,12 @@ async fn restage_hidden(
     let is_signed = election.log().verify_batch(&batch).is_ok();
     if is_signed {
         let above = election.committed().sealed_through;
-        restage(context, election, &batch, &Hints::new(), above).await?;
+        return match restage(context, election, &batch, &Hints::new(), above).await {
+            // Another program has changed the row since, or has taken the new position: a later
+            // look tries again.
+            Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(()),
+            staged => staged.map(|_| ()),
+        };
     }
     Ok(())
 }

@@ -29,6 +29,9 @@ use crate::recovery::is_decided;
 const PLACES_PER_READ: usize = 1024;
 const READS_MAX: usize = 64;
 
+/// How often staging is attempted against a program that keeps taking the next position.
+const ATTEMPTS_MAX: usize = 16;
+
 /// Batches staged at a time.
 const STAGED_AT_ONCE: usize = 64;
 
@@ -173,11 +176,18 @@ async fn stage_missing(
 ) -> Result<(), EngineError> {
     let hints = Hints::new();
     let stage = || stage_undecided(context, election, batch, &hints, above);
-    match until_definite("stage_again", stage).await {
-        // The first of two batches that were signed with one number counts.
-        Err(EngineError::Conflict(Conflict::BatchNumber { .. })) if context.is_shared => Ok(()),
-        staged => staged,
+    for _ in 1..ATTEMPTS_MAX {
+        match until_definite("stage_again", stage).await {
+            // Another program may have taken the new position just before.
+            Err(EngineError::Corrupt { .. }) if context.is_shared => {}
+            // The first of two batches that were signed with one number counts.
+            Err(EngineError::Conflict(Conflict::BatchNumber { .. })) if context.is_shared => {
+                return Ok(());
+            }
+            staged => return staged,
+        }
     }
+    until_definite("stage_again", stage).await
 }
 
 /// Stages an undecided batch above a position, unless it is there. Does not wait for a ledger that

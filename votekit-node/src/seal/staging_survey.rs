@@ -151,8 +151,12 @@ impl Sealer {
             let again = || restage(&self.context, &self.election, batch, &hints, above);
             match until_definite("stage_again", again).await {
                 Ok(is_new) => is_moved |= is_new,
-                // The first of two batches that were signed with one number counts.
-                Err(EngineError::Conflict(Conflict::BatchNumber { .. })) => {}
+                // The first of two batches that were signed with one number counts. And another
+                // program may have taken the new position: a later look tries again.
+                Err(
+                    EngineError::Conflict(Conflict::BatchNumber { .. })
+                    | EngineError::Corrupt { .. },
+                ) => {}
                 Err(error) => return Err(error.into()),
             }
         }
