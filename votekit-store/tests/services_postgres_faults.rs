@@ -466,6 +466,17 @@ async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
     let whole = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await.expect("staged");
     assert!(whole.is_new && whole.id > above.id, "{whole:?}");
     assert_eq!(ledger.stage(&staged[1], &Hints::new()).await.expect("staged"), whole.id);
+    // The last place was set back below the sealed ones, and theirs are free: later ones are above.
+    run(&format!("SET search_path = {schema}; UPDATE staging SET last = 2"));
+    for (sequence, above) in [(2, 1000), (4, 2000)] {
+        let restaged = ledger.restage(&batch(1, sequence), &Hints::new(), StagingId(above)).await;
+        let restaged = restaged.expect("staged");
+        assert!(restaged.is_new && restaged.id > StagingId(above), "{restaged:?}");
+    }
+    let later = ledger.stage(&batch(1, 5), &Hints::new()).await.expect("staged");
+    assert_eq!(later, StagingId(2002));
+    let beyond = StagingId(9_223_372_036_854_775_807);
+    ledger.restage(&staged[1], &Hints::new(), beyond).await.expect("staged");
     drop_schema(&schema);
 }
 

@@ -273,7 +273,9 @@ BEGIN
     IF NOT is_new THEN
         RETURN;
     END IF;
-    new_place := free_place(last_place);
+    -- Another program may have set the last place below those that are sealed. One that is beyond all
+    -- places to come is no place of a log.
+    new_place := free_place(greatest(last_place, least(above, 4611686018427387903)));
     IF was_there THEN
         -- Who stages a batch again has rarely its hints.
         UPDATE batch SET id = new_place, digest = offered_digest, bytes = offered_bytes,
