@@ -35,7 +35,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The most batches that are staged again at a time: the next one of each epoch.
 const STALLED_MAX: usize = 16;
 
-/// Rows that are no batches, of which one survey looks whether they were repaired.
+/// Rows that are no batches, of which one survey looks whether they were repaired. The next survey
+/// looks at the ones after them.
 const REREAD_MAX: usize = 8;
 
 /// Places read in one survey. The next one goes on where the last ended.
@@ -117,9 +118,13 @@ impl Sealer {
     /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired
     /// it.
     async fn take_up_repaired(&mut self) -> Result<bool, ElectionFault> {
-        let unreadable = self.seal_queue.read_places().unreadable().take(REREAD_MAX);
+        let unreadable = self.seal_queue.read_places().unreadable_after(self.survey.reread_after);
+        let unreadable: Vec<StagingId> = unreadable.take(REREAD_MAX).collect();
+        // After the last ones, the first are next: any number of other rows may lie before one.
+        let last = unreadable.last().copied().filter(|_| unreadable.len() == REREAD_MAX);
+        self.survey.reread_after = last.unwrap_or(StagingId(0));
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
-        for id in unreadable.collect::<Vec<_>>() {
+        for id in unreadable {
             let before = StagingId(id.0.saturating_sub(1));
             let read = || ledger.read_staging(law_id, before, 1);
             let read = until_definite("survey_staging", read).await?;
