@@ -367,6 +367,16 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
     ));
     let second = ledger.stage(&batch(1, 2), &Hints::new()).await.expect("the next free place");
     assert_eq!((first, second), (StagingId(1), StagingId(4)));
+    // So many that no call may search through them.
+    run(&format!(
+        "INSERT INTO {schema}.batch (id, election, node, epoch, sequence, digest)
+         SELECT place, id, 'stranger'::bytea, 1, place, ''::bytea
+             FROM {schema}.election, generate_series(5, 3000) AS place"
+    ));
+    let third = ledger.stage(&batch(1, 3), &Hints::new()).await.expect("a free place");
+    assert!(third > StagingId(3000), "{third:?}");
+    let fourth = ledger.stage(&batch(1, 4), &Hints::new()).await.expect("the next free place");
+    assert!(fourth > third, "{fourth:?} after {third:?}");
     drop_schema(&schema);
 }
 

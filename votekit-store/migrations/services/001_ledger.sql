@@ -165,16 +165,21 @@ CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $$;
 
--- The first free place after the last one that was given. Another program may have taken the next.
+-- A free place after the last one that was given: the first one, unless another program has taken
+-- a thousand. It may have taken any number more, and a search through them would end in a timeout,
+-- each time; so one is drawn that no program can foresee.
 CREATE FUNCTION free_place(last_place bigint) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     found bigint := last_place + 1;
 BEGIN
     IF EXISTS (SELECT FROM batch WHERE id = found) THEN
-        SELECT taken.id + 1 INTO STRICT found FROM batch AS taken
-            WHERE taken.id BETWEEN last_place + 1 AND 9223372036854775806
+        SELECT taken.id + 1 INTO found FROM batch AS taken
+            WHERE taken.id BETWEEN last_place + 1 AND last_place + 1000
                 AND NOT EXISTS (SELECT FROM batch AS follower WHERE follower.id = taken.id + 1)
             ORDER BY taken.id LIMIT 1;
+        WHILE found IS NULL OR EXISTS (SELECT FROM batch WHERE id = found) LOOP
+            found := last_place + 1001 + floor(random() * 1000000000)::bigint;
+        END LOOP;
     END IF;
     RETURN found;
 END $$;
