@@ -336,6 +336,29 @@ async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_number_to_come_keeps_no_earlier_epoch_open() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = installation.tables();
+    let far_above = format!(
+        "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+         SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
+         FROM batch WHERE id = ({LAST_ROW})"
+    );
+    change(&ledger, &far_above);
+    drop(ledger);
+    // The next run of the node ends the epoch: it looks for the last batch in the ledger.
+    installation.kill_ingest();
+    installation.start_ingest().await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_row_has_a_wrong_signature_is_stored_again_and_decided() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
