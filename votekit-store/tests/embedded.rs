@@ -1,5 +1,7 @@
 //! Guarantees of the embedded engine beyond the contract: damage is reported and not repaired, a
 //! second process is kept out, a purge leaves no traces.
+//!
+//! Long because each kind of damage is a case, and all share their helpers.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -276,6 +278,16 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
     ledger.stage(&staged[1], &hints).await.expect("staged");
     let last = ledger.staged(&law(), StagingId(0), 10).await.expect("read").pop();
     assert_eq!(last.map(|last| last.batch.digest()), Some(staged[1].digest()));
+    // The same batch but for the signature: both may be valid, and the log may name the stored one.
+    let mut resigned = staged[1].as_bytes().to_vec();
+    *resigned.last_mut().expect("a signature") ^= 1;
+    let sql = "UPDATE batch SET bytes = ?1 WHERE sequence = 2";
+    assert_eq!(tables.execute(sql, (resigned,)).expect("SQL"), 1);
+    let before = ledger.staged(&law(), StagingId(0), 10).await.expect("read").pop().expect("one");
+    let unsure = ledger.stage(&staged[1], &hints).await;
+    assert!(matches!(unsure, Err(EngineError::Corrupt { .. })), "{unsure:?}");
+    let kept = ledger.staged(&law(), StagingId(0), 10).await.expect("read").pop().expect("one");
+    assert_eq!((kept.id, kept.batch.as_bytes()), (before.id, before.batch.as_bytes()));
     damage("digest = x'00'");
     let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
     assert_eq!(places.len(), 2, "that of the changed row has no digest");

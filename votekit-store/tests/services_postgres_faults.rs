@@ -367,6 +367,16 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
     ));
     let second = ledger.stage(&batch(1, 2), &Hints::new()).await.expect("the next free place");
     assert_eq!((first, second), (StagingId(1), StagingId(4)));
+    // So many that no call may search through them.
+    run(&format!(
+        "INSERT INTO {schema}.batch (id, election, node, epoch, sequence, digest)
+         SELECT place, id, 'stranger'::bytea, 1, place, ''::bytea
+             FROM {schema}.election, generate_series(5, 3000) AS place"
+    ));
+    let third = ledger.stage(&batch(1, 3), &Hints::new()).await.expect("a free place");
+    assert!(third > StagingId(3000), "{third:?}");
+    let fourth = ledger.stage(&batch(1, 4), &Hints::new()).await.expect("the next free place");
+    assert!(fourth > third, "{fourth:?} after {third:?}");
     drop_schema(&schema);
 }
 
@@ -460,8 +470,23 @@ async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
         "SET search_path = {schema}; UPDATE batch SET bytes = set_byte(bytes, octet_length(bytes) - 1,
              get_byte(bytes, octet_length(bytes) - 1) # 1) WHERE sequence = 2"
     ));
-    let whole = ledger.stage(&staged[1], &Hints::new()).await.expect("staged");
-    assert!(whole > above.id, "{whole:?}");
+    // Both signatures may be valid: a caller that knows replaces the row, not the ledger.
+    let unsure = ledger.stage(&staged[1], &Hints::new()).await;
+    assert!(matches!(unsure, Err(EngineError::Corrupt { .. })), "{unsure:?}");
+    let whole = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await.expect("staged");
+    assert!(whole.is_new && whole.id > above.id, "{whole:?}");
+    assert_eq!(ledger.stage(&staged[1], &Hints::new()).await.expect("staged"), whole.id);
+    // The last place was set back below the sealed ones, and theirs are free: later ones are above.
+    run(&format!("SET search_path = {schema}; UPDATE staging SET last = 2"));
+    for (sequence, above) in [(2, 1000), (4, 2000)] {
+        let restaged = ledger.restage(&batch(1, sequence), &Hints::new(), StagingId(above)).await;
+        let restaged = restaged.expect("staged");
+        assert!(restaged.is_new && restaged.id > StagingId(above), "{restaged:?}");
+    }
+    let later = ledger.stage(&batch(1, 5), &Hints::new()).await.expect("staged");
+    assert_eq!(later, StagingId(2002));
+    let beyond = StagingId(9_223_372_036_854_775_807);
+    ledger.restage(&staged[1], &Hints::new(), beyond).await.expect("staged");
     drop_schema(&schema);
 }
 

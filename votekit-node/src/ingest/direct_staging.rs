@@ -17,12 +17,13 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
 use votekit_core::id::ElectionId;
+use votekit_store::EngineError;
 use votekit_store::retry::is_passing;
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
-use crate::recovery::restaging::stage_undecided;
+use crate::recovery::restaging::{is_purged_by_now, stage_undecided};
 use crate::validate::validation;
 
 /// The maximum time of a confirmed batch in the ballot box: many times the usual. The idle watch
@@ -87,6 +88,10 @@ async fn stage_all(
     election: &Arc<ElectionHandle>,
     batches: &[Arc<Batch>],
 ) {
+    // Without an answer of the ledger, the next check continues.
+    if is_purged_by_now(context, election).await.unwrap_or(true) {
+        return;
+    }
     for group in batches.chunks(IN_FLIGHT_MAX) {
         let mut staging = JoinSet::new();
         for batch in group {
@@ -110,8 +115,13 @@ async fn stage(context: &NodeContext, election: &ElectionHandle, batch: &Arc<Bat
             // position that readers have passed.
             let above = election.committed().sealed_through;
             match stage_undecided(context, election, batch, &hints, above).await {
-                // The ledger is unavailable, which its other callers report.
-                Err(error) if is_passing(&error) => return false,
+                // The ledger is unavailable, which its other callers report; or another program has
+                // taken the new position.
+                Err(error)
+                    if is_passing(&error) || matches!(error, EngineError::Corrupt { .. }) =>
+                {
+                    return false;
+                }
                 staged => staged.map_err(|error| error.to_string()),
             }
         }

@@ -27,6 +27,10 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long a batch may wait to be decided before it is staged again.
 const STALLED_AFTER: Duration = Duration::from_secs(5);
 
+/// How long a row of an earlier epoch that this node has not signed may stay before it does not
+/// count.
+const UNSIGNED_AFTER: Duration = Duration::from_secs(15);
+
 /// Interval between looks at a ledger that lacks batches of this node.
 const ROLLBACK_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -130,7 +134,12 @@ async fn restage_hidden(
     let is_signed = election.log().verify_batch(&batch).is_ok();
     if is_signed {
         let above = election.committed().sealed_through;
-        restage(context, election, &batch, &Hints::new(), above).await?;
+        return match restage(context, election, &batch, &Hints::new(), above).await {
+            // Another program has changed the row since, or has taken the new position: a later
+            // look tries again.
+            Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(()),
+            staged => staged.map(|_| ()),
+        };
     }
     Ok(())
 }
@@ -202,7 +211,7 @@ async fn staged_through(
     epoch: Epoch,
 ) -> Result<Option<Sequence>, ElectionFault> {
     let confirmed = marks.map_or(Sequence(0), |marks| marks.confirmed(epoch));
-    let mut waits = false;
+    let (mut waits, mut unsigned_since) = (false, None);
     loop {
         // The height of the log before what it decides.
         let height = election.committed().height;
@@ -211,8 +220,25 @@ async fn staged_through(
         let staged = until_definite("end_epoch", read).await?;
         let through = staged.unwrap_or(Sequence(0));
         let decided = election.log().decisions().epochs().progress(node, epoch);
-        if decided.ended || (!is_behind && through >= confirmed.max(decided.through)) {
+        let known = confirmed.max(decided.through);
+        let is_over = decided.ended || election.committed().state() >= State::Closed;
+        // Only rows of a shared ledger may be another program's.
+        let is_known = through == known || (through > known && !context.is_shared);
+        if is_over || (!is_behind && is_known) {
             return Ok(staged);
+        }
+        if !is_behind && through > known {
+            let number = BatchNumber { node, epoch, sequence: through };
+            if is_signed(context, election, number).await? {
+                return Ok(staged);
+            }
+            // A node that has a batch whose row was changed stages it again by then.
+            let since = *unsigned_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= UNSIGNED_AFTER {
+                return signed_after(context, election, number, known).await;
+            }
+            tokio::time::sleep(ROLLBACK_INTERVAL).await;
+            continue;
         }
         if !std::mem::replace(&mut waits, true) {
             tracing::error!(
@@ -225,6 +251,47 @@ async fn staged_through(
             );
         }
         tokio::time::sleep(ROLLBACK_INTERVAL).await;
+    }
+}
+
+/// The last of the batches that follow one another after a known one and that this node has signed,
+/// before a row that it has not. Another program may write a row of any number: the epoch would
+/// never reach it.
+async fn signed_after(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    unsigned: BatchNumber,
+    known: Sequence,
+) -> Result<Option<Sequence>, ElectionFault> {
+    tracing::error!(
+        event = "epoch_end_passes_over",
+        alarm = true,
+        law_id = %election.law_id(),
+        batch = %unsigned,
+        "the ledger has a row of an earlier epoch that this node has not signed: it does not count"
+    );
+    let mut through = known;
+    while through.next() < unsigned.sequence {
+        let next = BatchNumber { sequence: through.next(), ..unsigned };
+        if !is_signed(context, election, next).await? {
+            break;
+        }
+        through = next.sequence;
+    }
+    Ok(Some(through).filter(|through| *through > Sequence(0)))
+}
+
+/// Whether the ledger has a batch of this number that its node has signed.
+async fn is_signed(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    number: BatchNumber,
+) -> Result<bool, ElectionFault> {
+    let read = || context.ledger.staged_batch(election.law_id(), number);
+    match until_definite("end_epoch", read).await {
+        Ok(stored) => Ok(stored.is_some_and(|batch| election.log().verify_batch(&batch).is_ok())),
+        Err(EngineError::Corrupt { .. }) if context.is_shared => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

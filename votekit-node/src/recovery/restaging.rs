@@ -11,10 +11,13 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use votekit_core::batch::Batch;
 use votekit_core::election::State;
+use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::{BatchNumber, Digest};
+use votekit_core::log::leaf::ElectionEvent;
 use votekit_store::retry::until_definite;
 use votekit_store::{Conflict, EngineError, Hints, StagingId};
 
+use crate::authority::election_event;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
@@ -25,6 +28,9 @@ use crate::recovery::is_decided;
 /// effect if it is there.
 const PLACES_PER_READ: usize = 1024;
 const READS_MAX: usize = 64;
+
+/// How often staging is attempted against a program that keeps taking the next position.
+const ATTEMPTS_MAX: usize = 16;
 
 /// Batches staged at a time.
 const STAGED_AT_ONCE: usize = 64;
@@ -49,16 +55,63 @@ pub(crate) async fn restage(
     if is_over || is_decided(&election.log(), &batch.number()) {
         return Ok(false);
     }
-    if let Some(stored) = other_signed(context, election, batch).await? {
+    if is_purged_by_now(context, election).await? {
+        return Ok(false);
+    }
+    let signed = signed_row(context, election, batch).await?;
+    if let Some(other) = signed.as_ref().filter(|other| other.digest() != batch.digest()) {
         let (law_id, number) = (election.law_id().clone(), batch.number());
-        let offered = batch.digest();
+        let (stored, offered) = (other.digest(), batch.digest());
         return Err(Conflict::BatchNumber { law_id, number, stored, offered }.into());
     }
+    // A key can sign a batch twice. The bytes that are stored stay: the log may name their
+    // signature, and two nodes with two copies would replace each other's for ever.
+    let batch = signed.as_ref().unwrap_or(batch);
     Ok(context.ledger.restage(batch, hints, above).await?.is_new)
 }
 
+/// Whether the evidence of an election was destroyed, perhaps by a block that this node has not read
+/// yet: its process may have been suspended since the poll was open. To be asked before a batch is
+/// staged whose row may be that of a purged one.
+///
+/// # Errors
+/// [`EngineError`] when the ledger fails.
+pub(crate) async fn is_purged_by_now(
+    context: &NodeContext,
+    election: &ElectionHandle,
+) -> Result<bool, EngineError> {
+    if !context.is_shared || election.log().is_purged() {
+        return Ok(election.log().is_purged());
+    }
+    let (ledger, law_id) = (&context.ledger, election.law_id());
+    let Some(head) = ledger.head(law_id).await? else { return Ok(false) };
+    if head.takes_votes || head.height <= election.committed().height {
+        return Ok(false);
+    }
+    // A purge is the last event of a log.
+    let last = ledger.blocks(law_id, head.height, 1).await?;
+    let leaves = last.iter().flat_map(|block| leaves_of_block(&block.leaves)).flatten();
+    let mut events = leaves.filter_map(election_event);
+    Ok(events.any(|event| matches!(event, ElectionEvent::Purged { .. })))
+}
+
+/// The batch that is stored under the number of a batch, if its node has signed it. One that is not
+/// signed was written by another program.
+async fn signed_row(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    batch: &Batch,
+) -> Result<Option<Arc<Batch>>, EngineError> {
+    match context.ledger.staged_batch(election.law_id(), batch.number()).await {
+        Ok(stored) => Ok(stored.filter(|stored| election.log().verify_batch(stored).is_ok())),
+        // The row cannot be read.
+        Err(EngineError::Corrupt { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
 /// The digest of another batch that is stored under the number of a batch and is signed by its
-/// node. A batch that is not signed was written by another program.
+/// node.
 ///
 /// # Errors
 /// [`EngineError`] when the ledger fails.
@@ -67,19 +120,12 @@ pub(crate) async fn other_signed(
     election: &ElectionHandle,
     batch: &Batch,
 ) -> Result<Option<Digest>, EngineError> {
-    match context.ledger.staged_batch(election.law_id(), batch.number()).await {
-        Ok(Some(other)) => {
-            let is_other =
-                other.digest() != batch.digest() && election.log().verify_batch(&other).is_ok();
-            Ok(is_other.then(|| other.digest()))
-        }
-        // The row cannot be read, or there is none.
-        Ok(None) | Err(EngineError::Corrupt { .. }) => Ok(None),
-        Err(error) => Err(error),
-    }
+    let signed = signed_row(context, election, batch).await?;
+    Ok(signed.map(|other| other.digest()).filter(|digest| *digest != batch.digest()))
 }
 
-/// Stages undecided batches again, except those that are staged above a position.
+/// Stages undecided batches again, except those that are staged above a position. They are looked
+/// for after the position `after`.
 ///
 /// # Errors
 /// [`ElectionFault`] when the ledger fails.
@@ -87,11 +133,12 @@ pub(crate) async fn stage_above(
     context: &NodeContext,
     election: &ElectionHandle,
     batches: Vec<Arc<Batch>>,
+    after: StagingId,
     above: StagingId,
 ) -> Result<(), ElectionFault> {
     let mut missing: BTreeMap<BatchNumber, Arc<Batch>> =
         batches.into_iter().map(|batch| (batch.number(), batch)).collect();
-    let (ledger, law_id, mut after) = (&context.ledger, election.law_id(), above);
+    let (ledger, law_id, mut after) = (&context.ledger, election.law_id(), after.max(above));
     for _ in 0..READS_MAX {
         if missing.is_empty() {
             return Ok(());
@@ -109,6 +156,10 @@ pub(crate) async fn stage_above(
             _ => break,
         }
     }
+    let is_purged = || is_purged_by_now(context, election);
+    if missing.is_empty() || until_definite("stage_again", is_purged).await? {
+        return Ok(());
+    }
     let missing: Vec<Arc<Batch>> = missing.into_values().collect();
     for group in missing.chunks(STAGED_AT_ONCE) {
         let staging = group.iter().map(|batch| stage_missing(context, election, batch, above));
@@ -125,11 +176,18 @@ async fn stage_missing(
 ) -> Result<(), EngineError> {
     let hints = Hints::new();
     let stage = || stage_undecided(context, election, batch, &hints, above);
-    match until_definite("stage_again", stage).await {
-        // The first of two batches that were signed with one number counts.
-        Err(EngineError::Conflict(Conflict::BatchNumber { .. })) if context.is_shared => Ok(()),
-        staged => staged,
+    for _ in 1..ATTEMPTS_MAX {
+        match until_definite("stage_again", stage).await {
+            // Another program may have taken the new position just before.
+            Err(EngineError::Corrupt { .. }) if context.is_shared => {}
+            // The first of two batches that were signed with one number counts.
+            Err(EngineError::Conflict(Conflict::BatchNumber { .. })) if context.is_shared => {
+                return Ok(());
+            }
+            staged => return staged,
+        }
     }
+    until_definite("stage_again", stage).await
 }
 
 /// Stages an undecided batch above a position, unless it is there. Does not wait for a ledger that

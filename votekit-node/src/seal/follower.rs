@@ -30,6 +30,10 @@ use crate::seal::sealer::{Sealer, recognised};
 /// Blocks read in one call.
 const BLOCKS_PER_READ: usize = 16;
 
+/// Pages of staging read in one call while they hold no batch: another program may insert rows
+/// faster than a node reads them, and the node has other work.
+const PAGES_PER_READ: usize = 64;
+
 impl Sealer {
     /// Catches up to the head of the log, and reads what is staged after it.
     pub(crate) async fn follow(&mut self) -> Result<(), ElectionFault> {
@@ -137,8 +141,8 @@ impl Sealer {
         Ok(any)
     }
 
-    /// Reads staging after a position. Goes on past rows that are no batches, up to the next batch:
-    /// another program may have inserted any number of them.
+    /// Reads staging after a position. Goes on past rows that are no batches, up to the next batch,
+    /// or for [`PAGES_PER_READ`] pages: another program may have inserted any number of them.
     async fn read_staging(
         &self,
         after: StagingId,
@@ -146,7 +150,7 @@ impl Sealer {
     ) -> Result<StagingRead, ElectionFault> {
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
         let (mut after, mut unreadable) = (after, Vec::new());
-        loop {
+        for _ in 0..PAGES_PER_READ {
             let read = || ledger.read_staging(law_id, after, limit);
             let read = until_definite("read_staging", read).await?;
             let through = read.through();
@@ -156,6 +160,9 @@ impl Sealer {
                 _ => return Ok(StagingRead { batches: read.batches, unreadable }),
             }
         }
+        // A leader reads on at once.
+        self.election.staged.notify_one();
+        Ok(StagingRead { batches: Vec::new(), unreadable })
     }
 
     /// Registers requests issued by another node or by a previous run of this one, with the hints

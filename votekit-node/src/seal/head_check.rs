@@ -174,11 +174,13 @@ impl Sealer {
         let read = || ledger.head(law_id);
         // After a purge none is stored again: those that wait are void.
         if let Some(head) = until_definite("follow_log", read).await?.filter(|_| !is_purged) {
-            // Blocks that this node has not read yet may have decided what lies below the head's.
+            // Blocks that this node has not read yet may have decided a batch wherever it lies: then
+            // no row is moved.
             let committed = self.election.committed();
             let is_behind = head.height > committed.height;
-            let above = if is_behind { committed.sealed_through } else { head.sealed_through };
-            stage_above(&self.context, &self.election, waiting, above).await?;
+            let above = if is_behind { StagingId(0) } else { head.sealed_through };
+            let after = committed.sealed_through.min(head.sealed_through);
+            stage_above(&self.context, &self.election, waiting, after, above).await?;
         }
         let head = until_definite("follow_log", read).await?;
         if let Some(head) = &head {
@@ -198,7 +200,10 @@ impl Sealer {
         let committed = {
             let log = self.election.log();
             let known = self.election.committed();
-            Committed::new(&log, self.node, known.checkpoint.clone(), head.sealed_through)
+            // Blocks that this node has not read may have sealed any position: a batch below one
+            // would be taken for hidden, and its row moved.
+            let sealed_through = if is_behind { StagingId(0) } else { head.sealed_through };
+            Committed::new(&log, self.node, known.checkpoint.clone(), sealed_through)
         };
         self.set_committed(committed);
     }

@@ -3,7 +3,7 @@
 //! another batch, and a place between two that were read may have one that no one has read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound::{Excluded, Included};
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Instant;
 
 use votekit_core::id::Digest;
@@ -26,6 +26,8 @@ pub(crate) struct StagingSurvey {
     pub(crate) has_unsurveyed_read: bool,
     /// The position after which the next survey begins, if that is not sealed meanwhile.
     pub(crate) after: StagingId,
+    /// The position after which the next survey looks for rows that were repaired.
+    pub(crate) reread_after: StagingId,
     /// The rows without bytes that the last survey found.
     pub(crate) emptied: Vec<StagedPlace>,
     /// The earliest time at which batches that wait for long are staged again.
@@ -39,6 +41,7 @@ impl StagingSurvey {
             last: Instant::now(),
             has_unsurveyed_read: false,
             after: StagingId(0),
+            reread_after: StagingId(0),
             emptied: Vec::new(),
             next_restage: Instant::now(),
         }
@@ -66,9 +69,9 @@ impl ReadPlaces {
         self.unreadable.insert(id);
     }
 
-    /// The rows that are no batches, in order.
-    pub(crate) fn unreadable(&self) -> impl Iterator<Item = StagingId> {
-        self.unreadable.iter().copied()
+    /// The rows after a position that are no batches, in order.
+    pub(crate) fn unreadable_after(&self, after: StagingId) -> impl Iterator<Item = StagingId> {
+        self.unreadable.range((Excluded(after), Unbounded)).copied()
     }
 
     /// Drops the places up to a position: they are sealed.
@@ -155,9 +158,12 @@ mod tests {
         assert!(!places.agree_with(&stored, StagingId(0), StagingId(10)));
         places.add_unreadable(StagingId(9));
         assert!(places.agree_with(&stored, StagingId(0), StagingId(10)));
-        assert_eq!(places.unreadable().collect::<Vec<_>>(), [StagingId(9)]);
+        let unreadable = |places: &ReadPlaces, after| -> Vec<u64> {
+            places.unreadable_after(StagingId(after)).map(|id| id.0).collect()
+        };
+        assert_eq!((unreadable(&places, 0), unreadable(&places, 9)), (vec![9], vec![]));
         places.forget(StagingId(9));
-        assert_eq!(places.unreadable().count(), 0);
+        assert!(unreadable(&places, 0).is_empty());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use votekit_store::retry::until_definite;
 use votekit_store::{Conflict, EngineError, Hints, StagedPlace, StagingId, UnreadableRow};
 
 use crate::error::ElectionFault;
-use crate::recovery::restaging::{restage, stage_above};
+use crate::recovery::restaging::{is_purged_by_now, restage, stage_above};
 use crate::seal::seal_queue::is_next;
 use crate::seal::sealer::Sealer;
 
@@ -35,7 +35,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The most batches that are staged again at a time: the next one of each epoch.
 const STALLED_MAX: usize = 16;
 
-/// Rows that are no batches, of which one survey looks whether they were repaired.
+/// Rows that are no batches, of which one survey looks whether they were repaired. The next survey
+/// looks at the ones after them.
 const REREAD_MAX: usize = 8;
 
 /// Places read in one survey. The next one goes on where the last ended.
@@ -117,9 +118,13 @@ impl Sealer {
     /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired
     /// it.
     async fn take_up_repaired(&mut self) -> Result<bool, ElectionFault> {
-        let unreadable = self.seal_queue.read_places().unreadable().take(REREAD_MAX);
+        let unreadable = self.seal_queue.read_places().unreadable_after(self.survey.reread_after);
+        let unreadable: Vec<StagingId> = unreadable.take(REREAD_MAX).collect();
+        // After the last ones, the first are next: any number of other rows may lie before one.
+        let last = unreadable.last().copied().filter(|_| unreadable.len() == REREAD_MAX);
+        self.survey.reread_after = last.unwrap_or(StagingId(0));
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
-        for id in unreadable.collect::<Vec<_>>() {
+        for id in unreadable {
             let before = StagingId(id.0.saturating_sub(1));
             let read = || ledger.read_staging(law_id, before, 1);
             let read = until_definite("survey_staging", read).await?;
@@ -151,8 +156,12 @@ impl Sealer {
             let again = || restage(&self.context, &self.election, batch, &hints, above);
             match until_definite("stage_again", again).await {
                 Ok(is_new) => is_moved |= is_new,
-                // The first of two batches that were signed with one number counts.
-                Err(EngineError::Conflict(Conflict::BatchNumber { .. })) => {}
+                // The first of two batches that were signed with one number counts. And another
+                // program may have taken the new position: a later look tries again.
+                Err(
+                    EngineError::Conflict(Conflict::BatchNumber { .. })
+                    | EngineError::Corrupt { .. },
+                ) => {}
                 Err(error) => return Err(error.into()),
             }
         }
@@ -166,6 +175,11 @@ impl Sealer {
     /// has. Any other one is missing, as if it had never been staged.
     async fn take_up_emptied(&mut self, places: &[StagedPlace]) -> Result<bool, ElectionFault> {
         let emptied = self.emptied(places);
+        let is_purged = || is_purged_by_now(&self.context, &self.election);
+        if !emptied.is_empty() && until_definite("survey_staging", is_purged).await? {
+            // This node is behind: the log that it will read explains them.
+            return Ok(false);
+        }
         let copies: Vec<Arc<Batch>> =
             emptied.iter().filter_map(|place| self.own_copy(place)).collect();
         for place in emptied.iter().filter(|place| !self.survey.emptied.contains(place)) {
@@ -187,7 +201,7 @@ impl Sealer {
         }
         // At new places: those of the waiting ones are read again.
         let above = self.election.committed().sealed_through;
-        stage_above(&self.context, &self.election, copies, above).await?;
+        stage_above(&self.context, &self.election, copies, above, above).await?;
         self.begin_staging_anew().await?;
         Ok(true)
     }

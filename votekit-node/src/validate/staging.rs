@@ -5,13 +5,13 @@ use std::sync::Arc;
 use votekit_core::batch::Batch;
 use votekit_core::election::State;
 use votekit_store::retry::until_definite;
-use votekit_store::{Conflict, EngineError, ValidatedBatch};
+use votekit_store::{BatchName, Conflict, EngineError, ValidatedBatch};
 
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 use crate::recovery::is_decided;
-use crate::recovery::restaging::other_signed;
+use crate::recovery::restaging::{other_signed, restage};
 use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
 use crate::validate::validation::{self, Checked};
 
@@ -94,7 +94,12 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
         _ => false,
     };
     if is_taken {
-        return Ok(Some((validated, Hindrance::NumberTaken)));
+        let replaced = || replace_row(context, &election, &validated);
+        let is_replaced = until_definite("stage_batch", replaced).await?;
+        return match is_replaced {
+            true => staged(context, &validated).await.map(|()| None),
+            false => Ok(Some((validated, Hindrance::NumberTaken))),
+        };
     }
     match stored {
         // One number was signed for two batches. The first stands; nothing of the second is sealed.
@@ -107,6 +112,31 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
         }
     }
     Ok(None)
+}
+
+/// Stages a batch in place of a row that no node signed: the node that published it may have no copy
+/// any more. Returns whether the batch is staged now.
+async fn replace_row(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    validated: &ValidatedBatch,
+) -> Result<bool, EngineError> {
+    let batch = &validated.batch;
+    if !context.is_shared {
+        return Ok(false);
+    }
+    let above = election.committed().sealed_through;
+    match restage(context, election, batch, &validated.hints, above).await {
+        // Nothing is replaced where the log has decided the number, or decides nothing more.
+        Ok(_) => {
+            let are_staged = context.ledger.are_staged(&[BatchName::from(&**batch)]).await?;
+            Ok(are_staged == [true])
+        }
+        Err(EngineError::Conflict(Conflict::BatchNumber { .. }) | EngineError::Corrupt { .. }) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether the other batch that is stored under the number of a batch is signed by its node. One

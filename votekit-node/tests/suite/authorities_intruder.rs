@@ -336,6 +336,49 @@ async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_number_to_come_keeps_no_earlier_epoch_open() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let ledger = installation.tables();
+    let far_above = format!(
+        "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+         SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
+         FROM batch WHERE id = ({LAST_ROW})"
+    );
+    change(&ledger, &far_above);
+    drop(ledger);
+    // The next run of the node ends the epoch: it looks for the last batch in the ledger.
+    installation.kill_ingest();
+    installation.start_ingest().await;
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_row_has_a_wrong_signature_is_stored_again_and_decided() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    let (request, others) = submit_undecided(&mut installation, 1).await;
+    let ledger = installation.tables();
+    let changed = number(&ledger, LAST_ROW);
+    // The digest does not cover the signature: the row still decodes.
+    let bytes = format!("SELECT bytes FROM batch WHERE id = {changed}");
+    let mut bytes: Vec<u8> = ledger.query_row(&bytes, (), |row| row.get(0)).expect("SQL");
+    *bytes.last_mut().expect("a signature") ^= 1;
+    let set = format!("UPDATE batch SET bytes = ?1 WHERE id = {changed}");
+    assert_eq!(ledger.execute(&set, (bytes,)).expect("SQL"), 1);
+    wait_for_other(&ledger, LAST_ROW, changed).await;
+    drop(ledger);
+    assert_decides(&mut installation, others, &[request], 2).await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_undecided_batch_that_is_moved_among_the_sealed_ones_is_decided() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;

@@ -165,24 +165,31 @@ CREATE FUNCTION unix_milliseconds() RETURNS bigint LANGUAGE sql AS $$
     SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint
 $$;
 
--- The first free place after the last one that was given. Another program may have taken the next.
+-- A free place after the last one that was given: the first one, unless another program has taken
+-- a thousand. It may have taken any number more, and a search through them would end in a timeout,
+-- each time; so one is drawn that no program can foresee.
 CREATE FUNCTION free_place(last_place bigint) RETURNS bigint LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE
     found bigint := last_place + 1;
 BEGIN
     IF EXISTS (SELECT FROM batch WHERE id = found) THEN
-        SELECT taken.id + 1 INTO STRICT found FROM batch AS taken
-            WHERE taken.id BETWEEN last_place + 1 AND 9223372036854775806
+        SELECT taken.id + 1 INTO found FROM batch AS taken
+            WHERE taken.id BETWEEN last_place + 1 AND last_place + 1000
                 AND NOT EXISTS (SELECT FROM batch AS follower WHERE follower.id = taken.id + 1)
             ORDER BY taken.id LIMIT 1;
+        WHILE found IS NULL OR EXISTS (SELECT FROM batch WHERE id = found) LOOP
+            found := last_place + 1001 + floor(random() * 1000000000)::bigint;
+        END LOOP;
     END IF;
     RETURN found;
 END $$;
 
 -- Stages batches, given as arrays of one length. Returns for each the place and the digest that are
 -- stored under its number, and whether its row had lost its bytes, or had others, or had been moved out
--- of the places that were given: it is stored again, at a new place that no reader has passed. One at a time,
--- each by its number: a join would be planned while the table is small, and keep reading all of it.
+-- of the places that were given: it is stored again, at a new place that no reader has passed. A row
+-- that differs in the signature alone stays as it is, and an empty digest is returned: its batch may
+-- be in the log, which names that signature, and a key can sign a batch twice. One at a time, each by
+-- its number: a join would be planned while the table is small, and keep reading all of it.
 CREATE FUNCTION stage(
     law_ids text[], nodes bytea[], epochs bigint[], sequences bigint[], digests bytea[], all_hints bytea[], all_bytes bytea[],
     OUT places bigint[], OUT stored bytea[], OUT restored boolean[]
@@ -195,6 +202,7 @@ DECLARE
     found_place bigint;
     found_digest bytea;
     is_whole boolean;
+    is_signed_otherwise boolean;
     is_emptied boolean;
 BEGIN
     SELECT last INTO STRICT last_place FROM staging FOR UPDATE;
@@ -205,10 +213,17 @@ BEGIN
     LOOP
         number := election_number(offered.law_id);
         -- All are null where no row is found.
-        SELECT id, digest, bytes = offered.bytes INTO found_place, found_digest, is_whole FROM batch
+        SELECT id, digest, bytes = offered.bytes,
+                -- The last 64 bytes are the signature, which the digest does not cover.
+                digest = offered.digest AND bytes <> offered.bytes AND octet_length(bytes) = octet_length(offered.bytes)
+                    AND substr(bytes, 1, greatest(octet_length(offered.bytes) - 64, 0)) = substr(offered.bytes, 1, greatest(octet_length(offered.bytes) - 64, 0))
+            INTO found_place, found_digest, is_whole, is_signed_otherwise FROM batch
             WHERE (election, node, epoch, sequence) = (number, offered.node, offered.epoch, offered.sequence);
-        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND (is_whole IS NOT TRUE OR found_place NOT BETWEEN 1 AND new_place);
-        IF found_place IS NULL OR is_emptied THEN
+        is_emptied := found_digest IS NOT DISTINCT FROM offered.digest AND is_signed_otherwise IS NOT TRUE
+            AND (is_whole IS NOT TRUE OR found_place NOT BETWEEN 1 AND new_place);
+        IF is_signed_otherwise THEN
+            found_digest := ''::bytea;
+        ELSIF found_place IS NULL OR is_emptied THEN
             -- Only the first batch after idle is notified: the leader seals on while there are more.
             -- A batch that is staged while the last one is being sealed may be missed; listeners
             -- poll from time to time too.
@@ -263,7 +278,9 @@ BEGIN
     IF NOT is_new THEN
         RETURN;
     END IF;
-    new_place := free_place(last_place);
+    -- Another program may have set the last place below those that are sealed. One that is beyond all
+    -- places to come is no place of a log.
+    new_place := free_place(greatest(last_place, least(above, 4611686018427387903)));
     IF was_there THEN
         -- Who stages a batch again has rarely its hints.
         UPDATE batch SET id = new_place, digest = offered_digest, bytes = offered_bytes,

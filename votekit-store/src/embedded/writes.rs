@@ -70,6 +70,8 @@ struct FoundRow {
     id: StagingId,
     digest: Digest,
     has_bytes: bool,
+    /// Whether its bytes differ in the signature alone.
+    is_signed_otherwise: bool,
 }
 
 impl Write for Stage {
@@ -82,8 +84,14 @@ impl Write for Stage {
         if let Some(election) = find_election(connection, law_id)?
             && let Some(found) = self.find(connection, election, sequence)?
         {
-            let FoundRow { id, digest: stored, has_bytes } = found;
+            let FoundRow { id, digest: stored, has_bytes, is_signed_otherwise } = found;
             let offered = self.batch.digest();
+            // The log names the signature, and a key can sign a batch twice: what is stored stays.
+            if stored == offered && is_signed_otherwise {
+                return Err(
+                    corrupt(format!("table batch: batch {number} has another signature")).into()
+                );
+            }
             if stored == offered {
                 return match has_bytes {
                     true => Ok(StagedRow { id, change: Change::None }),
@@ -123,11 +131,14 @@ impl Stage {
         sequence: i64,
     ) -> Result<Option<FoundRow>, Fault> {
         let number = self.batch.number();
-        let found: Option<(i64, [u8; 32], bool)> = connection
+        // The last 64 bytes are the signature, which the digest does not cover.
+        let found: Option<(i64, [u8; 32], bool, bool)> = connection
             .prepare_cached(
                 "SELECT id, digest, \
-                 coalesce(CASE WHEN ?5 THEN bytes = ?6 ELSE length(bytes) > 0 END, 0) FROM batch \
-                 WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4",
+                 coalesce(CASE WHEN ?5 THEN bytes = ?6 ELSE length(bytes) > 0 END, 0), \
+                 coalesce(?5 AND bytes <> ?6 AND length(bytes) = length(?6) \
+                     AND substr(bytes, 1, length(?6) - 64) = substr(?6, 1, length(?6) - 64), 0) \
+                 FROM batch WHERE election = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4",
             )?
             .query_row(
                 (
@@ -138,12 +149,12 @@ impl Stage {
                     self.is_shared,
                     self.batch.as_bytes(),
                 ),
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
             )
             .optional()?;
-        let Some((id, digest, has_bytes)) = found else { return Ok(None) };
+        let Some((id, digest, has_bytes, is_signed_otherwise)) = found else { return Ok(None) };
         let (id, digest) = (staging_id(id)?, Digest::from_bytes(digest));
-        Ok(Some(FoundRow { id, digest, has_bytes }))
+        Ok(Some(FoundRow { id, digest, has_bytes, is_signed_otherwise }))
     }
 }
 
