@@ -2,6 +2,7 @@
 //! ledger: for tests.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::{create_request, law, vote, write_roll};
@@ -250,10 +251,14 @@ impl Installation {
         folder.node_record(&"ingest-1".parse().expect("a name")).expect("its keys")
     }
 
+    /// Casts a vote under a key of this call: a vote whose outcome is unknown is sent again as the
+    /// same request, and each call is another one.
     pub(crate) async fn cast(&self, place: u32, choice: &str) -> Decision {
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let key = format!("call {}", CALLS.fetch_add(1, Ordering::Relaxed));
         let until = Instant::now() + WAIT;
         loop {
-            match self.ingest().submit(&vote(place, choice), None, None).await {
+            match self.ingest().submit(&vote(place, choice), Some(key.as_bytes()), None).await {
                 Ok(request) => match self.ingest().wait(request, WAIT).await.expect("answers") {
                     Some(VoteStatus::Decided(decision)) => return decision,
                     other => panic!("not decided: {other:?}"),
