@@ -288,19 +288,23 @@ async fn admitted_records(installation: &Installation) -> Vec<(String, Vec<Strin
     of_nodes.map(|(name, bytes)| (name, stated(bytes))).collect()
 }
 
+/// Opens the memory of an authority that has stopped, once the node holds it no longer.
+fn open_memory(folder: &Path) -> AuthorityMemory {
+    let until = Instant::now() + WAIT;
+    loop {
+        match AuthorityMemory::open(folder) {
+            Ok(memory) => return memory,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Signs a refusal of a block with the keys of the authority at `place`, as if it had ended before
 /// it sent the refusal. Returns the signed bytes.
 fn refuse_and_stop(installation: &Installation, place: usize, leader: usize) -> Vec<u8> {
     let path = path_of(installation.path(), place + 1);
-    let until = Instant::now() + WAIT;
-    let memory = loop {
-        // That of a node that has just stopped may still be held.
-        match AuthorityMemory::open(&path.join("memory")) {
-            Ok(memory) => break memory,
-            Err(error) => assert!(Instant::now() < until, "{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let memory = open_memory(&path.join("memory"));
     let folder = DataFolder::peek(&path).expect("a folder");
     let (base, name) = (folder.base().expect("a base"), folder.authority().expect("a name"));
     let seed = folder.statement_seed().expect("a seed");
@@ -428,6 +432,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     let memory = path_of(installation.path(), place + 1).join("memory");
     let copy = installation.path().join("memory-copy");
     installation.authorities[place].take().expect("it runs").shutdown().await;
+    drop(open_memory(&memory));
     copy_database(&memory, &copy, "memory.sqlite");
     installation.restart(place).await;
     // It votes in a later term, which the copy does not know.
@@ -442,6 +447,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     installation.authorities[place].take().expect("it runs").shutdown().await;
+    drop(open_memory(&memory));
     copy_database(&copy, &memory, "memory.sqlite");
     installation.restart(place).await;
     let view = installation.authority(place).cluster_view().await.expect("the ledger answers");

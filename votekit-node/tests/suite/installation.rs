@@ -211,6 +211,8 @@ impl Installation {
             node.shutdown().await;
         }
         self.engines = None;
+        // Tests copy and replace its files: nothing may be about to write or remove one.
+        drop(open_engines(self.folder.path()).await);
     }
 
     /// Opens the ledger and starts the authorities, without the ingest node.
