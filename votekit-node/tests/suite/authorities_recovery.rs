@@ -365,8 +365,17 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
     let place = (leader + 1) % 3;
     // One suspicion of three authorities changes no leader.
     assert!(is_accepted(&installation.cast(1, "oui").await));
-    installation.authority(place).request_step_down().await.expect("asked");
-    let suspicion = rows_of(&installation, RowKind::Suspect).await.pop().expect("a suspicion");
+    let until = Instant::now() + WAIT;
+    let suspicion = loop {
+        // Without effect until this authority has promised to follow the leader: the others may
+        // have been a quorum.
+        installation.authority(place).request_step_down().await.expect("asked");
+        if let Some(suspicion) = rows_of(&installation, RowKind::Suspect).await.pop() {
+            break suspicion;
+        }
+        assert!(Instant::now() < until, "no suspicion");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     installation.authorities[place].take().expect("it runs").shutdown().await;
     let refusal = refuse_and_stop(&installation, place, leader);
     installation.restart(place).await;
