@@ -13,7 +13,7 @@ use votekit_core::decision::Decision;
 use votekit_core::id::RequestId;
 use votekit_core::log::note::KeyName;
 use votekit_node::node_record::NodeRecord;
-use votekit_node::{AdminError, CallRule, Node, VoteStatus};
+use votekit_node::{AdminError, CallRule, VoteStatus};
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
 
 use crate::installation::{Installation, WAIT, base};
@@ -208,12 +208,13 @@ async fn a_node_that_no_authority_admitted_is_in_no_log_and_gets_no_key() {
     let names: Vec<&str> = view.nodes.iter().map(|node| node.name.as_str()).collect();
     assert_eq!(names, ["ingest-1"]);
     // An operator admits it to the log alone, without its record.
-    let refusal = async |node: &Node| match node.admit_node(&law(), record.key).await {
-        Err(AdminError::Field { rule, .. }) => Ok(rule),
-        Err(error) => Err(error),
-        Ok(admitted) => panic!("{admitted:?}"),
-    };
-    let rule = installation.by_leader(refusal).await;
+    let rule = installation
+        .by_leader(async |node| match node.admit_node(&law(), record.key).await {
+            Err(AdminError::Field { rule, .. }) => Ok(rule),
+            Err(error) => Err(error),
+            Ok(admitted) => panic!("{admitted:?}"),
+        })
+        .await;
     assert_eq!(rule, CallRule::NodeWithoutRecord);
     installation.by_leader(async |node| node.admit_record(&record).await).await;
     installation.by_leader(async |node| node.admit_node(&law(), record.key).await).await;
