@@ -171,8 +171,16 @@ async fn roles_are_shared_among_nodes() {
         }
         answer => panic!("a sealer took a vote: {answer:?}"),
     }
-    let nodes = sealer.nodes(&law()).await.expect("nodes");
-    assert_eq!(nodes.iter().filter(|node| node.answering).count(), 2, "{nodes:?}");
+    // A lease that a busy machine renews late is there again a moment later.
+    let begun = Instant::now();
+    loop {
+        let nodes = sealer.nodes(&law()).await.expect("nodes");
+        if nodes.iter().filter(|node| node.answering).count() == 2 {
+            break;
+        }
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "{nodes:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     let closed = insist(async || sealer.close(&law()).await).await;
     assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (40, 0, 0));
     for node in &ingest {
@@ -188,6 +196,7 @@ async fn roles_are_shared_among_nodes() {
     // with the whole log.
     let query = start(&place, &engine, "query-1", &[Role::Query]).await;
     let results = sealer.results(&law(), None).await.expect("closed");
+    until(&validator, |view| view.state == "closed").await;
     for node in [&query, &ingest[0], &validator] {
         assert_eq!(node.results(&law(), None).await.expect("closed"), results);
         assert_eq!(node.checkpoint(&law()), sealer.checkpoint(&law()));
@@ -332,10 +341,13 @@ async fn a_permanently_lost_node_can_be_retired() {
     until(&sealer, |view| view.accepted == 10).await;
     // Its tasks end, and nothing ends its epoch.
     gone.abandon();
-    match sealer.close(&law()).await {
-        Err(error) => assert!(error.to_string().contains("node"), "{error}"),
+    let refused = insist(async || match sealer.close(&law()).await {
+        Err(error @ AdminError::NotLeading { .. }) => Err(error),
+        Err(error) => Ok(error),
         Ok(closed) => panic!("a close did not wait: {closed:?}"),
-    }
+    })
+    .await;
+    assert!(refused.to_string().contains("node"), "{refused}");
     assert_eq!(sealer.election(&law()).expect("there").state, "closing");
     let nodes = sealer.nodes(&law()).await.expect("nodes");
     let id: NodeId = nodes
