@@ -6,6 +6,7 @@
 // Measurements print their figures.
 #![allow(clippy::print_stdout)]
 
+mod free_port;
 mod rabbitmq;
 
 use std::collections::BTreeSet;
