@@ -4,12 +4,16 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::http::Http;
 use support::node::{Node, terminate};
 use support::poll::{self, LAW};
 use support::{Outcome, TestDir, mode_of, private};
+
+/// Time limit for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const ANY_PORTS: &str =
     "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
@@ -169,7 +173,9 @@ fn sigterm_under_load_loses_nothing() {
                 })
             })
             .collect();
+        let begun = Instant::now();
         while answered.load(Ordering::Relaxed) < 40 {
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "votes are not answered: {}", node.log());
             std::thread::yield_now();
         }
         terminate(node.id());
@@ -207,7 +213,8 @@ fn the_metrics_have_their_names() {
             200
         );
     }
-    let metrics = http.get(&node.metrics).body;
+    // Votes are counted a moment after they are answered.
+    let begun = Instant::now();
     for line in [
         "votes_submitted_total 3",
         "votes_validated_total{status=\"accepted\"} 2",
@@ -223,7 +230,14 @@ fn the_metrics_have_their_names() {
         "block_height",
         "checkpoint_age_seconds",
     ] {
-        assert!(metrics.lines().any(|found| found.starts_with(line)), "{line}\n{metrics}");
+        loop {
+            let metrics = http.get(&node.metrics).body;
+            if metrics.lines().any(|found| found.starts_with(line)) {
+                break;
+            }
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "{line}\n{metrics}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
     node.stop();
     // Metrics do not show counts that the policy withholds.
