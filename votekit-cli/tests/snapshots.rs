@@ -5,12 +5,15 @@
 mod support;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::TestDir;
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
+
+/// Time limit for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Takes a snapshot after every few votes.
 const CONFIG: &str =
@@ -51,6 +54,12 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         std::thread::scope(|scope| {
             let casting = scope.spawn(|| cast(&public, &electors));
             std::thread::sleep(Duration::from_millis(130 + 37 * round));
+            // On a slow machine none of these times may have been enough for a snapshot.
+            let begun = Instant::now();
+            while round == 7 && heads_written(&dir) == before {
+                assert!(begun.elapsed() < WAIT_TIMEOUT, "no snapshot is written: {}", node.log());
+                std::thread::sleep(Duration::from_millis(10));
+            }
             node.cut_off();
             taken.extend(casting.join().expect("no panic"));
         });
