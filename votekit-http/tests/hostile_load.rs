@@ -214,7 +214,7 @@ async fn votes_go_on_beside_busy_connections_that_fill_every_slot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_go_on_beside_readers_at_full_speed() {
-    let config = Config { read_limit_per_address_per_second: 20, ..config() };
+    let config = Config { read_limit_per_address_per_second: 5, ..config() };
     let served = Served::open_with(config, create_request()).await;
     let request = "GET /api/v1/openapi.json HTTP/1.1\r\nhost: h\r\n\r\n";
     let (mut readers, answers) = storm(served.at.public, (12, 24), request);
