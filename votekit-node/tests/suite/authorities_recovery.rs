@@ -254,7 +254,7 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
         installation.kill(other);
     }
     let ledger = installation.tables();
-    // The number of all proposals would not do: those of earlier blocks are removed meanwhile.
+    // The number of all proposals would not do: those of earlier blocks are removed in the end.
     let proposed = || -> i64 {
         let count = "SELECT count(*) FROM round_row JOIN head USING (election) \
                      WHERE kind = 'proposal' AND round_row.height > head.height";
