@@ -41,13 +41,16 @@ fn a_node_creates_its_folder_and_prints_its_addresses() {
     assert_eq!(mode_of(&dir.path("node")), 0o700);
     assert_eq!(mode_of(&dir.path("node/keys")), 0o700);
     assert_eq!(mode_of(&dir.path("node/keys/admin-token")), 0o600);
-    for line in node.log().lines() {
+    drop(http);
+    // All lines are written once the node has stopped.
+    node.stop();
+    let log = String::from_utf8(dir.read("node.log")).expect("UTF-8");
+    for line in log.lines() {
         assert!(
             serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()),
             "no line of JSON: {line}"
         );
     }
-    node.stop();
 }
 
 #[test]
