@@ -6,6 +6,7 @@ mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use faultdisk::{FaultDisk, Faults};
 use serde_json::Value;
@@ -14,6 +15,9 @@ use support::casting::Numbers;
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, LAW};
+
+/// Time limit for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Enough votes, each decided before the next, for a full tile.
 const VOTES: usize = 90;
@@ -125,9 +129,16 @@ fn halted(http: &Http, node: &Node, law: &str, request: &str) -> String {
     }
     let health = http.get(&format!("{}/api/v1/health", node.public));
     assert_eq!(health.status, 503, "{}", health.body);
-    let log = node.log();
-    let alarm = log.lines().find(|line| line.contains("\"election_halted\""));
-    format!("halted: {}", alarm.unwrap_or_else(|| panic!("no alarm: {log}")))
+    // Lines are written by a thread that no answer waits for.
+    let begun = Instant::now();
+    loop {
+        let log = node.log();
+        if let Some(alarm) = log.lines().find(|line| line.contains("\"election_halted\"")) {
+            return format!("halted: {alarm}");
+        }
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "no alarm: {log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 fn results(http: &Http, node: &Node) -> Value {

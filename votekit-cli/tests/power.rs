@@ -6,7 +6,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use faultdisk::{FaultDisk, Faults};
 use support::TestDir;
@@ -14,6 +14,9 @@ use support::casting::{Known, Numbers, cast, holds_once};
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
+
+/// Time limit for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Puts a folder of a test folder on a disk that can fail.
 fn disk(dir: &TestDir, folder: &str) -> FaultDisk {
@@ -165,8 +168,18 @@ fn a_full_disk_refuses_votes_until_there_is_room() {
         let refused = Http::new().vote(&node.public, last, "oui", "another", 0).expect("an answer");
         assert_eq!(refused.status, 503, "{}", refused.body);
         assert_eq!(refused.json()["detail"], "this attempt was not stored; try again");
-        let log = node.log();
-        assert!(log.contains("the disk is full"), "{log}");
+        // Lines are written by a thread that no answer waits for.
+        let begun = Instant::now();
+        let is_whole = |log: &str| {
+            log.ends_with('\n')
+                && ["the disk is full", "vote_store_failed"].iter().all(|part| log.contains(part))
+        };
+        let mut log = node.log();
+        while !is_whole(&log) {
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "{log}");
+            std::thread::sleep(Duration::from_millis(20));
+            log = node.log();
+        }
         // More than eighty refusals are logged as a few lines that count them.
         let lines: Vec<&str> =
             log.lines().filter(|line| line.contains("vote_store_failed")).collect();

@@ -4,12 +4,16 @@
 mod support;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::http::Http;
 use support::node::{Node, terminate};
 use support::poll::{self, LAW};
 use support::{Outcome, TestDir, mode_of, private};
+
+/// Time limit for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const ANY_PORTS: &str =
     "--listen 127.0.0.1:0 --admin-listen 127.0.0.1:0 --metrics-listen 127.0.0.1:0";
@@ -37,13 +41,16 @@ fn a_node_creates_its_folder_and_prints_its_addresses() {
     assert_eq!(mode_of(&dir.path("node")), 0o700);
     assert_eq!(mode_of(&dir.path("node/keys")), 0o700);
     assert_eq!(mode_of(&dir.path("node/keys/admin-token")), 0o600);
-    for line in node.log().lines() {
+    drop(http);
+    // All lines are written once the node has stopped.
+    node.stop();
+    let log = String::from_utf8(dir.read("node.log")).expect("UTF-8");
+    for line in log.lines() {
         assert!(
             serde_json::from_str::<Value>(line).is_ok_and(|line| line.is_object()),
             "no line of JSON: {line}"
         );
     }
-    node.stop();
 }
 
 #[test]
@@ -169,7 +176,9 @@ fn sigterm_under_load_loses_nothing() {
                 })
             })
             .collect();
+        let begun = Instant::now();
         while answered.load(Ordering::Relaxed) < 40 {
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "votes are not answered: {}", node.log());
             std::thread::yield_now();
         }
         terminate(node.id());
@@ -207,7 +216,8 @@ fn the_metrics_have_their_names() {
             200
         );
     }
-    let metrics = http.get(&node.metrics).body;
+    // Votes are counted a moment after they are answered.
+    let begun = Instant::now();
     for line in [
         "votes_submitted_total 3",
         "votes_validated_total{status=\"accepted\"} 2",
@@ -223,7 +233,14 @@ fn the_metrics_have_their_names() {
         "block_height",
         "checkpoint_age_seconds",
     ] {
-        assert!(metrics.lines().any(|found| found.starts_with(line)), "{line}\n{metrics}");
+        loop {
+            let metrics = http.get(&node.metrics).body;
+            if metrics.lines().any(|found| found.starts_with(line)) {
+                break;
+            }
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "{line}\n{metrics}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
     node.stop();
     // Metrics do not show counts that the policy withholds.

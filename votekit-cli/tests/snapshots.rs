@@ -5,12 +5,15 @@
 mod support;
 
 use std::fs;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use support::TestDir;
 use support::http::Http;
 use support::node::Node;
 use support::poll::{self, Elector, LAW};
+
+/// Time limit for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Takes a snapshot after every few votes.
 const CONFIG: &str =
@@ -51,6 +54,12 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         std::thread::scope(|scope| {
             let casting = scope.spawn(|| cast(&public, &electors));
             std::thread::sleep(Duration::from_millis(130 + 37 * round));
+            // On a slow machine none of these times may have been enough for a snapshot.
+            let begun = Instant::now();
+            while round == 7 && heads_written(&dir) == before {
+                assert!(begun.elapsed() < WAIT_TIMEOUT, "no snapshot is written: {}", node.log());
+                std::thread::sleep(Duration::from_millis(10));
+            }
             node.cut_off();
             taken.extend(casting.join().expect("no panic"));
         });
@@ -103,11 +112,12 @@ fn a_damaged_snapshot_is_said_aloud() {
     bytes[100] ^= 1;
     fs::write(&head, bytes).expect("written");
     let node = serve(&dir, &[]);
-    assert!(
-        node.log().contains("snapshot_rejected") && node.log().contains("SHA-256"),
-        "{}",
-        node.log()
-    );
+    // Lines are written by a thread that the start does not wait for.
+    let begun = Instant::now();
+    while !(node.log().contains("snapshot_rejected") && node.log().contains("SHA-256")) {
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "{}", node.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
     let http = Http::new();
     assert!(http.get(&node.metrics).body.contains("\nsnapshots_refused_total 1"), "it is counted");
     for (_, request) in &taken {
@@ -124,11 +134,11 @@ fn a_replay_reads_the_whole_log() {
     let node = serve(&dir, &[]);
     cast(&node.public, &electors);
     node.stop();
-    let lines = |log: &str| log.matches(r#""from_snapshot":0"#).count();
-    let node = serve(&dir, &[]);
-    let before = lines(&node.log());
-    node.stop();
-    let node = serve(&dir, &["--no-snapshot"]);
-    assert_eq!(lines(&node.log()), before + 1, "{}", node.log());
-    node.stop();
+    // All lines are written once a node has stopped.
+    let log = || String::from_utf8(dir.read("node.log")).expect("UTF-8");
+    let replays = || log().matches(r#""from_snapshot":0"#).count();
+    serve(&dir, &[]).stop();
+    let before = replays();
+    serve(&dir, &["--no-snapshot"]).stop();
+    assert_eq!(replays(), before + 1, "{}", log());
 }

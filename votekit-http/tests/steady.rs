@@ -120,9 +120,14 @@ async fn a_planned_close_that_passed_unseen_by_voters_stays_passed_too() {
     let closes = votekit_core::instant::UnixSeconds(now.as_secs() + 7200).to_rfc3339();
     let request = CreateElection { closes: Some(closes), ..create_request() };
     let served = Served::open_with(config(), request).await;
-    served.node.step_clock(3 * 3_600_000);
-    // The node checks its clock once a second, with or without votes.
-    tokio::time::sleep(Duration::from_millis(2500)).await;
+    assert_eq!(served.vote(&ballot(0, "oui"), &[("prefer", "wait=30")]).await.status, 200);
+    // The node checks its clock once a second, with or without votes. A clock that is behind the
+    // vote, and then is not, shows when.
+    let is_behind = || !served.node.gauges().clock_behind.is_zero();
+    served.node.step_clock(-60_000);
+    wait_until("a check before the planned close", async || is_behind()).await;
+    served.node.step_clock(60_000 + 3 * 3_600_000);
+    wait_until("a check after it", async || !is_behind()).await;
     served.node.step_clock(-3 * 3_600_000);
     assert_eq!(served.vote(&ballot(1, "oui"), &[]).await.problem(), (409, "closed".to_owned()));
     served.end().await;

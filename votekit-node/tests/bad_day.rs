@@ -4,9 +4,9 @@
 mod support;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use support::{TestDir, create_request, decided_at_last, law, vote};
+use support::{HANG_TIMEOUT, TestDir, create_request, decided_at_last, law, vote};
 use votekit_core::decision::Decision;
 use votekit_core::envelope::VoteRequest;
 use votekit_core::id::RequestId;
@@ -37,9 +37,13 @@ async fn start(place: &TestDir, seed: u64) -> Node {
 
 /// Retries while an engine is unavailable, as officials do.
 async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> Result<T, AdminError> {
+    let until = Instant::now() + HANG_TIMEOUT;
     loop {
         match call().await {
-            Err(AdminError::Engine(_)) => tokio::time::sleep(Duration::from_millis(5)).await,
+            Err(AdminError::Engine(error)) => {
+                assert!(Instant::now() < until, "{error}");
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
             definite => return definite,
         }
     }
@@ -48,14 +52,16 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> Resu
 /// Votes as a careful client does: with an idempotency key, retrying with the same key until it is
 /// answered.
 async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
+    let until = Instant::now() + HANG_TIMEOUT;
     loop {
         match node.submit(&vote(place, choice), Some(key.as_bytes()), None).await {
             Ok(request) => return request,
             Err(
-                SubmitError::Unavailable(_)
+                error @ (SubmitError::Unavailable(_)
                 | SubmitError::OutcomeUnknown { .. }
-                | SubmitError::Busy { .. },
+                | SubmitError::Busy { .. }),
             ) => {
+                assert!(Instant::now() < until, "{error}");
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             Err(error) => panic!("refused: {error}"),

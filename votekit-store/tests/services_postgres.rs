@@ -1,6 +1,7 @@
 //! The ledger and the accounts on PostgreSQL run the whole conformance suite, also with injected
 //! faults, and report the number of cases they ran.
 
+mod free_port;
 mod postgres_support;
 
 use std::sync::Arc;

@@ -2,6 +2,7 @@
 //!
 //! Long because each kind of damage is a case, and all share a server and its helpers.
 
+mod free_port;
 mod postgres_support;
 
 use std::sync::Arc;

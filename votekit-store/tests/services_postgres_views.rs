@@ -1,6 +1,7 @@
 //! What the views show to operators: the log's decisions, and results as far as the log has opened
 //! them.
 
+mod free_port;
 mod ledger_samples;
 mod postgres_support;
 

@@ -1,5 +1,6 @@
 //! The ballot box on a real RabbitMQ runs the conformance suite, and reports the number of cases.
 
+mod free_port;
 mod rabbitmq;
 
 use votekit_store::testing::conformance::{Which, ballot_box_cases, report_cases};

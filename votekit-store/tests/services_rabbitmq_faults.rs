@@ -6,6 +6,7 @@
 // Measurements print their figures.
 #![allow(clippy::print_stdout)]
 
+mod free_port;
 mod rabbitmq;
 
 use std::collections::BTreeSet;
@@ -381,6 +382,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
     // No consumer runs: the barriers stay in their queues.
     let (_connection, channel) = corner.channel().await;
     let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    let until = tokio::time::Instant::now() + Duration::from_secs(120);
     for queue in ["validation-0", "validation-1"] {
         let name = corner.name(queue);
         while channel
@@ -390,6 +392,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
             .message_count()
             == 0
         {
+            assert!(tokio::time::Instant::now() < until, "no barrier in {name}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

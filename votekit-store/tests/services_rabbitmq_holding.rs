@@ -1,6 +1,7 @@
 //! Deliveries that a process cannot process now, on a real RabbitMQ: they hold up neither the
 //! batches nor the close of other elections, and none of them is lost.
 
+mod free_port;
 mod rabbitmq;
 
 use std::collections::BTreeSet;

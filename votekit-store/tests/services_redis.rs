@@ -3,14 +3,18 @@
 //!
 //! Long because all cases share a running cluster.
 #![cfg(feature = "services")]
+
+mod free_port;
+
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use free_port::free_port;
 use redis::cluster::ClusterClient;
 use redis::cluster_async::ClusterConnection;
 use tempfile::TempDir;
@@ -25,6 +29,9 @@ use votekit_store::testing::seeded_faults::Odds;
 use votekit_store::{
     EngineError, Engines, FirstUse, Hint, KnownElectors, Mark, Registry, RollOrigin,
 };
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 const REGISTRY_CASES: usize = 21;
 const REGISTRY_CASES_RETRY_SAFE: usize = 20;
@@ -111,10 +118,7 @@ struct OneServer {
 
 impl OneServer {
     fn start() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a free port")
-            .port();
+        let port = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let process = Self::spawn(&folder, port);
         Self { folder, port, process }
@@ -147,14 +151,18 @@ impl OneServer {
     }
 
     async fn open(&self) -> RedisRegistry {
+        let until = Instant::now() + WAIT_TIMEOUT;
         loop {
-            match RedisRegistry::open(&address(&self.url())).await {
+            let error = match RedisRegistry::open(&address(&self.url())).await {
                 Ok(registry) => return registry,
-                Err(EngineError::Misconfigured { reason, .. })
-                    if reason.contains("connection refused") => {}
-                Err(EngineError::Unavailable { .. }) => {}
-                Err(error) => panic!("{error}"),
-            }
+                Err(error) => error,
+            };
+            let is_starting = match &error {
+                EngineError::Misconfigured { reason, .. } => reason.contains("connection refused"),
+                EngineError::Unavailable { .. } => true,
+                _ => false,
+            };
+            assert!(is_starting && Instant::now() < until, "{error}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -218,10 +226,12 @@ async fn a_server_that_was_away_is_found_again() {
     registry.ping().await.expect_err("it is away still");
     server.restart();
     let marks = [mark(1, 2), mark(2, 1)];
+    let until = Instant::now() + WAIT_TIMEOUT;
     let answer = loop {
         match registry.mark(&law(), &marks).await {
             Ok(answer) => break answer,
-            Err(EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. }) => {
+            Err(error @ (EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. })) => {
+                assert!(Instant::now() < until, "{error}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("{error}"),

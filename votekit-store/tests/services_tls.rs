@@ -3,17 +3,18 @@
 #![cfg(feature = "services")]
 
 mod authority;
+mod free_port;
 mod ledger_samples;
 mod postgres_support;
 mod rabbitmq;
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use authority::Authority;
+use free_port::free_port;
 use postgres_support::server::PrivateServer;
 use rabbitmq::server::Server;
 use tempfile::TempDir;
@@ -169,10 +170,7 @@ struct RedisServer {
 
 impl RedisServer {
     fn start(authority: &Authority, as_cluster: bool) -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|free| free.local_addr())
-            .expect("a free port")
-            .port();
+        let port = free_port();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new("redis-server");
         command.args([

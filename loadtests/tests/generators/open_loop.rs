@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::node::{Action, Node, pending, write_roll};
 use votekit_loadtests::LoadError;
@@ -15,6 +15,9 @@ use votekit_loadtests::open_loop::{OpenLoopPlan, RunControl, run_open_loop};
 use votekit_loadtests::report::OpenLoopReport;
 use votekit_loadtests::roll_source::RollSource;
 use votekit_loadtests::schedule::{Schedule, parse_duration};
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
 
 fn mix(folder: &Path, rows: u32, options: MixOptions) -> Arc<BallotMix> {
     let roll = RollSource::open(&write_roll(folder, rows), &[]).expect("a good roll");
@@ -117,9 +120,10 @@ fn errors_are_distinguished() {
         _ => Action::Answer(202, "not what was agreed".to_owned()),
     });
     let mix = mix(folder.path(), 120, MixOptions::default());
+    // Long enough for every answer that comes, and connections for the others meanwhile.
     let plan = OpenLoopPlan {
-        timeout: Duration::from_millis(300),
-        connections: 16,
+        timeout: Duration::from_secs(5),
+        connections: 64,
         ..plan(&node.url, "120", "1s")
     };
     let report = run(&plan, &mix);
@@ -153,7 +157,9 @@ fn a_node_that_goes_away_is_counted_and_the_run_ends() {
             (Arc::clone(&mix), Arc::clone(&control), plan(&url, "200", "2s"));
         std::thread::spawn(move || run_open_loop(&plan, mix, control).expect("the run"))
     };
+    let begun = Instant::now();
     while control.answered() < 50 {
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "votes are not answered");
         std::thread::sleep(Duration::from_millis(5));
     }
     drop(node);
@@ -270,7 +276,9 @@ fn a_run_that_is_stopped_reports_and_closes_its_journal() {
         let (mix, control) = (Arc::clone(&mix), Arc::clone(&control));
         std::thread::spawn(move || run_open_loop(&plan, mix, control).expect("the run"))
     };
+    let begun = Instant::now();
     while control.answered() < 20 {
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "votes are not answered");
         std::thread::sleep(Duration::from_millis(5));
     }
     control.stop();

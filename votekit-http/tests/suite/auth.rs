@@ -7,7 +7,7 @@ use crate::http_support::{Answer, Client, Served, config};
 use serde_json::json;
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;
-use votekit_node::config::Config;
+use votekit_node::config::{Config, ThrottleConfig};
 use votekit_store::{AccountRole, AccountState, NewSession, SessionKind};
 
 const EMAIL: &str = "jeanne@exemple.ca";
@@ -97,7 +97,9 @@ async fn two_tabs_that_refresh_at_once_get_one_pair_and_their_session_ends() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_wrong_sign_in_gets_the_same_answer() {
-    let served = Served::empty(config()).await;
+    // Waits that no test sits out.
+    let throttle = ThrottleConfig { delay_seconds_min: 60, ..ThrottleConfig::default() };
+    let served = Served::empty(Config { throttle, ..config() }).await;
     add(&served.node, EMAIL, AccountRole::Administrator).await;
     add(&served.node, "disabled@exemple.ca", AccountRole::Auditor).await;
     change(&served.node, "disabled@exemple.ca", |account| {

@@ -2,9 +2,10 @@
 //! elections continue.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use crate::http_support::{Client, Served, ballot, config};
-use crate::live_support::{close_of, socket};
+use crate::live_support::{WAIT_TIMEOUT, close_of, socket};
 use crate::support::{LAW, TestDir, create_request};
 use serde_json::json;
 use votekit_node::CreateElection;
@@ -70,9 +71,16 @@ async fn every_answer_about_a_damaged_election_says_that_it_is_halted() {
         let path = format!("/api/v1/admin/elections/{DAMAGED}/{call}");
         assert_eq!(served.admin("POST", &path, None).await.problem(), halted(), "{call}");
     }
-    let metrics = Client::connect(served.at.metrics).await.get("/metrics").await;
-    let mut lines = metrics.text().lines();
-    assert!(lines.any(|line| line == "elections_halted 1"), "{}", metrics.text());
+    // The page is the whole process's: another node may have been read in between.
+    let begun = Instant::now();
+    loop {
+        let metrics = Client::connect(served.at.metrics).await.get("/metrics").await;
+        if metrics.text().lines().any(|line| line == "elections_halted 1") {
+            break;
+        }
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "{}", metrics.text());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     served.end().await;
 }
 

@@ -2,7 +2,7 @@
 //! answers to bad input. `votes_api` has the votes.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::http_support::{Answer, Client, Served, config};
 use crate::officials::{Official, email};
@@ -17,6 +17,9 @@ const ELECTIONS: &str = "/api/v1/elections";
 
 /// The shard of the support's roll.
 const SHARD: &str = "L2025-001.0001.json";
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 fn definition() -> Value {
     json!({"law_id": LAW, "title_fr": "Loi sur l’eau", "title_en": "Water Act", "blank": true})
@@ -467,13 +470,15 @@ async fn begin_upload(served: &Served, token: &str, announced: usize, sent: &[u8
 
 /// Waits until the folder of the upload is as wished.
 async fn wait_for(served: &Served, wished: impl Fn(&[String]) -> bool) {
-    for _ in 0..500 {
-        if wished(&names_in(&incoming(served))) {
+    let begun = Instant::now();
+    loop {
+        let names = names_in(&incoming(served));
+        if wished(&names) {
             return;
         }
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "{names:?}");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?}", names_in(&incoming(served)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -503,10 +508,9 @@ async fn an_upload_that_is_cut_off_leaves_nothing_and_is_repeated() {
     wait_for(&served, |names| names == ["manifest.json"]).await;
     // The upload slot becomes free a moment after the file is removed.
     let mut repeated = official.upload(LAW, SHARD, file(&served, SHARD)).await;
-    for _ in 0..100 {
-        if repeated.status != 409 {
-            break;
-        }
+    let begun = Instant::now();
+    while repeated.status == 409 {
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "{}", repeated.text());
         tokio::time::sleep(Duration::from_millis(10)).await;
         repeated = official.upload(LAW, SHARD, file(&served, SHARD)).await;
     }

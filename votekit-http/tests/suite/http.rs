@@ -1,6 +1,8 @@
 //! The public interface over real connections: votes of every kind, every bad input, and the data
 //! that answers contain and withhold.
 
+use std::time::{Duration, Instant};
+
 use crate::http_support::{Client, Served, ballot, config, guess};
 use crate::support::{LAW, create_request, law};
 use serde_json::json;
@@ -15,6 +17,9 @@ use votekit_node::config::ThrottleConfig;
 
 const WAIT: (&str, &str) = ("prefer", "wait=30");
 const KEY: &str = "a-key-of-20-letters.";
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vote_is_taken_decided_and_proved() {
@@ -328,6 +333,8 @@ async fn elections_and_results_are_shown_by_policy() {
     assert_eq!((&all["results"][0], &all["withheld"]), (&results, &json!([])));
     let metrics = Client::connect(served.at.metrics).await.get("/metrics").await;
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
+    // The page is the whole process's: another node may have been read in between.
+    let begun = Instant::now();
     for line in [
         "votes_submitted_total ",
         "votes_by_law{law_id=\"L2025-001\",choice=\"oui\"} 1",
@@ -336,7 +343,14 @@ async fn elections_and_results_are_shown_by_policy() {
         "block_height{",
         "checkpoint_age_seconds{",
     ] {
-        assert!(metrics.text().contains(line), "{line}\n{}", metrics.text());
+        loop {
+            let metrics = Client::connect(served.at.metrics).await.get("/metrics").await;
+            if metrics.text().contains(line) {
+                break;
+            }
+            assert!(begun.elapsed() < WAIT_TIMEOUT, "{line}\n{}", metrics.text());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
     let health = served.get("/api/v1/health").await;
     assert_eq!((health.status.as_u16(), &health.json()["healthy"]), (200, &json!(true)));

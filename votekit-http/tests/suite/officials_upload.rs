@@ -2,7 +2,7 @@
 //! script, and those of attackers.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::officials_pages::Browser;
 use crate::account_support::change;
@@ -16,6 +16,9 @@ use votekit_store::{Account, AccountRole, AccountState};
 const PAGE: &str = "/fr/officials/elections/L2025-001/roll";
 const FILES: &str = "/fr/officials/elections/L2025-001/roll/files";
 const SHARD: &str = "L2025-001.0001.json";
+
+/// An upper bound for waits, not a target.
+const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 const BOUNDARY: &str = "----WebKitFormBoundaryAbC123";
 
 /// The body of a form with a token and files, as browsers encode it.
@@ -341,13 +344,11 @@ async fn a_form_ends_with_the_account_of_its_sender() {
 
 /// Waits until something is so.
 async fn wait_until(desk: &Desk, is_so: impl Fn(&Desk) -> bool) {
-    for _ in 0..500 {
-        if is_so(desk) {
-            return;
-        }
+    let begun = Instant::now();
+    while !is_so(desk) {
+        assert!(begun.elapsed() < WAIT_TIMEOUT, "{:?}", desk.kept());
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    panic!("{:?}", desk.kept());
 }
 
 #[tokio::test(flavor = "multi_thread")]

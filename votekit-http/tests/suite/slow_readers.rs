@@ -16,8 +16,9 @@ use votekit_core::election::ResultsPolicy;
 use votekit_node::config::Config;
 use votekit_node::{ChoiceRequest, CreateElection, OpenElection};
 
-/// Enough electors for a vote every [`VOTE_INTERVAL`] while a test lasts.
-const ELECTORS: u32 = 400;
+/// Enough electors for a vote every [`VOTE_INTERVAL`] while a test lasts, however slow the machine
+/// is: messages are apart by at least the interval of their topic.
+const ELECTORS: u32 = 4000;
 
 const VOTE_INTERVAL: Duration = Duration::from_millis(100);
 

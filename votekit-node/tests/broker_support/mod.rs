@@ -1,7 +1,7 @@
 //! A node on a shared ledger, whose ballot box is on a real RabbitMQ.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use votekit_core::id::RequestId;
 use votekit_node::config::{Config, Role};
@@ -15,7 +15,7 @@ use votekit_store::services::url::{Service, ServiceAddress};
 use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{Engines, Ledger};
 
-use crate::support::{TestDir, vote};
+use crate::support::{HANG_TIMEOUT, TestDir, vote};
 
 /// Queues that no other test or earlier run uses.
 pub(crate) fn address() -> ServiceAddress {
@@ -56,15 +56,19 @@ pub(crate) async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, A
 }
 
 pub(crate) async fn cast(node: &Node, elector: u32) -> RequestId {
+    let until = Instant::now() + HANG_TIMEOUT;
     loop {
         match node.submit(&vote(elector, "oui"), Some("once".as_bytes()), None).await {
             Ok(request) => return request,
             Err(
-                SubmitError::Unavailable(_)
+                error @ (SubmitError::Unavailable(_)
                 | SubmitError::OutcomeUnknown { .. }
                 | SubmitError::Busy { .. }
-                | SubmitError::NotOpen { .. },
-            ) => tokio::time::sleep(Duration::from_millis(10)).await,
+                | SubmitError::NotOpen { .. }),
+            ) => {
+                assert!(Instant::now() < until, "{error}");
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
             Err(error) => panic!("refused: {error}"),
         }
     }

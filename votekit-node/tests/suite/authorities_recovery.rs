@@ -47,6 +47,23 @@ async fn settled_log(installation: &Installation) -> String {
     }
 }
 
+/// The log of a stopped installation that runs again without its ingest node: the end of that
+/// node's epoch may have been left to be sealed.
+async fn whole_log(installation: &Installation) -> String {
+    let until = Instant::now() + WAIT;
+    for authority in installation.authorities.iter().flatten() {
+        loop {
+            let nodes = authority.nodes(&law()).await.expect("the ledger answers");
+            if nodes.iter().flat_map(|node| &node.epochs).all(|epoch| epoch.ended) {
+                break;
+            }
+            assert!(Instant::now() < until, "{nodes:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    settled_log(installation).await
+}
+
 /// Copies the files of a database, in place of those in the target.
 fn copy_database(from: &Path, to: &Path, name: &str) {
     fs::create_dir_all(to).expect("a folder");
@@ -131,7 +148,7 @@ async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     installation.stop_all().await;
     // The stop seals the end of the epoch too: the log is the one that authorities read now.
     installation.start_authorities().await;
-    let whole = settled_log(&installation).await;
+    let whole = whole_log(&installation).await;
     installation.stop_all().await;
     copy_database(&copy, &ledger, "ledger.sqlite");
     installation.start_authorities().await;
@@ -165,7 +182,7 @@ async fn sealed_keys_and_records_lost_with_the_ledger_are_restored() {
     installation.stop_all().await;
     // An authority compares its copies with the ledger when it starts.
     installation.start_authorities().await;
-    let whole = settled_log(&installation).await;
+    let whole = whole_log(&installation).await;
     let keys = sealed_keys(&installation).await;
     assert_eq!(keys.iter().filter(|key| key.is_some()).count(), 4, "three authorities, one node");
     let records = admitted_records(&installation).await;
@@ -236,15 +253,20 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
     for other in others {
         installation.kill(other);
     }
-    let proposals = rows_of(&installation, RowKind::Proposal).await.len();
+    let ledger = installation.tables();
+    // The number of all proposals would not do: those of earlier blocks are removed in the end.
+    let proposed = || -> i64 {
+        let count = "SELECT count(*) FROM round_row JOIN head USING (election) \
+                     WHERE kind = 'proposal' AND round_row.height > head.height";
+        ledger.query_row(count, (), |row| row.get(0)).expect("SQL")
+    };
     let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
     let request = request.expect("answered without a majority");
     let until = Instant::now() + WAIT;
-    while rows_of(&installation, RowKind::Proposal).await.len() == proposals {
+    while proposed() == 0 {
         assert!(Instant::now() < until, "the vote is not proposed");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    let ledger = installation.tables();
     let moved = "UPDATE batch SET id = id + 1000 WHERE id = (SELECT max(id) FROM batch)";
     assert_eq!(ledger.execute(moved, ()).expect("SQL"), 1);
     let last = "SELECT max(batch.id), sealed_through FROM head JOIN batch USING (election)";
@@ -288,19 +310,23 @@ async fn admitted_records(installation: &Installation) -> Vec<(String, Vec<Strin
     of_nodes.map(|(name, bytes)| (name, stated(bytes))).collect()
 }
 
+/// Opens the memory of an authority that has stopped, once the node holds it no longer.
+fn open_memory(folder: &Path) -> AuthorityMemory {
+    let until = Instant::now() + WAIT;
+    loop {
+        match AuthorityMemory::open(folder) {
+            Ok(memory) => return memory,
+            Err(error) => assert!(Instant::now() < until, "{error}"),
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// Signs a refusal of a block with the keys of the authority at `place`, as if it had ended before
 /// it sent the refusal. Returns the signed bytes.
 fn refuse_and_stop(installation: &Installation, place: usize, leader: usize) -> Vec<u8> {
     let path = path_of(installation.path(), place + 1);
-    let until = Instant::now() + WAIT;
-    let memory = loop {
-        // That of a node that has just stopped may still be held.
-        match AuthorityMemory::open(&path.join("memory")) {
-            Ok(memory) => break memory,
-            Err(error) => assert!(Instant::now() < until, "{error}"),
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    };
+    let memory = open_memory(&path.join("memory"));
     let folder = DataFolder::peek(&path).expect("a folder");
     let (base, name) = (folder.base().expect("a base"), folder.authority().expect("a name"));
     let seed = folder.statement_seed().expect("a seed");
@@ -356,8 +382,17 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
     let place = (leader + 1) % 3;
     // One suspicion of three authorities changes no leader.
     assert!(is_accepted(&installation.cast(1, "oui").await));
-    installation.authority(place).request_step_down().await.expect("asked");
-    let suspicion = rows_of(&installation, RowKind::Suspect).await.pop().expect("a suspicion");
+    let until = Instant::now() + WAIT;
+    let suspicion = loop {
+        // Without effect until this authority has promised to follow the leader: the others may
+        // have been a quorum.
+        installation.authority(place).request_step_down().await.expect("asked");
+        if let Some(suspicion) = rows_of(&installation, RowKind::Suspect).await.pop() {
+            break suspicion;
+        }
+        assert!(Instant::now() < until, "no suspicion");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
     installation.authorities[place].take().expect("it runs").shutdown().await;
     let refusal = refuse_and_stop(&installation, place, leader);
     installation.restart(place).await;
@@ -428,6 +463,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     let memory = path_of(installation.path(), place + 1).join("memory");
     let copy = installation.path().join("memory-copy");
     installation.authorities[place].take().expect("it runs").shutdown().await;
+    drop(open_memory(&memory));
     copy_database(&memory, &copy, "memory.sqlite");
     installation.restart(place).await;
     // It votes in a later term, which the copy does not know.
@@ -442,6 +478,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     installation.authorities[place].take().expect("it runs").shutdown().await;
+    drop(open_memory(&memory));
     copy_database(&copy, &memory, "memory.sqlite");
     installation.restart(place).await;
     let view = installation.authority(place).cluster_view().await.expect("the ledger answers");
@@ -641,7 +678,7 @@ async fn a_head_that_does_not_verify_is_discarded_and_the_poll_goes_on() {
     installation.assert_agreement().await;
     installation.stop_all().await;
     installation.start_authorities().await;
-    let whole = settled_log(&installation).await;
+    let whole = whole_log(&installation).await;
     installation.stop_all().await;
     let path = installation.path().join("ledger");
     forge_head(&path.join("ledger.sqlite"));

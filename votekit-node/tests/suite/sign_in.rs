@@ -1,16 +1,29 @@
 //! A voter signs in, then casts the vote: recognised or not, the throttle, and the vote.
 
+use std::time::Duration;
+
 use crate::support::{LAW, TestDir, credential, credential_for, decided, law, vote};
 use votekit_core::credential::{Credential, CredentialHash, CredentialHasher};
 use votekit_core::decision::Decision;
 use votekit_core::id::ElectionId;
-use votekit_node::config::Config;
+use votekit_node::config::{Config, ThrottleConfig};
 use votekit_node::data_folder::DataFolder;
 use votekit_node::limits::throttle::Prefix;
 use votekit_node::{CreateElection, Node, OpenElection, SIGN_IN_LAWS_MAX, SubmitError};
 
 fn prefix(node: &Node, host: u8) -> Prefix {
     node.throttle().prefix([192, 0, 2, host].into())
+}
+
+/// A node with a poll open for each law of the roll, and with waits that no test sits out, however
+/// slow the machine is.
+async fn open_polls(dir: &TestDir) -> Node {
+    let throttle = ThrottleConfig { delay_seconds_min: 60, ..ThrottleConfig::default() };
+    let config = Config { rate_limit_per_second: 0, throttle, ..Config::default() };
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
+    let node = Node::start(folder, config).await.expect("the node starts");
+    dir.open_polls_of(&node).await;
+    node
 }
 
 /// The credential of an elector with a wrong code.
@@ -48,7 +61,8 @@ async fn a_recognised_credential_votes_once() {
 /// down, and neither the elector elsewhere nor others behind the address are.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_codes_at_the_sign_in_count_in_the_throttle() {
-    let node = TestDir::new(20).open_poll().await;
+    let dir = TestDir::new(20);
+    let node = open_polls(&dir).await;
     let from = prefix(&node, 1);
     for attempt in 0..6 {
         assert_eq!(node.recognise(&wrong(5, attempt), from).await.expect("asked"), None);
@@ -156,7 +170,7 @@ async fn a_sign_in_is_tried_for_the_open_laws_of_one_roll() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_of_another_roll_is_a_wrong_code() {
     let dir = TestDir::of_laws(&LAWS);
-    let node = dir.open_polls().await;
+    let node = open_polls(&dir).await;
     crate::support::write_roll_of_laws(&dir.path("theirs"), &[("THEIRS", "GUESS", 20)]);
     node.load(&dir.path("theirs"), None).await.expect("loaded");
     let theirs: ElectionId = "THEIRS".parse().expect("a law id");
@@ -181,7 +195,7 @@ async fn a_code_of_another_roll_is_a_wrong_code() {
     node.shutdown().await;
 }
 
-/// Status and whole seconds of the answer to a wrong code.
+/// Status and whole minutes of the answer to a wrong code.
 fn answer(outcome: Result<Vec<(ElectionId, CredentialHash)>, SubmitError>) -> String {
     match outcome {
         Ok(recognised) => {
@@ -189,7 +203,7 @@ fn answer(outcome: Result<Vec<(ElectionId, CredentialHash)>, SubmitError>) -> St
             "not recognised".to_owned()
         }
         Err(SubmitError::BackOff { retry_after }) => {
-            format!("wait {}", retry_after.as_secs_f64().ceil())
+            format!("wait {}", (retry_after.as_secs_f64() / 60.0).ceil())
         }
         Err(error) => panic!("{error}"),
     }
@@ -199,7 +213,8 @@ fn answer(outcome: Result<Vec<(ElectionId, CredentialHash)>, SubmitError>) -> St
 /// between them, of one law or of several, nor on the number of laws that a sign-in is tried for.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_sign_ins_are_answered_alike_whatever_correct_ones_come_between() {
-    let node = TestDir::of_laws(&LAWS).open_polls().await;
+    let dir = TestDir::of_laws(&LAWS);
+    let node = open_polls(&dir).await;
     let schedules: [&[&str]; 4] = [&[], &["CODE"], &["OTHER"], &["CODE", "OTHER", "CODE"]];
     let mut answers = Vec::new();
     for (place, between) in schedules.into_iter().enumerate() {
@@ -260,7 +275,8 @@ async fn a_watch_sees_each_block() {
     assert_eq!((view.state.as_str(), view.accepted), ("open", 0));
     node.submit(&vote(1, "oui"), None, None).await.expect("taken");
     loop {
-        watch.changed().await;
+        let changed = tokio::time::timeout(Duration::from_secs(30), watch.changed());
+        changed.await.expect("the vote is decided");
         let (now, view) = watch.current();
         assert!(now > height);
         if view.accepted == 1 {

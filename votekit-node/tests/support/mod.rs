@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use votekit_core::credential::{Credential, CredentialHasher, HashScheme, Pepper};
@@ -255,27 +255,37 @@ pub(crate) async fn decided(node: &Node, request: RequestId) -> Decision {
     }
 }
 
+/// An upper bound for waits while engines fail or nodes are replaced: not a target, and above the
+/// bounds of the tests themselves.
+pub(crate) const HANG_TIMEOUT: Duration = Duration::from_secs(300);
+
 /// The decision of a request, however late: the node may not know the request yet, or the ledger
 /// may fail meanwhile.
 pub(crate) async fn decided_at_last(node: &Node, request: RequestId) -> Decision {
+    let until = Instant::now() + HANG_TIMEOUT;
     loop {
         if let Ok(Some(VoteStatus::Decided(decision))) =
             node.wait(request, Duration::from_millis(200)).await
         {
             return decision;
         }
+        assert!(Instant::now() < until, "{request} is not decided");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 
 /// Retries while the node does not lead, or an engine is unavailable.
 pub(crate) async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
+    let until = Instant::now() + HANG_TIMEOUT;
     loop {
         match call().await {
             Ok(done) => return done,
             Err(
-                AdminError::NotLeading { .. } | AdminError::Engine(_) | AdminError::Busy { .. },
+                error @ (AdminError::NotLeading { .. }
+                | AdminError::Engine(_)
+                | AdminError::Busy { .. }),
             ) => {
+                assert!(Instant::now() < until, "{error}");
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
             Err(error) => panic!("refused: {error}"),

@@ -1,11 +1,12 @@
 //! A PostgreSQL server of one test, which can be killed and misconfigured.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use tempfile::TempDir;
+
+use crate::free_port::free_port;
 
 /// A server on a separate port, stopped when dropped.
 pub(crate) struct PrivateServer {
@@ -21,11 +22,7 @@ impl PrivateServer {
     /// Creates and starts a server that admits users over TCP by a method of `pg_hba.conf`.
     pub(crate) fn start(method: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = TcpListener::bind("127.0.0.1:0")
-            .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
-        let mut server = Self { folder, programs: programs(), port, process: None };
+        let mut server = Self { folder, programs: programs(), port: free_port(), process: None };
         std::fs::write(server.folder.path().join("password"), Self::PASSWORD).expect("written");
         // PostgreSQL refuses to run as root, and its user must own the folder.
         if is_root() {

@@ -1,12 +1,12 @@
 //! A RabbitMQ server of one test, which can be killed.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::free_port::free_port;
 
 /// Where Debian and the vendor's packages install the script that starts the server as the calling
 /// user.
@@ -109,18 +109,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// A port below the range for outgoing connections: a port in that range could be taken while the
-/// server is down.
-fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = (std::process::id() % 6_000) as u16;
-    let free = (0..6_000).find_map(|_| {
-        let port = 25_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 6_000;
-        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
-    });
-    free.expect("a free port")
 }
 
 fn speaks(port: u16) -> bool {

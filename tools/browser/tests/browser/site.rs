@@ -1,10 +1,12 @@
 //! A node with the pages: the folder that `votekit demo --web` makes, with further elections.
 
 use std::fs::{self, OpenOptions};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
@@ -76,7 +78,7 @@ impl Site {
         let mut site = Self {
             folder: TempDir::new()?,
             node: None,
-            url: "http://127.0.0.1:0".to_owned(),
+            url: format!("http://127.0.0.1:{}", free_port()?),
             voters: Rc::default(),
             accounts: Vec::new(),
         };
@@ -151,6 +153,18 @@ impl Site {
     fn log(&self) -> String {
         fs::read_to_string(self.path("log")).unwrap_or_default()
     }
+}
+
+/// A port below the range for outgoing connections: a port in that range could be taken while the
+/// node is down.
+fn free_port() -> Result<u16> {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = (std::process::id() % 700) as u16;
+    let free = (0..700).find_map(|_| {
+        let port = 32_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 700;
+        TcpListener::bind(("127.0.0.1", port)).ok().map(|_| port)
+    });
+    free.context("no free port")
 }
 
 /// The program built beside this one, which is `<target>/debug/deps/browser-…`.
