@@ -70,9 +70,9 @@ pub(crate) async fn restage(
     Ok(context.ledger.restage(batch, hints, above).await?.is_new)
 }
 
-/// Whether the evidence of an election was destroyed, perhaps by a block that this node has not read
-/// yet: its process may have been suspended since the poll was open. To be asked before a batch is
-/// staged whose row may be that of a purged one.
+/// Whether the evidence of an election was destroyed, perhaps by a block that this node has not
+/// read yet: its process may have been suspended since the poll was open. To be called before a
+/// batch is staged whose row may be that of a purged batch.
 ///
 /// # Errors
 /// [`EngineError`] when the ledger fails.

@@ -174,8 +174,8 @@ impl Sealer {
         let read = || ledger.head(law_id);
         // After a purge none is stored again: those that wait are void.
         if let Some(head) = until_definite("follow_log", read).await?.filter(|_| !is_purged) {
-            // Blocks that this node has not read yet may have decided a batch wherever it lies: then
-            // no row is moved.
+            // Blocks that this node has not read yet may have decided any of the batches: then no
+            // row is moved.
             let committed = self.election.committed();
             let is_behind = head.height > committed.height;
             let above = if is_behind { StagingId(0) } else { head.sealed_through };

@@ -114,8 +114,8 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
     Ok(None)
 }
 
-/// Stages a batch in place of a row that no node signed: the node that published it may have no copy
-/// any more. Returns whether the batch is staged now.
+/// Stages a batch in place of a row that no node signed: the node that published it may have no
+/// copy any more. Returns whether the batch is staged now.
 async fn replace_row(
     context: &NodeContext,
     election: &ElectionHandle,
