@@ -368,7 +368,7 @@ async fn batches_at_places_to_come_keep_no_batch_out() {
     ));
     let second = ledger.stage(&batch(1, 2), &Hints::new()).await.expect("the next free place");
     assert_eq!((first, second), (StagingId(1), StagingId(4)));
-    // So many that no call may search through them.
+    // More rows than one call may search.
     run(&format!(
         "INSERT INTO {schema}.batch (id, election, node, epoch, sequence, digest)
          SELECT place, id, 'stranger'::bytea, 1, place, ''::bytea

@@ -52,6 +52,19 @@ impl StagedRow {
     pub(super) fn is_new(&self) -> bool {
         !matches!(self.change, Change::None)
     }
+
+    /// Brings the tail up to the committed row of a batch. A row that has moved is reported.
+    fn committed(&self, batch: &Arc<Batch>, tail: &Tail, report_moved: fn(&Batch)) {
+        match self.change {
+            Change::None => return,
+            Change::Stored => {}
+            Change::Moved { from } => {
+                report_moved(batch);
+                tail.release(&batch.header().law_id, from);
+            }
+        }
+        tail.stage(self.id, batch);
+    }
 }
 
 /// The change that a write made.
@@ -106,16 +119,8 @@ impl Write for Stage {
         insert(connection, election, &self.batch, sequence)
     }
 
-    fn committed(&self, place: &StagedRow, tail: &Tail) {
-        match place.change {
-            Change::None => return,
-            Change::Stored => {}
-            Change::Moved { from } => {
-                report_bytes_restored(&self.batch);
-                tail.release(&self.batch.header().law_id, from);
-            }
-        }
-        tail.stage(place.id, &self.batch);
+    fn committed(&self, row: &StagedRow, tail: &Tail) {
+        row.committed(&self.batch, tail, report_bytes_restored);
     }
 
     fn bytes(&self) -> usize {
@@ -191,16 +196,8 @@ impl Write for Restage {
         }
     }
 
-    fn committed(&self, place: &StagedRow, tail: &Tail) {
-        match place.change {
-            Change::None => return,
-            Change::Stored => {}
-            Change::Moved { from } => {
-                report_restaged(&self.batch);
-                tail.release(&self.batch.header().law_id, from);
-            }
-        }
-        tail.stage(place.id, &self.batch);
+    fn committed(&self, row: &StagedRow, tail: &Tail) {
+        row.committed(&self.batch, tail, report_restaged);
     }
 
     fn bytes(&self) -> usize {

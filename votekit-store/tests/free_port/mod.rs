@@ -1,8 +1,5 @@
 //! Ports for servers that a test starts, kills and starts again.
 
-// Each test program uses another part of the servers.
-#![allow(dead_code)]
-
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 
