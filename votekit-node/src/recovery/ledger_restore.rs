@@ -1,4 +1,4 @@
-//! Puts a ledger back that has lost certified blocks, from the memory of this authority.
+//! Restores the certified blocks that a ledger has lost, from the memory of this authority.
 //!
 //! ```text
 //! ledger:  blocks 1 … h          (an earlier copy)

@@ -43,7 +43,7 @@ impl Sealer {
         }
         let head = head.ok_or_else(|| ElectionFault::damaged("the log has lost its head"))?;
         self.verify_head(&head)?;
-        // A node without a memory of its own waits until the authorities have put the ledger back.
+        // A node without a memory waits until the authorities have restored the ledger.
         if self.context.authorities.is_some()
             && self.context.authority.is_none()
             && head.height < self.election.committed().height

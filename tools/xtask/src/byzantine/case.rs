@@ -21,7 +21,7 @@ enum Play {
     /// A node that is not admitted takes votes, and a batch under its kind of key is staged.
     RogueIngest,
     /// PostgreSQL is restored from an older copy.
-    PutLedgerBack,
+    RollLedgerBack,
     /// Rows of rounds are inserted by hand.
     InsertRows,
     /// A staged batch is changed by hand.
@@ -31,7 +31,7 @@ enum Play {
 const OTHERS: [Case; 4] = [
     Case { name: "rogue-ingest", play: Play::RogueIngest },
     Case { name: "rows-inserted", play: Play::InsertRows },
-    Case { name: "ledger-rolled-back", play: Play::PutLedgerBack },
+    Case { name: "ledger-rolled-back", play: Play::RollLedgerBack },
     Case { name: "batch-changed", play: Play::ChangeBatch },
 ];
 
@@ -41,8 +41,8 @@ impl Case {
         match self.play {
             Play::Lie(expected) => lie::play(cluster, expected, number),
             Play::RogueIngest => intruder::play(cluster, self.name),
-            Play::PutLedgerBack => {
-                let done = cluster.put_ledger_back()?;
+            Play::RollLedgerBack => {
+                let done = cluster.roll_ledger_back()?;
                 self.row(cluster, done, "ledger-rolled-back")
             }
             Play::InsertRows => {

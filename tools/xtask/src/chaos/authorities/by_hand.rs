@@ -49,7 +49,7 @@ pub(crate) struct ByHand {
 impl Cluster {
     /// Restores PostgreSQL from a copy made before some votes were decided, while all authorities
     /// run. The authorities must append the lost blocks again, and report it.
-    pub(crate) fn put_ledger_back(&mut self) -> Result<ByHand> {
+    pub(crate) fn roll_ledger_back(&mut self) -> Result<ByHand> {
         self.fleet.rig.copy_postgresql()?;
         let copied = self.fleet.log_size();
         self.fleet.grows_from(copied, Instant::now())?;

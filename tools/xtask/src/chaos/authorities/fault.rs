@@ -26,7 +26,7 @@ pub(super) enum Fault {
     /// SIGKILL for a master of the Redis Cluster.
     KillRedis,
     /// PostgreSQL is restored from an older copy while all nodes run.
-    PutLedgerBack,
+    RollLedgerBack,
     /// Rows of rounds that no authority signed are inserted by hand.
     InsertRows,
     /// A staged batch is changed by hand.
@@ -45,7 +45,7 @@ impl Fault {
         Self::KillIntake,
         Self::StepDown,
         Self::KillPostgreSql,
-        Self::PutLedgerBack,
+        Self::RollLedgerBack,
         Self::KillFollower,
         Self::StopFollower,
         Self::KillRabbitMq,
@@ -85,7 +85,7 @@ impl fmt::Display for Fault {
             Self::KillPostgreSql => "kill PostgreSQL",
             Self::KillRabbitMq => "kill RabbitMQ",
             Self::KillRedis => "kill Redis master",
-            Self::PutLedgerBack => "put ledger back",
+            Self::RollLedgerBack => "roll ledger back",
             Self::InsertRows => "insert rows",
             Self::ChangeBatch => "change batch",
             Self::JumpClock => "jump clock",

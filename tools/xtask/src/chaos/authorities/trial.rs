@@ -83,7 +83,7 @@ impl Cluster {
             Fault::KillPostgreSql => self.kill_server(Server::PostgreSql, chance)?,
             Fault::KillRabbitMq => self.kill_server(Server::RabbitMq, chance)?,
             Fault::KillRedis => self.kill_redis(chance)?,
-            Fault::PutLedgerBack => by_hand(self.put_ledger_back()?),
+            Fault::RollLedgerBack => by_hand(self.roll_ledger_back()?),
             Fault::InsertRows => by_hand(self.insert_rows()?),
             Fault::ChangeBatch => by_hand(self.change_staged_batch()?),
             Fault::JumpClock => self.jump_clock(chance)?,
