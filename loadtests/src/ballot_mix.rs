@@ -201,8 +201,8 @@ impl BallotMix {
     /// Rows of the roll that the first `votes` votes use.
     #[must_use]
     pub fn first_votes(&self, votes: u64) -> u64 {
-        let known = votes - self.options.unknown.of(votes);
-        known - self.duplicates_of_known.of(known)
+        let known = votes - self.options.unknown.part_of(votes);
+        known - self.duplicates_of_known.part_of(known)
     }
 
     /// Rows of the roll.
@@ -261,7 +261,7 @@ impl BallotMix {
         let firsts = self.first_votes(sequence);
         let (kind, credential) = if self.options.unknown.takes(sequence) {
             (BallotKind::Unknown, None)
-        } else if self.duplicates_of_known.takes(sequence - self.options.unknown.of(sequence))
+        } else if self.duplicates_of_known.takes(sequence - self.options.unknown.part_of(sequence))
             && firsts > 0
         {
             (BallotKind::Duplicate, Some(draw_below(seed, Stream::Repeat, sequence, firsts)))

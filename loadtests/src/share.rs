@@ -43,16 +43,16 @@ impl Share {
     /// The number of the first `count` items that belong to this share when they are spread evenly:
     /// `floor(count × share)`.
     ///
-    /// Item `n`, from 0, belongs to it when `of(n + 1) > of(n)`.
+    /// Item `n`, from 0, belongs to it when `part_of(n + 1) > part_of(n)`.
     #[must_use]
-    pub const fn of(self, count: u64) -> u64 {
+    pub const fn part_of(self, count: u64) -> u64 {
         (count as u128 * self.0 as u128 / Self::ALL.0 as u128) as u64
     }
 
     /// Whether item `index`, from 0, is one of the share's evenly spread items.
     #[must_use]
     pub const fn takes(self, index: u64) -> bool {
-        self.of(index + 1) > self.of(index)
+        self.part_of(index + 1) > self.part_of(index)
     }
 }
 
@@ -113,7 +113,7 @@ mod tests {
         for parts in [0, 1, 333_333, 50_000, 999_999, 1_000_000] {
             let share = Share(parts);
             let taken = (0..5_000).filter(|index| share.takes(*index)).count() as u64;
-            assert_eq!(taken, share.of(5_000), "{share}");
+            assert_eq!(taken, share.part_of(5_000), "{share}");
         }
     }
 }

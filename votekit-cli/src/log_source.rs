@@ -261,5 +261,5 @@ impl From<WriteError> for CommandError {
 
 /// Hexadecimal digest of bytes, for reports.
 pub(crate) fn fingerprint(bytes: &[u8]) -> String {
-    Digest::of(bytes).to_hex()
+    Digest::compute(bytes).to_hex()
 }

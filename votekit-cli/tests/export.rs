@@ -56,7 +56,7 @@ fn results_are_written_in_each_format() {
         assert_eq!(text("out"), text(&format!("bundle/{bundled}")), "{format}");
     }
     // The log certifies the digest of these bytes.
-    let certified = Digest::of(&dir.read("bundle/results.json")).to_hex();
+    let certified = Digest::compute(&dir.read("bundle/results.json")).to_hex();
     let leaves = String::from_utf8(dir.read("bundle/leaves.jsonl")).expect("UTF-8");
     assert!(leaves.contains("\"state\":\"certified\"") && leaves.contains(&certified));
     let csv = String::from_utf8(dir.read("bundle/results.csv")).expect("UTF-8");

@@ -111,7 +111,7 @@ fn folders_of_another_roll_are_an_error_of_input() {
     assert!(hashed.status.success(), "{}", stderr(&hashed));
     let digest = |folder: &str| {
         let bytes = fs::read(Path::new(folder).join("manifest.json")).expect("a manifest");
-        votekit_core::id::Digest::of(&bytes).to_string()
+        votekit_core::id::Digest::compute(&bytes).to_string()
     };
     let missing =
         |folder: &str| format!("missing: the folder with the manifest {}", digest(folder));

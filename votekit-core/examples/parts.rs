@@ -157,7 +157,7 @@ fn blocks(node: &NodeKey, ballot: &BallotSecretKey, batches: &[Vec<u8>], sha256:
     let maker = BlockMaker { term: 1, leader: "authority-1".to_owned(), at: MINUTE };
     let (mut log, _) = ElectionLog::begin(definition, &maker);
     let load = RollLoad {
-        manifest: Digest::of(b"manifest"),
+        manifest: Digest::compute(b"manifest"),
         parent: None,
         replaces: None,
         scheme: HashScheme::Sha256,
@@ -235,7 +235,7 @@ fn syncs(batch_bytes: usize) -> Outcome {
 }
 
 fn envelope(number: u64) -> Envelope {
-    let digest = Digest::of(&number.to_be_bytes());
+    let digest = Digest::compute(&number.to_be_bytes());
     let (request, _) = digest.as_bytes().split_first_chunk().expect("a digest has 32 bytes");
     Envelope {
         request: RequestId::from_bytes(*request),

@@ -67,7 +67,7 @@ impl NodePublicKey {
     /// The node id derived from this key.
     #[must_use]
     pub fn node_id(&self) -> NodeId {
-        NodeId::of_public_key(self.as_bytes())
+        NodeId::from_public_key(self.as_bytes())
     }
 
     /// Whether signatures can be verified with this key: it is the canonical encoding of a point,
@@ -240,7 +240,7 @@ impl Batch {
         // The bytes so far, through the last envelope, are the associated data of the choices.
         let sealed = sealing.finish(&choices, &bytes)?;
         bytes.extend_from_slice(&sealed);
-        let digest = Digest::of(&bytes);
+        let digest = Digest::compute(&bytes);
         let envelopes_digest = Digest::from_bytes(envelopes_hash.finalize().into());
         let message = signed_message(&bytes[signed_header], &envelopes_digest, &digest);
         let signature = node_key.0.sign(&message);
@@ -256,7 +256,7 @@ impl Batch {
     pub fn parse(bytes: Vec<u8>) -> Result<Self, BatchError> {
         let (header, count) = read_header(&bytes)?;
         // `read_header` has checked the exact length, so this cannot underflow.
-        let digest = Digest::of(&bytes[..bytes.len() - SIGNATURE_LENGTH]);
+        let digest = Digest::compute(&bytes[..bytes.len() - SIGNATURE_LENGTH]);
         let batch = Self { header, count, digest, bytes, verified: OnceLock::new() };
         check_minutes(batch.envelopes().map(|envelope| envelope.received))?;
         Ok(batch)

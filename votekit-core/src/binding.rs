@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn each_requirement_is_found_alone_and_with_the_others() {
         let safe = definition(true, ResultsPolicy::AfterClose);
-        let codes = [(Digest::of(b"roll"), 8), (Digest::of(b"no codes"), 0)];
+        let codes = [(Digest::compute(b"roll"), 8), (Digest::compute(b"no codes"), 0)];
         let facts = BindingFacts {
             definition: &safe,
             scheme: Some(HashScheme::HmacSha256),
@@ -152,7 +152,7 @@ mod tests {
         assert_eq!(BindingFacts { scheme: None, code_lengths: &[], ..facts }.unmet(), []);
 
         let live = definition(true, ResultsPolicy::Live);
-        let short = [(Digest::of(b"roll"), 7)];
+        let short = [(Digest::compute(b"roll"), 7)];
         let rules = [
             BindingRule::Pepper,
             BindingRule::Results,

@@ -461,7 +461,7 @@ mod tests {
     fn the_designs_vector_holds() {
         let credential =
             Credential::parse(b"123456789", b"ABC123", b"L2025-001").expect("well formed");
-        let expected = crate::id::Digest::of(b"123456789|ABC123|L2025-001");
+        let expected = crate::id::Digest::compute(b"123456789|ABC123|L2025-001");
         assert_eq!(CredentialHasher::plain().hash(&credential).as_bytes(), expected.as_bytes());
     }
 

@@ -207,9 +207,9 @@ hex_bytes! {
 }
 
 impl Digest {
-    /// SHA-256 of `bytes`.
+    /// Computes the SHA-256 of `bytes`.
     #[must_use]
-    pub fn of(bytes: &[u8]) -> Self {
+    pub fn compute(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 }
@@ -228,7 +228,7 @@ hex_bytes! {
 impl NodeId {
     /// The id derived from an Ed25519 public key.
     #[must_use]
-    pub fn of_public_key(public_key: &[u8; 32]) -> Self {
+    pub fn from_public_key(public_key: &[u8; 32]) -> Self {
         let digest =
             Sha256::new().chain_update(b"votekit-node/1\n").chain_update(public_key).finalize();
         let mut id = [0; 8];

@@ -29,7 +29,7 @@ use crate::shard::{Changes, ShardFormat, ShardHead};
 ///     pepper: None,
 ///     date: None,
 ///     parent: None,
-///     roll: RollFacts { sha256: Digest::of(b"the roll"), rows: 0, duplicates: 0, rejects: 0, code_length_min: 0 },
+///     roll: RollFacts { sha256: Digest::compute(b"the roll"), rows: 0, duplicates: 0, rejects: 0, code_length_min: 0 },
 ///     laws: vec![],
 ///     shards: vec![],
 ///     changes: vec![],
@@ -76,7 +76,7 @@ pub struct PepperMarks {
 impl PepperMarks {
     /// The marks of a pepper.
     #[must_use]
-    pub fn of(pepper: &Pepper) -> Self {
+    pub fn from_pepper(pepper: &Pepper) -> Self {
         Self { id: pepper.id(), check: pepper.check_value() }
     }
 }
@@ -103,9 +103,9 @@ impl RollFacts {
     /// revocations file, 64 bytes together; a missing file counts as an empty file.
     #[must_use]
     pub fn supplement_digest(add: Option<Digest>, revoke: Option<Digest>) -> Digest {
-        let empty = Digest::of(b"");
+        let empty = Digest::compute(b"");
         let (add, revoke) = (add.unwrap_or(empty), revoke.unwrap_or(empty));
-        Digest::of(&[*add.as_bytes(), *revoke.as_bytes()].concat())
+        Digest::compute(&[*add.as_bytes(), *revoke.as_bytes()].concat())
     }
 }
 
@@ -200,7 +200,7 @@ impl Manifest {
     /// SHA-256 of the manifest's bytes, by which other documents refer to it.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.encode())
+        Digest::compute(&self.encode())
     }
 
     /// The manifest's fields.
@@ -237,9 +237,9 @@ impl Manifest {
             (None, None) => Ok(CredentialHasher::plain()),
             (Some(marks), None) => Err(ManifestError::PepperMissing { id: marks.id }),
             (None, Some(_)) => Err(ManifestError::PepperUnasked),
-            (Some(marks), Some(pepper)) if *marks == PepperMarks::of(pepper) => {
+            (Some(marks), Some(pepper)) if *marks == PepperMarks::from_pepper(pepper) => {
                 Ok(match self.is_of_members() {
-                    true => CredentialHasher::of_members(pepper),
+                    true => CredentialHasher::for_members(pepper),
                     false => CredentialHasher::peppered(pepper),
                 })
             }
@@ -260,7 +260,7 @@ impl Manifest {
     ) -> Result<Vec<RegistryKey>, ManifestError> {
         check_digest(row, bytes)?;
         let file = || row.file.clone();
-        let format = ShardFormat::of_file_name(&row.file)
+        let format = ShardFormat::from_file_name(&row.file)
             .ok_or_else(|| ManifestError::FileName { file: file() })?;
         let (head, keys) = ShardHead::decode(format, bytes)
             .map_err(|error| ManifestError::Shard { file: file(), error })?;
@@ -303,7 +303,7 @@ impl Manifest {
 }
 
 fn check_digest(row: &FileRow, bytes: &[u8]) -> Result<(), ManifestError> {
-    let found = Digest::of(bytes);
+    let found = Digest::compute(bytes);
     if found == row.sha256 {
         return Ok(());
     }

@@ -19,7 +19,7 @@ fn shard_row(head: &ShardHead, keys: &[RegistryKey]) -> FileRow {
         law_id: head.law_id.clone(),
         shard: head.shard,
         count: keys.len() as u64,
-        sha256: Digest::of(&bytes),
+        sha256: Digest::compute(&bytes),
     }
 }
 
@@ -36,7 +36,7 @@ fn body() -> ManifestBody {
         date: Some("2026-11-21".to_owned()),
         parent: None,
         roll: RollFacts {
-            sha256: Digest::of(b"roll"),
+            sha256: Digest::compute(b"roll"),
             rows: 9,
             duplicates: 1,
             rejects: 2,
@@ -58,10 +58,10 @@ fn supplement_body() -> ManifestBody {
         law_id: law("L1"),
         shard: 1,
         count: 2,
-        sha256: Digest::of(&changes.encode()),
+        sha256: Digest::compute(&changes.encode()),
     };
     ManifestBody {
-        parent: Some(Digest::of(b"parent")),
+        parent: Some(Digest::compute(b"parent")),
         roll: RollFacts {
             sha256: RollFacts::supplement_digest(None, None),
             rows: 2,
@@ -88,7 +88,7 @@ fn golden_vector_holds() {
     let bytes = include_bytes!("../../fixtures/vectors/manifest/manifest.json");
     assert_eq!(String::from_utf8_lossy(&manifest.encode()), String::from_utf8_lossy(bytes));
     assert_eq!(Manifest::parse(bytes), Ok(manifest.clone()));
-    assert_eq!(manifest.note_text(), format!("votekit-manifest/1\n{}\n", Digest::of(bytes)));
+    assert_eq!(manifest.note_text(), format!("votekit-manifest/1\n{}\n", Digest::compute(bytes)));
     let supplement = include_bytes!("../../fixtures/vectors/manifest/supplement.json");
     assert_eq!(Manifest::new(supplement_body()).expect("consistent").encode(), supplement);
 }
@@ -121,10 +121,12 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.shards[0].file = "L2.0001.json".into()), "whose name is not allowed"),
         (refused(|body| body.date = Some("2026-13-01".into())), "not a day"),
         (refused(|body| body.scheme = HashScheme::HmacSha256), "do not match"),
-        (refused(|body| body.parent = Some(Digest::of(b"x"))), "mixes"),
+        (refused(|body| body.parent = Some(Digest::compute(b"x"))), "mixes"),
         (refused(|body| body.laws[0].revoked = 1), "mixes"),
         (
-            refused(|body| body.pepper = Some(PepperMarks::of(&Pepper::from_bytes([1; 32])))),
+            refused(|body| {
+                body.pepper = Some(PepperMarks::from_pepper(&Pepper::from_bytes([1; 32])))
+            }),
             "do not match",
         ),
         (
@@ -195,7 +197,7 @@ fn files_are_held_against_their_rows() {
     let mut body = body();
     let other =
         ShardHead { law_id: law("L2"), shard: 2, shards: 2 }.encode(ShardFormat::Json, &keys(2));
-    body.shards[1].sha256 = Digest::of(&other);
+    body.shards[1].sha256 = Digest::compute(&other);
     let manifest = Manifest::new(body).expect("consistent");
     let row = &manifest.body().shards[1];
     assert!(matches!(manifest.read_shard(row, &other), Err(ManifestError::ShardHead { .. })));
@@ -211,7 +213,7 @@ fn change_files_are_held_against_their_rows() {
     let moved =
         Changes::new(law("L1"), keys(1), vec![RegistryKey::from_bytes([9; 32])], Vec::new())
             .expect("disjoint");
-    body.changes[0].sha256 = Digest::of(&moved.encode());
+    body.changes[0].sha256 = Digest::compute(&moved.encode());
     let manifest = Manifest::new(body).expect("consistent");
     let refused = manifest.read_changes(&manifest.body().changes[0], &moved.encode());
     assert!(matches!(refused, Err(ManifestError::ChangesCount { .. })));
@@ -225,7 +227,7 @@ fn the_pepper_must_be_the_manifests() {
     assert!(matches!(plain.hasher(Some(&pepper)), Err(ManifestError::PepperUnasked)));
     let marked = ManifestBody {
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(&pepper)),
+        pepper: Some(PepperMarks::from_pepper(&pepper)),
         ..body()
     };
     let keyed = Manifest::new(marked).expect("consistent");
@@ -262,7 +264,7 @@ proptest! {
         let manifest = Manifest::new(ManifestBody {
             tool,
             roll: RollFacts {
-                sha256: Digest::of(b"roll"),
+                sha256: Digest::compute(b"roll"),
                 rows: registered + duplicates,
                 duplicates,
                 rejects: 0,

@@ -35,7 +35,7 @@ impl ShardFormat {
 
     /// The format that a file name's extension denotes.
     #[must_use]
-    pub fn of_file_name(name: &str) -> Option<Self> {
+    pub fn from_file_name(name: &str) -> Option<Self> {
         [Self::Json, Self::Binary].into_iter().find(|format| {
             name.strip_suffix(format.extension()).is_some_and(|stem| stem.ends_with('.'))
         })

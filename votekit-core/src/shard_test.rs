@@ -18,7 +18,7 @@ fn key(byte: u8) -> RegistryKey {
 #[test]
 fn golden_vectors_hold() {
     let keys = [b"one".as_slice(), b"two", b"three"]
-        .map(|text| RegistryKey::from_bytes(*Digest::of(text).as_bytes()));
+        .map(|text| RegistryKey::from_bytes(*Digest::compute(text).as_bytes()));
     let mut keys = keys.to_vec();
     keys.sort_unstable();
     let json = include_bytes!("../../fixtures/vectors/shard/L2025-001.0001.json");
@@ -43,8 +43,8 @@ fn golden_vectors_hold() {
 #[test]
 fn names_follow_the_format() {
     assert_eq!(head(12, 20).file_name(ShardFormat::Json), "L2025-001.0012.json");
-    assert_eq!(ShardFormat::of_file_name("L.0001.bin"), Some(ShardFormat::Binary));
-    assert_eq!(ShardFormat::of_file_name("json"), None);
+    assert_eq!(ShardFormat::from_file_name("L.0001.bin"), Some(ShardFormat::Binary));
+    assert_eq!(ShardFormat::from_file_name("json"), None);
 }
 
 #[test]

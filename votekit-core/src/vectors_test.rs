@@ -110,7 +110,7 @@ fn credential() -> Value {
 }
 
 fn member() -> Value {
-    let hasher = CredentialHasher::of_members(&pepper());
+    let hasher = CredentialHasher::for_members(&pepper());
     let account: [u8; 16] = std::array::from_fn(|place| place as u8);
     let hash = hasher.member_hash(&account, &law_id()).expect("under a members' key");
     let account = hex(&account);
@@ -172,7 +172,7 @@ fn envelopes_digest() -> Value {
             ]
             .concat();
             let digest = crate::envelope::EnvelopeDigest::new(request, *received, hash);
-            assert_eq!(digest.as_bytes(), Digest::of(&message).as_bytes());
+            assert_eq!(digest.as_bytes(), Digest::compute(&message).as_bytes());
             all.update(digest.as_bytes());
             json!({ "request": request, "H": hash, "minute": received, "c": digest })
         })
@@ -293,7 +293,7 @@ fn annulled_results() -> Results {
         report: Report { received: 16, accepted: 10, duplicate: 3, invalid: 2, replayed: 1 },
         counts: Counts { choices: vec![5, 3, 1], spoiled: 1 },
         log_size: 99,
-        log_root: Digest::of(b"root"),
+        log_root: Digest::compute(b"root"),
         updated_at: UnixMinutes(29_396_500),
     }
 }
@@ -318,7 +318,7 @@ fn draft_results() -> Results {
         report: Report::default(),
         counts: Counts { choices: vec![0, 0], spoiled: 0 },
         log_size: 2,
-        log_root: Digest::of(b"root"),
+        log_root: Digest::compute(b"root"),
         updated_at: UnixMinutes(29_390_000),
     }
 }
@@ -430,7 +430,7 @@ fn the_golden_bundle_of_four_authorities_is_proven_without_the_third() {
 fn the_certified_digest_of_the_results_vector_is_that_of_its_file() {
     let results = annulled_results();
     let file = std::fs::read(folder().join("results/annulled/results.json")).expect("the vector");
-    assert_eq!(certified_digest(&results), Digest::of(&file));
+    assert_eq!(certified_digest(&results), Digest::compute(&file));
 }
 
 /// Checks the example and the template in `docs/formats.md`, sections 4 and 9.

@@ -73,7 +73,7 @@ fn authorities(origin: &KeyName) -> Vec<SampleAuthority> {
 fn policy(authorities: &[SampleAuthority]) -> Policy {
     let public: Vec<Authority> =
         authorities.iter().map(|authority| authority.public.clone()).collect();
-    Policy::of_election(&public, 2).expect("a policy")
+    Policy::for_election(&public, 2).expect("a policy")
 }
 
 /// A checkpoint signed by authority 1 and cosigned by authorities 1 and 3.

@@ -159,7 +159,7 @@ impl Gate {
 
 /// The language and the path of a page.
 fn page_of(path: &str) -> Option<(Lang, String)> {
-    Lang::of_path(path).map(|lang| (lang, path.to_owned()))
+    Lang::from_path(path).map(|lang| (lang, path.to_owned()))
 }
 
 fn too_many(body: &Bytes, wait: Duration) -> Response<Body> {

@@ -58,7 +58,7 @@ impl Site {
         let token = format!("{:A<43}", const_hex::encode(account.id.0));
         let later = UnixSeconds(self.api.now().0 + 3600);
         let session = NewSession {
-            token: Digest::of(token.as_bytes()),
+            token: Digest::compute(token.as_bytes()),
             account: account.id,
             kind: SessionKind::Pages,
             expires: later,

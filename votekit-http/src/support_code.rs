@@ -39,7 +39,7 @@ impl SupportCodes {
 }
 
 /// The code of a request: the first digits of its number, which the public log has.
-pub(crate) fn of_request(request: &str) -> String {
+pub(crate) fn from_request(request: &str) -> String {
     let first = request.get(..8).unwrap_or(request);
     first.to_ascii_uppercase()
 }
@@ -71,7 +71,7 @@ mod tests {
         let codes = SupportCodes::new();
         assert_eq!(codes.issue("unknown-route", StatusCode::NOT_FOUND), "");
         assert_eq!(codes.issue("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED), "");
-        assert_eq!(of_request("00a1b2c3d4e5f60708090a0b0c0d0e0f"), "00A1B2C3");
-        assert_eq!(of_request("short"), "SHORT");
+        assert_eq!(from_request("00a1b2c3d4e5f60708090a0b0c0d0e0f"), "00A1B2C3");
+        assert_eq!(from_request("short"), "SHORT");
     }
 }

@@ -69,13 +69,13 @@ impl InWords for ManifestError {
             Self::PepperUnasked => {
                 "the manifest was made without a pepper; one was given".to_owned()
             }
-            file => of_file(file),
+            file => file_rule(file),
         }
     }
 }
 
 /// The text for a fault of a file of a manifest, or of its row.
-fn of_file(error: &ManifestError) -> String {
+fn file_rule(error: &ManifestError) -> String {
     match error {
         ManifestError::FileOrder { file } => format!(
             "the manifest's row for {file} is out of order, or belongs to a law that the manifest \

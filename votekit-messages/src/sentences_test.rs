@@ -119,7 +119,7 @@ fn each_error_that_a_node_starts_with_has_a_sentence_beside_its_display() {
 
 #[test]
 fn errors_inside_errors_have_their_own_words() {
-    let digest = Digest::of(b"roll");
+    let digest = Digest::compute(b"roll");
     let manifest =
         ManifestError::FileDigest { file: "a".to_owned(), expected: digest, found: digest };
     let path = PathBuf::from("/r/a");

@@ -162,11 +162,11 @@ fn write_roll(folder: &Path, electors: u64) -> Outcome {
             law_id: law_id.clone(),
             shard,
             count: keys.len() as u64,
-            sha256: Digest::of(&bytes),
+            sha256: Digest::compute(&bytes),
         });
     }
     let roll = RollFacts {
-        sha256: Digest::of(b"roll"),
+        sha256: Digest::compute(b"roll"),
         rows: electors,
         duplicates: 0,
         rejects: 0,
@@ -188,11 +188,11 @@ fn write_roll(folder: &Path, electors: u64) -> Outcome {
 
 /// A credential hash made from a number: no real credential has it.
 fn hash(elector: u64) -> CredentialHash {
-    CredentialHash::from_bytes(*Digest::of(&elector.to_be_bytes()).as_bytes())
+    CredentialHash::from_bytes(*Digest::compute(&elector.to_be_bytes()).as_bytes())
 }
 
 fn request(place: u64, copy: u64) -> RequestId {
-    let digest = Digest::of(&[place.to_be_bytes(), copy.to_be_bytes()].concat());
+    let digest = Digest::compute(&[place.to_be_bytes(), copy.to_be_bytes()].concat());
     let (id, _) = digest.as_bytes().split_first_chunk::<16>().expect("a digest has 32 bytes");
     RequestId::from_bytes(*id)
 }

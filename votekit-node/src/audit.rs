@@ -104,7 +104,7 @@ pub(crate) struct AuditFields<'a> {
 
 impl<'a> AuditFields<'a> {
     /// The fields of an event about a leader.
-    pub(crate) fn of_leader(leadership: &'a TermLeader) -> Self {
+    pub(crate) fn for_leader(leadership: &'a TermLeader) -> Self {
         Self {
             term: Some(leadership.term),
             leader: Some(leadership.leader.as_str()),
@@ -113,7 +113,7 @@ impl<'a> AuditFields<'a> {
     }
 
     /// The fields of an event about an election.
-    pub(crate) fn of_election(law_id: &'a ElectionId) -> Self {
+    pub(crate) fn for_election(law_id: &'a ElectionId) -> Self {
         Self { law_id: Some(law_id), ..Self::default() }
     }
 }
@@ -166,7 +166,7 @@ impl AuditLog {
     /// Records acts of officials and operators that this node has put into the log. A change of the
     /// state of an election is recorded by every node that applies it.
     pub(crate) fn record_acts(&self, law_id: &ElectionId, acts: &[LogEvent]) {
-        let of_election = || AuditFields::of_election(law_id);
+        let of_election = || AuditFields::for_election(law_id);
         let mut last_retired = None;
         for act in acts {
             match act {
@@ -252,7 +252,7 @@ mod tests {
         let lines = crate::logging::capture::audit_lines(|| {
             let audit = AuditLog::new(Some("node-1".into()), Some(("quebec".into(), 7)));
             let law_id: ElectionId = "L2025-001".parse().expect("a law id");
-            let of_election = AuditFields::of_election(&law_id);
+            let of_election = AuditFields::for_election(&law_id);
             let fields = AuditFields { state: Some("open"), height: Some(3), ..of_election };
             audit.record(AuditEvent::ElectionStateChanged, &fields);
         });

@@ -251,7 +251,7 @@ impl NodeContext {
             reason,
             "election halted on this node"
         );
-        let of_election = AuditFields::of_election(law_id);
+        let of_election = AuditFields::for_election(law_id);
         let fields = AuditFields { reason: Some(reason), ..of_election };
         self.audit.record(AuditEvent::ElectionHalted, &fields);
     }

@@ -153,10 +153,10 @@ fn admissions_digest(records: &[(String, Vec<u8>)]) -> Digest {
     for (name, bytes) in records.iter().filter(|(_, bytes)| is_admission(bytes)) {
         // Names of nodes have no slash.
         if !name.contains('/') {
-            text.extend_from_slice(Digest::of(bytes).as_bytes());
+            text.extend_from_slice(Digest::compute(bytes).as_bytes());
         }
     }
-    Digest::of(&text)
+    Digest::compute(&text)
 }
 
 /// How long ago a status was made, where `now` is the time on the ledger's clock.

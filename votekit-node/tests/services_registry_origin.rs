@@ -103,9 +103,9 @@ async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
     let place = TestDir::new(10);
     let (registry, _) = registry().await;
     let origin = RollOrigin {
-        manifest: Digest::of(b"other"),
+        manifest: Digest::compute(b"other"),
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(&pepper())),
+        pepper: Some(PepperMarks::from_pepper(&pepper())),
     };
     let other = Arc::new(KeyList::new(Vec::new()).expect("nobody"));
     registry.load_roll(&law(), &other, Some(&origin), &|_| {}).await.expect("loaded");

@@ -55,7 +55,7 @@ impl Invitation {
     /// The digest under which a token is stored: SHA-256 of its text, as it stands in the link.
     #[must_use]
     pub fn digest_of(token: &str) -> Digest {
-        Digest::of(token.as_bytes())
+        Digest::compute(token.as_bytes())
     }
 }
 

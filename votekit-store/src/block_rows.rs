@@ -97,7 +97,7 @@ pub(super) struct LeafRun {
 impl LeafRun {
     /// Verifies the digest and the number of leaves.
     pub(super) fn verify(self, digest: &[u8; 32]) -> Result<Self, String> {
-        if Digest::of(&self.bytes).as_bytes() == digest
+        if Digest::compute(&self.bytes).as_bytes() == digest
             && holds_leaves(&self.bytes, self.leaf_count)
         {
             return Ok(self);
@@ -152,7 +152,7 @@ pub(super) fn head_digest(head: &Head) -> Digest {
     let numbers =
         [head.size, head.height, head.fence, head.sealed_through.0, u64::from(head.takes_votes)]
             .map(u64::to_be_bytes);
-    Digest::of(&[numbers.as_flattened(), head.root.as_bytes(), &head.checkpoint].concat())
+    Digest::compute(&[numbers.as_flattened(), head.root.as_bytes(), &head.checkpoint].concat())
 }
 
 pub(super) fn verify_head(head: Head, digest: &[u8; 32]) -> Result<Head, String> {
@@ -169,7 +169,7 @@ pub(super) fn verify_tile(
     hashes: Vec<u8>,
     digest: &[u8; 32],
 ) -> Result<Vec<u8>, String> {
-    if hashes.len() == 256 * 32 && Digest::of(&hashes).as_bytes() == digest {
+    if hashes.len() == 256 * 32 && Digest::compute(&hashes).as_bytes() == digest {
         return Ok(hashes);
     }
     Err(format!("table tile: tile {level}/{index} of {law_id} does not match its digest"))
@@ -177,7 +177,7 @@ pub(super) fn verify_tile(
 
 /// Verifies a stored manifest.
 pub(super) fn verify_manifest(bytes: Vec<u8>, digest: &Digest) -> Result<Vec<u8>, String> {
-    if Digest::of(&bytes) == *digest {
+    if Digest::compute(&bytes) == *digest {
         return Ok(bytes);
     }
     Err(format!("table manifest: the bytes of {digest} have another digest"))

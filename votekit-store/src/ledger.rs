@@ -561,7 +561,7 @@ impl LogRow {
     #[must_use]
     pub fn digest_of(rows: &[Self]) -> Digest {
         let text = |row: &Self| format!("{}\n{}\n", row.table, row.columns);
-        Digest::of(rows.iter().map(text).collect::<String>().as_bytes())
+        Digest::compute(rows.iter().map(text).collect::<String>().as_bytes())
     }
 }
 

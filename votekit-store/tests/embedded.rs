@@ -31,7 +31,7 @@ fn law() -> ElectionId {
 }
 
 fn envelope(number: u64) -> Envelope {
-    let bytes = *Digest::of(&number.to_be_bytes()).as_bytes();
+    let bytes = *Digest::compute(&number.to_be_bytes()).as_bytes();
     Envelope {
         request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
         hash: CredentialHash::from_bytes(bytes),

@@ -187,7 +187,7 @@ async fn a_failed_commit_stops_every_call() {
 async fn what_was_removed_leaves_no_trace() {
     let folder = folder();
     let accounts = open(folder.path());
-    let token = Digest::of(b"a cookie");
+    let token = Digest::compute(b"a cookie");
     accounts.add(&[official(1)]).await.expect("added");
     let session = NewSession {
         token,

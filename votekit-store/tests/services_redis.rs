@@ -440,7 +440,7 @@ async fn an_interrupted_load_is_ended_before_another_roll_is_begun() {
 }
 
 fn origin(number: u8) -> RollOrigin {
-    RollOrigin { manifest: Digest::of(&[number]), scheme: HashScheme::Sha256, pepper: None }
+    RollOrigin { manifest: Digest::compute(&[number]), scheme: HashScheme::Sha256, pepper: None }
 }
 
 fn misconfigured(refused: Result<(), EngineError>) -> (String, String) {

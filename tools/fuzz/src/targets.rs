@@ -46,7 +46,7 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
 fn authorities(data: &[u8]) -> bool {
     let Ok(set) = AuthoritySet::parse(data) else { return false };
     assert_eq!(set.as_bytes(), data);
-    assert_eq!(set.fingerprint(), Digest::of(data));
+    assert_eq!(set.fingerprint(), Digest::compute(data));
     let law_id: ElectionId = "L2025-001".parse().expect("a law id");
     let origin = format!("{}/{law_id}", set.base());
     // Two keys of one id have no policy.
@@ -62,7 +62,7 @@ fn authorities(data: &[u8]) -> bool {
 fn batch(data: &[u8]) -> bool {
     let Ok(batch) = Batch::parse(data.to_vec()) else { return false };
     assert_eq!(batch.as_bytes(), data);
-    assert_eq!(batch.digest(), Digest::of(&data[..data.len() - 64]));
+    assert_eq!(batch.digest(), Digest::compute(&data[..data.len() - 64]));
     assert_eq!(batch.envelopes().len(), batch.count());
     assert_eq!(batch.open(&BallotSecretKey::from_seed(&[1; 32])).len(), batch.count());
     true
@@ -137,7 +137,7 @@ fn leaf(data: &[u8]) -> bool {
 fn manifest(data: &[u8]) -> bool {
     let Ok(manifest) = Manifest::parse(data) else { return false };
     assert_eq!(manifest.encode(), data);
-    assert_eq!(manifest.digest(), Digest::of(data));
+    assert_eq!(manifest.digest(), Digest::compute(data));
     true
 }
 
@@ -154,7 +154,7 @@ fn note(data: &[u8]) -> bool {
 fn policy(data: &[u8]) -> bool {
     let Ok(policy) = Policy::parse(data) else { return false };
     assert_eq!(policy.as_bytes(), data);
-    assert_eq!(policy.fingerprint(), Digest::of(data));
+    assert_eq!(policy.fingerprint(), Digest::compute(data));
     let witnesses = policy.witnesses().len();
     assert!(policy.is_quorum(&vec![true; witnesses]));
     assert_eq!(policy.is_quorum(&vec![false; witnesses]), policy.quorum().is_none());

@@ -163,7 +163,7 @@ fn encode(
         first_leaf: honest.block.first_leaf,
         leaf_count: u32::try_from(edited.leaves.len()).context("too many leaves")?,
         point,
-        digest: Digest::of(&bytes),
+        digest: Digest::compute(&bytes),
         takes_votes: honest.effect.state() == State::Open,
         proposed_at: UnixSeconds(proposed_at),
     };

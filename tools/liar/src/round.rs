@@ -162,7 +162,7 @@ impl<'a> Answers<'a> {
     pub(crate) fn is_refused_by_all(&self) -> bool {
         let by = |value: &Value| value["authority"].as_str().map(str::to_owned);
         let refusing: BTreeSet<String> =
-            self.of_kind("refused").into_iter().filter_map(by).collect();
+            self.observations("refused").into_iter().filter_map(by).collect();
         refusing.len() >= self.others()
     }
 
@@ -273,7 +273,7 @@ impl<'a> Answers<'a> {
     }
 
     /// The answers of a kind about the height of the false block.
-    fn of_kind(&self, kind: &str) -> Vec<&Value> {
+    fn observations(&self, kind: &str) -> Vec<&Value> {
         let here = self.about_blocks.iter().filter(|(height, ..)| *height == self.height);
         here.filter(|(_, found, _)| *found == kind).map(|(.., value)| value).collect()
     }
@@ -290,9 +290,9 @@ impl<'a> Answers<'a> {
             "term": self.leadership.term,
             "votes": votes,
             "proposals": proposals,
-            "accepted": self.of_kind("accepted"),
-            "refused": self.of_kind("refused"),
-            "cosigned": self.of_kind("cosigned"),
+            "accepted": self.observations("accepted"),
+            "refused": self.observations("refused"),
+            "cosigned": self.observations("cosigned"),
             "suspected": suspected,
             "invalid_rows": self.invalid_rows,
             "believed": is_believed,

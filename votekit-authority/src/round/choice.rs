@@ -57,7 +57,7 @@ pub fn choose(
     }
     let (ahead, votes): (Vec<ElectionVote>, Vec<ElectionVote>) = votes
         .values()
-        .map(|vote| of_election(vote, law_id))
+        .map(|vote| election_vote(vote, law_id))
         .partition(|vote| vote.certified.height > head.height);
     if votes.len() < quorum.quorum {
         let certified = ahead.iter().map(|vote| vote.certified).max();
@@ -98,7 +98,7 @@ fn candidate(quorum: Quorum, reports: &[Option<AcceptedBlock>], excluded: &[LogP
 }
 
 /// The report of a vote on an election. For an election that the vote does not name: an empty log.
-fn of_election(vote: &Vote, law_id: &ElectionId) -> ElectionVote {
+fn election_vote(vote: &Vote, law_id: &ElectionId) -> ElectionVote {
     let election = vote.elections.iter().find(|election| election.law_id == *law_id);
     election.cloned().unwrap_or_else(|| ElectionVote {
         law_id: law_id.clone(),

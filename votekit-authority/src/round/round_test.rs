@@ -37,7 +37,7 @@ fn proposal(term: u64, point: LogPoint) -> BlockProposal {
         first_leaf: point.size - 2,
         leaf_count: 2,
         point,
-        digest: Digest::of(b"leaves"),
+        digest: Digest::compute(b"leaves"),
         takes_votes: true,
         proposed_at: UnixSeconds(0),
     }

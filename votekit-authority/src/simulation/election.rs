@@ -110,7 +110,7 @@ impl Election {
         };
         let (mut log, draft) = ElectionLog::begin(self.definition.clone(), &maker(60));
         let load = RollLoad {
-            manifest: Digest::of(b"the manifest of the roll"),
+            manifest: Digest::compute(b"the manifest of the roll"),
             parent: None,
             replaces: None,
             scheme: HashScheme::Sha256,
@@ -217,7 +217,7 @@ impl VotePlanner<'_> {
 
     fn new_vote(&mut self, received: UnixMinutes, elector: u64) -> Envelope {
         self.requests += 1;
-        let id = Digest::of(&self.requests.to_be_bytes());
+        let id = Digest::compute(&self.requests.to_be_bytes());
         let choice = match self.random.below(12) {
             0 => NO_CHOICE,
             choice => ChoiceIndex((choice % 2) as u16),

@@ -20,7 +20,7 @@ pub(super) struct Leaves {
 
 impl Leaves {
     pub(super) fn new(bytes: Vec<u8>) -> Self {
-        let digest = Digest::of(&bytes);
+        let digest = Digest::compute(&bytes);
         Self { bytes, digest }
     }
 }

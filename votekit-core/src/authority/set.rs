@@ -286,7 +286,7 @@ impl AuthoritySet {
     /// SHA-256 of the file's bytes, which people compare between machines.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
-        Digest::of(&self.bytes)
+        Digest::compute(&self.bytes)
     }
 
     /// The base of all key names and origins.
@@ -374,8 +374,9 @@ impl AuthoritySet {
                 })
             })
             .collect::<Result<Vec<_>, PolicyError>>()?;
-        let witnesses: Vec<Witness> = self.witnesses.iter().map(SetWitness::of_policy).collect();
-        Policy::of_election_with_witnesses(
+        let witnesses: Vec<Witness> =
+            self.witnesses.iter().map(SetWitness::to_policy_witness).collect();
+        Policy::for_election_with_witnesses(
             &authorities,
             self.quorum,
             &witnesses,

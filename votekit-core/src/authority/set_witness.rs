@@ -73,11 +73,11 @@ impl SetWitness {
     /// checkpoint.
     #[must_use]
     pub fn has_cosigned(&self, checkpoint: &Checkpoint, line: &[u8]) -> bool {
-        self.of_policy().cosignature(checkpoint, line).is_some()
+        self.to_policy_witness().cosignature(checkpoint, line).is_some()
     }
 
     /// The line of the policy.
-    pub(super) fn of_policy(&self) -> Witness {
+    pub(super) fn to_policy_witness(&self) -> Witness {
         Witness {
             name: self.name.as_str().parse().expect("a key name without U+007F is a policy name"),
             key: self.key.clone(),

@@ -67,11 +67,11 @@ pub(crate) fn refuse() -> Statement {
         law_id: law_id(),
         leadership: leadership(),
         height: 8,
-        digest: Digest::of(b"leaves"),
+        digest: Digest::compute(b"leaves"),
         leaf: 705,
         rule: "entry-decision".to_owned(),
-        own: Some(Digest::of(b"own leaf")),
-        theirs: Some(Digest::of(b"their leaf")),
+        own: Some(Digest::compute(b"own leaf")),
+        theirs: Some(Digest::compute(b"their leaf")),
     };
     statement(4, 1, StatementBody::Refuse(refuse))
 }
@@ -98,7 +98,7 @@ pub(crate) fn proposal() -> BlockProposal {
         first_leaf: 700,
         leaf_count: 112,
         point: eighth(),
-        digest: Digest::of(b"leaves"),
+        digest: Digest::compute(b"leaves"),
         takes_votes: true,
         proposed_at: UnixSeconds(1_763_712_000),
     }

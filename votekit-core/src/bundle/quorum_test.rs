@@ -41,7 +41,7 @@ fn witnessed() -> Policy {
         url: url.map(|url| url.as_bytes().to_vec()),
     };
     let witnesses = [witness(1, Some("https://witness.example/")), witness(2, None)];
-    Policy::of_election_with_witnesses(&authorities, 3, &witnesses, 1).expect("distinct keys")
+    Policy::for_election_with_witnesses(&authorities, 3, &witnesses, 1).expect("distinct keys")
 }
 
 /// The checkpoint cosigned by these authorities, then by these outside witnesses.

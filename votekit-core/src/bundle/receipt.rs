@@ -128,7 +128,7 @@ pub fn check_receipt(
         (None, Some(bundle)) => (Policy::parse(&read_policy(bundle)?)?, false),
         (Some(Pin::Fingerprint(fingerprint)), Some(bundle)) => {
             let bytes = read_policy(bundle)?;
-            if Digest::of(&bytes) != *fingerprint {
+            if Digest::compute(&bytes) != *fingerprint {
                 return Ok(ReceiptVerdict::Failed(ReceiptFault::PolicyPinned));
             }
             (Policy::parse(&bytes)?, true)

@@ -108,7 +108,8 @@ impl AuthorityKeys {
         let name = "authority-1".parse().expect("a key name");
         let (log_key, cosigner_key) =
             (self.log.verifier().clone(), self.cosigner.verifier().clone());
-        Policy::of_election(&[Authority { name, log_key, cosigner_key }], 1).expect("one authority")
+        Policy::for_election(&[Authority { name, log_key, cosigner_key }], 1)
+            .expect("one authority")
     }
 
     /// A checkpoint of these leaves, signed and cosigned.
@@ -216,7 +217,7 @@ pub fn batch(node: u8, sequence: u64, last: bool, votes: &[Vote]) -> Arc<Batch> 
         .iter()
         .map(|(request, elector, minute, choice)| Envelope {
             request: RequestId::from_bytes(
-                *Digest::of(&[*request]).as_bytes().first_chunk().expect("16 of 32 bytes"),
+                *Digest::compute(&[*request]).as_bytes().first_chunk().expect("16 of 32 bytes"),
             ),
             hash: hash(*elector),
             received: UnixMinutes(OPENS.0.saturating_add_signed(*minute)),
@@ -359,8 +360,8 @@ impl Making {
     pub fn open(definition: Definition) -> Self {
         let (log, first) = ElectionLog::begin(definition, &maker(OPENS.0 - 60));
         let (roll, keys) = roll_folder();
-        let supplement = supplement_folder(Digest::of(&roll[Manifest::FILE_NAME]));
-        let manifest = Digest::of(&roll[Manifest::FILE_NAME]);
+        let supplement = supplement_folder(Digest::compute(&roll[Manifest::FILE_NAME]));
+        let manifest = Digest::compute(&roll[Manifest::FILE_NAME]);
         let sample = Sample { leaves: Vec::new(), batches: Vec::new(), roll, supplement };
         let mut making = Self { sample, log, time: OPENS.0 - 50, manifest };
         making.push(&first);
@@ -412,7 +413,7 @@ impl Making {
         let changes = Changes::decode(&self.sample.supplement[&Changes::file_name(&law_id())])
             .expect("own bytes");
         let load = RollLoad {
-            manifest: Digest::of(&self.sample.supplement[Manifest::FILE_NAME]),
+            manifest: Digest::compute(&self.sample.supplement[Manifest::FILE_NAME]),
             parent: Some(self.manifest),
             replaces: None,
             scheme: HashScheme::HmacSha256,
@@ -467,7 +468,7 @@ fn roll_folder() -> (MemorySource, Vec<RegistryKey>) {
         law_id: law_id(),
         shard: 1,
         count: keys.len() as u64,
-        sha256: Digest::of(&bytes),
+        sha256: Digest::compute(&bytes),
     };
     let law = LawRow { law_id: law_id(), registered: keys.len() as u64, shards: 1, revoked: 0 };
     let manifest = manifest(None, ELECTORS.into(), law, vec![row], Vec::new());
@@ -485,7 +486,7 @@ fn supplement_folder(parent: Digest) -> MemorySource {
         law_id: law_id(),
         shard: 1,
         count: added + revoked,
-        sha256: Digest::of(&bytes),
+        sha256: Digest::compute(&bytes),
     };
     let law = LawRow { law_id: law_id(), registered: added, shards: 0, revoked };
     let manifest = manifest(Some(parent), added + revoked, law, Vec::new(), vec![row]);
@@ -500,7 +501,7 @@ fn manifest(
     changes: Vec<FileRow>,
 ) -> Vec<u8> {
     let roll = RollFacts {
-        sha256: Digest::of(b"sample roll"),
+        sha256: Digest::compute(b"sample roll"),
         rows,
         duplicates: 0,
         rejects: 0,
@@ -509,7 +510,7 @@ fn manifest(
     let manifest = Manifest::new(ManifestBody {
         tool: "votekit 0.1.0".to_owned(),
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(&pepper())),
+        pepper: Some(PepperMarks::from_pepper(&pepper())),
         date: None,
         parent,
         roll,

@@ -511,7 +511,7 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is_supplement, Leaf::Roll(roll) => roll.revoked -= 1);
     }),
     ("a supplement to another roll", Rule::RollChain, |leaves| {
-        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::of(b"another")));
+        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::compute(b"another")));
     }),
     ("a second roll once the poll is open", Rule::RollChain, |leaves| {
         let place = find(leaves, is_supplement);
@@ -673,7 +673,7 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is_supplement, Leaf::Roll(roll) => roll.scheme = HashScheme::Sha256);
     }),
     ("a supplement of another parent than its manifest's", Rule::RollCounts, |leaves| {
-        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::of(b"another")));
+        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::compute(b"another")));
     }),
     ("a roll in place of another that it does not name", Rule::RollChain, |leaves| {
         let place = find(leaves, is!(Leaf::Roll(_)));
@@ -716,7 +716,7 @@ const FORGERIES: &[Forgery] = &[
     }),
     ("another result certified", Rule::Certified, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Certified { .. })),
-            Leaf::Election(ElectionEvent::Certified { results, .. }) => *results = Digest::of(b"another"));
+            Leaf::Election(ElectionEvent::Certified { results, .. }) => *results = Digest::compute(b"another"));
     }),
 ];
 
@@ -896,7 +896,7 @@ fn binding(roll: BodyEdit, supplement: BodyEdit, in_draft: bool) -> (Sample, Vec
         edit(&mut body);
         let scheme = body.scheme;
         let bytes = Manifest::new(body).expect("its counts agree").encode();
-        let digest = Digest::of(&bytes);
+        let digest = Digest::compute(&bytes);
         folder.insert(Manifest::FILE_NAME.to_owned(), bytes);
         (digest, scheme)
     };
@@ -933,7 +933,7 @@ fn a_cosignature_older_than_its_block_is_refused() {
 fn rewrite(bundle: &mut MemorySource, name: &str, bytes: Vec<u8>) {
     let mut index = crate::bundle::Index::parse(&bundle[file::INDEX]).expect("own index");
     let row = index.files.iter_mut().find(|row| row.file == name).expect("listed");
-    (row.size, row.sha256) = (bytes.len() as u64, Digest::of(&bytes));
+    (row.size, row.sha256) = (bytes.len() as u64, Digest::compute(&bytes));
     bundle.insert(file::INDEX.to_owned(), index.to_bytes());
     bundle.insert(name.to_owned(), bytes);
 }

@@ -129,7 +129,7 @@ impl Writer {
         files.push(BundleFile { name: file::CHECKPOINT.to_owned(), bytes: checkpoint.to_vec() });
         files.push(BundleFile { name: file::POLICY.to_owned(), bytes: policy.to_vec() });
         for digest in self.account.manifests() {
-            let bytes = manifests.iter().find(|bytes| Digest::of(bytes) == *digest);
+            let bytes = manifests.iter().find(|bytes| Digest::compute(bytes) == *digest);
             let bytes = bytes.ok_or(WriteError::ManifestMissing { digest: *digest })?.clone();
             files.push(BundleFile { name: file::manifest(digest), bytes });
         }
@@ -143,7 +143,7 @@ impl Writer {
         let rows = files.iter().map(|BundleFile { name, bytes }| IndexRow {
             file: name.clone(),
             size: bytes.len() as u64,
-            sha256: Digest::of(bytes),
+            sha256: Digest::compute(bytes),
         });
         let index =
             Index { law_id: definition.law_id.clone(), files: rows.chain([leaves]).collect() };

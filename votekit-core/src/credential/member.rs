@@ -19,7 +19,7 @@ const ACCOUNT_BYTES: usize = 16;
 impl CredentialHasher {
     /// Hashes the accounts of members under the members' key of one election.
     #[must_use]
-    pub fn of_members(key: &Pepper) -> Self {
+    pub fn for_members(key: &Pepper) -> Self {
         Self { is_of_members: true, ..Self::peppered(key) }
     }
 
@@ -35,7 +35,7 @@ impl CredentialHasher {
     /// use votekit_core::credential::{CredentialHasher, Pepper};
     /// let key = Pepper::from_bytes([7; 32]);
     /// let law = "L2025-001".parse()?;
-    /// assert!(CredentialHasher::of_members(&key).member_hash(&[1; 16], &law).is_some());
+    /// assert!(CredentialHasher::for_members(&key).member_hash(&[1; 16], &law).is_some());
     /// assert!(CredentialHasher::peppered(&key).member_hash(&[1; 16], &law).is_none());
     /// # Ok::<(), votekit_core::id::IdError>(())
     /// ```
@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn members_differ_by_account_law_and_key() {
-        let hasher = |byte| CredentialHasher::of_members(&Pepper::from_bytes([byte; 32]));
+        let hasher = |byte| CredentialHasher::for_members(&Pepper::from_bytes([byte; 32]));
         let hash = |byte, account, law_id| {
             hasher(byte).member_hash(&[account; 16], &law(law_id)).expect("under a members' key")
         };
@@ -87,7 +87,7 @@ mod tests {
         assert!(!DOMAIN[0].is_ascii_digit());
         let key = Pepper::from_bytes([7; 32]);
         let (members, credentials) =
-            (CredentialHasher::of_members(&key), CredentialHasher::peppered(&key));
+            (CredentialHasher::for_members(&key), CredentialHasher::peppered(&key));
         let nas = Nas::parse(b"012345678").expect("nine digits");
         let code = AccessCode::parse(b"ABCD2345").expect("a code");
         let of_credential = members.hash_parts(&nas, &code, &law("L1"));

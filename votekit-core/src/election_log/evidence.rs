@@ -89,7 +89,7 @@ type ExpectedLeaf = (Outcome, Option<ChoiceIndex>);
 
 impl ExpectedLeaves {
     /// The leaves of a batch whose evidence is available.
-    pub(super) fn of_evidence(
+    pub(super) fn from_evidence(
         batch: VerifiedBatch,
         outcomes: Vec<Outcome>,
         choices: Vec<Option<ChoiceIndex>>,
@@ -100,7 +100,7 @@ impl ExpectedLeaves {
     }
 
     /// The leaves of a batch whose evidence is destroyed: only their number is known.
-    pub(super) fn of_count(leaf: &BatchLeaf) -> Self {
+    pub(super) fn from_count(leaf: &BatchLeaf) -> Self {
         Self { count: ExpectedCount::new(leaf.count as usize), outcomes: None }
     }
 

@@ -260,7 +260,7 @@ impl Scrub {
             }
             self.evidence_missing = true;
             self.epochs.take_batch(&leaf.place(), None).map_err(|error| differs(error.into()))?;
-            let leaves = ExpectedLeaves::of_count(leaf);
+            let leaves = ExpectedLeaves::from_count(leaf);
             self.batch = Some(OpenBatch { leaves, firsts: Vec::new() });
             return Ok(());
         };
@@ -288,7 +288,7 @@ impl Scrub {
                 decide_envelope(&envelope, earlier, electorate, scheme, &self.window).0
             })
             .collect();
-        let leaves = ExpectedLeaves::of_evidence(batch, outcomes, evidence.choices);
+        let leaves = ExpectedLeaves::from_evidence(batch, outcomes, evidence.choices);
         self.batch = Some(OpenBatch { leaves, firsts });
         Ok(())
     }

@@ -38,7 +38,7 @@ fn results(choices: &[&str], counts: &[u64]) -> Results {
         report: Report { received: accepted + 6, accepted, duplicate: 3, invalid: 2, replayed: 1 },
         counts,
         log_size: 99,
-        log_root: Digest::of(b"root"),
+        log_root: Digest::compute(b"root"),
         updated_at: UnixMinutes(29_396_500),
     }
 }
@@ -102,7 +102,7 @@ fn certification_is_of_the_closed_result() {
     let certified = results(&["oui", "non"], &[5, 3]);
     let closed = Results { state: State::Closed, ..certified.clone() };
     assert_eq!(certified_digest(&certified), certified_digest(&closed));
-    assert_eq!(certified_digest(&closed), Digest::of(&to_json(&closed)));
+    assert_eq!(certified_digest(&closed), Digest::compute(&to_json(&closed)));
 }
 
 #[test]

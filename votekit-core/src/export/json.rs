@@ -27,7 +27,7 @@ pub const FORMAT: &str = "votekit-results/1";
 /// # let results = Results {
 /// #     definition, state: State::Closed, opened: None, closed: None, registered: 8, report,
 /// #     counts: Counts { choices: vec![2, 1], spoiled: 0 }, log_size: 9,
-/// #     log_root: Digest::of(b""), updated_at: UnixMinutes(29_400_000),
+/// #     log_root: Digest::compute(b""), updated_at: UnixMinutes(29_400_000),
 /// # };
 /// let text = String::from_utf8(votekit_core::export::json::to_json(&results))?;
 /// assert!(text.contains(r#""oui_count": 2"#) && text.contains(r#""turnout": "37.50""#));
@@ -36,7 +36,7 @@ pub const FORMAT: &str = "votekit-results/1";
 #[must_use]
 pub fn to_json(results: &Results) -> Vec<u8> {
     let mut bytes =
-        serde_json::to_vec_pretty(&Document::of(results)).expect("results have text keys only");
+        serde_json::to_vec_pretty(&Document::new(results)).expect("results have text keys only");
     bytes.push(b'\n');
     bytes
 }
@@ -46,7 +46,7 @@ pub fn to_json(results: &Results) -> Vec<u8> {
 /// `closed`, so that the digest does not depend on the certification itself.
 #[must_use]
 pub fn certified_digest(results: &Results) -> Digest {
-    Digest::of(&to_json(&Results { state: State::Closed, ..results.clone() }))
+    Digest::compute(&to_json(&Results { state: State::Closed, ..results.clone() }))
 }
 
 /// The form of results in files and in a node's answers.
@@ -128,7 +128,7 @@ pub struct LogHead {
 impl<'a> Document<'a> {
     /// Builds the document from results.
     #[must_use]
-    pub fn of(results: &'a Results) -> Self {
+    pub fn new(results: &'a Results) -> Self {
         let Results { definition, report, counts, .. } = results;
         let count_of = |id: &str| has_choice(results, id).then(|| results.count_of(id));
         let basis_points = results.turnout_basis_points();

@@ -188,7 +188,7 @@ impl Cosigner {
     #[must_use]
     pub fn from_seed(name: KeyName, seed: &[u8; 32]) -> Self {
         let key = ed25519_dalek::SigningKey::from_bytes(seed);
-        let verifier = VerifierKey::of_secret(name, KeyKind::CosignatureV1, &key);
+        let verifier = VerifierKey::from_secret(name, KeyKind::CosignatureV1, &key);
         Self { key, verifier }
     }
 

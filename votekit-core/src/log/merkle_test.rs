@@ -138,7 +138,7 @@ fn small_roots(naive: &mut Naive) -> Vec<TreeHash> {
 
 #[test]
 fn inclusion_proofs_of_all_small_trees_match_the_naive_ones() {
-    let (tree, mut naive) = (SampleTree::of_size(SMALL), Naive::new(SMALL));
+    let (tree, mut naive) = (SampleTree::with_size(SMALL), Naive::new(SMALL));
     let roots = small_roots(&mut naive);
     let leaves: Vec<TreeHash> = (0..SMALL).map(|index| leaf_hash(&leaf(index))).collect();
     for size in 1..=SMALL {
@@ -166,7 +166,7 @@ fn inclusion_proofs_of_all_small_trees_match_the_naive_ones() {
 
 #[test]
 fn consistency_proofs_of_all_small_trees_match_the_naive_ones() {
-    let (tree, mut naive) = (SampleTree::of_size(SMALL), Naive::new(SMALL));
+    let (tree, mut naive) = (SampleTree::with_size(SMALL), Naive::new(SMALL));
     let roots = small_roots(&mut naive);
     for second in 0..=SMALL {
         for first in 0..=second {
@@ -187,7 +187,7 @@ fn consistency_proofs_of_all_small_trees_match_the_naive_ones() {
 /// For every index and size, no other length, order, hash, index or size is accepted.
 #[test]
 fn any_change_to_an_inclusion_proof_is_refused() {
-    let tree = SampleTree::of_size(40);
+    let tree = SampleTree::with_size(40);
     for size in 1..=40 {
         let root = root_of_tiles(&tree, size).expect("in the tree");
         for index in 0..size {
@@ -215,7 +215,7 @@ fn any_change_to_an_inclusion_proof_is_refused() {
 
 #[test]
 fn any_change_to_a_consistency_proof_is_refused() {
-    let tree = SampleTree::of_size(40);
+    let tree = SampleTree::with_size(40);
     let roots: Vec<TreeHash> =
         (0..=40).map(|size| root_of_tiles(&tree, size).expect("in the tree")).collect();
     for second in 0..=40 {
@@ -300,7 +300,7 @@ fn proofs_at_the_ends_of_the_number_range_do_not_overflow() {
 /// The example of tlog-tiles: 70,000 leaves.
 #[test]
 fn the_tiles_of_seventy_thousand_leaves() {
-    let tree = SampleTree::of_size(70_000);
+    let tree = SampleTree::with_size(70_000);
     let full = |level| tree.full_tiles.iter().filter(|full| full.tile.level() == level).count();
     assert_eq!((full(0), full(1), full(2)), (273, 1, 0));
     let partial: Vec<String> =
@@ -343,7 +343,7 @@ fn the_tiles_of_seventy_thousand_leaves() {
 
 #[test]
 fn a_tree_of_256_has_a_full_tile_and_one_above_it() {
-    let tree = SampleTree::of_size(256);
+    let tree = SampleTree::with_size(256);
     assert_eq!(tree.full_tiles.len(), 1);
     let partial: Vec<String> =
         tree.builder.partial_tiles().map(|(tile, _)| tile.to_string()).collect();
@@ -353,7 +353,7 @@ fn a_tree_of_256_has_a_full_tile_and_one_above_it() {
 #[test]
 fn a_restored_tree_grows_like_the_original() {
     for size in [0, 1, 255, 256, 300, 65_535, 65_536, 65_800] {
-        let mut original = SampleTree::of_size(size).builder;
+        let mut original = SampleTree::with_size(size).builder;
         let edge = (0..8).map(|level| original.partial_tile(level).to_vec()).collect();
         let mut restored = TreeBuilder::restore(size, edge).expect("its own edge");
         assert_eq!(restored, original);

@@ -2,8 +2,8 @@
 //! must have cosigned.
 //!
 //! A policy file is a verifier's only trusted input. Any policy of the specification with Ed25519
-//! keys is accepted (logs of type 0x01, witnesses of type 0x04); [`Policy::of_election`] writes the
-//! policy of a votekit election, [`Policy::of_election_with_witnesses`] writes a policy with
+//! keys is accepted (logs of type 0x01, witnesses of type 0x04); [`Policy::for_election`] writes
+//! the policy of a votekit election, [`Policy::for_election_with_witnesses`] writes a policy with
 //! outside witnesses.
 
 use std::fmt;
@@ -103,7 +103,7 @@ pub enum Member {
     Group(usize),
 }
 
-/// One authority of an election, for [`Policy::of_election`].
+/// One authority of an election, for [`Policy::for_election`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Authority {
     /// Its name in the policy.
@@ -148,7 +148,7 @@ impl Policy {
     /// SHA-256 of the file's bytes, which a verifier pins.
     #[must_use]
     pub fn fingerprint(&self) -> Digest {
-        Digest::of(&self.bytes)
+        Digest::compute(&self.bytes)
     }
 
     /// The logs, in the file's order.

@@ -181,7 +181,7 @@ fn the_policy_of_an_election_has_exactly_these_bytes() {
         a.log_key, b.log_key, c.log_key, a.cosigner_key, b.cosigner_key, c.cosigner_key
     );
     assert_eq!(policy.as_bytes(), expected.as_bytes());
-    assert_eq!(policy.fingerprint(), Digest::of(expected.as_bytes()));
+    assert_eq!(policy.fingerprint(), Digest::compute(expected.as_bytes()));
     assert!(policy.is_of_election(origin().as_str()));
     assert!(!policy.is_of_election("example.org/vote/L2025-001"));
     let commented = Policy::parse(format!("{expected}#\n").as_bytes()).expect("a policy");
@@ -201,7 +201,7 @@ fn a_cosigner_key_that_is_not_named_after_its_authority_makes_no_policy_of_an_el
         Authority { name: second.name.clone(), ..first.clone() },
         Authority { name: first.name, ..second },
     ];
-    let policy = Policy::of_election(&exchanged, 2).expect("two authorities");
+    let policy = Policy::for_election(&exchanged, 2).expect("two authorities");
     assert!(!policy.is_of_election(origin().as_str()));
 }
 
@@ -223,7 +223,7 @@ fn impossible_elections_have_no_policy() {
     shared.cosigner_key =
         Cosigner::from_seed("a".parse().expect("a name"), &[1; 32]).verifier().clone();
     let made =
-        |authorities: &[Authority]| Policy::of_election(authorities, authorities.len() / 2 + 1);
+        |authorities: &[Authority]| Policy::for_election(authorities, authorities.len() / 2 + 1);
     let refused = |authorities: &[Authority]| match made(authorities) {
         Err(PolicyError::Malformed { line, rule }) => (line, rule),
         other => panic!("{other:?}"),

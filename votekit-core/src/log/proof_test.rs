@@ -6,7 +6,7 @@ use crate::log::merkle::prove_inclusion;
 use crate::log::samples::{SampleTree, authorities, leaf, origin, policy, signed};
 
 fn sample(index: u64, size: u64, extra: &[u8]) -> Proof {
-    let tree = SampleTree::of_size(size);
+    let tree = SampleTree::with_size(size);
     let path = prove_inclusion(&tree, index, size).expect("in the tree");
     let checkpoint =
         signed(&Checkpoint::new(&origin(), size, tree.builder.root()), &authorities(1), &[0]);

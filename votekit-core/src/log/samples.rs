@@ -41,7 +41,7 @@ pub(super) fn authorities(count: u8) -> Vec<SampleAuthority> {
 pub(super) fn policy(authorities: &[SampleAuthority]) -> Policy {
     let public: Vec<Authority> =
         authorities.iter().map(|authority| authority.public.clone()).collect();
-    Policy::of_election(&public, public.len() / 2 + 1).expect("a policy")
+    Policy::for_election(&public, public.len() / 2 + 1).expect("a policy")
 }
 
 /// A checkpoint signed by the first authority and cosigned by those at the indices `cosigners`.
@@ -72,7 +72,7 @@ pub(super) fn leaf(index: u64) -> Vec<u8> {
 
 impl SampleTree {
     /// A tree of `size` leaves: `leaf 0`, `leaf 1` and so on.
-    pub(super) fn of_size(size: u64) -> Self {
+    pub(super) fn with_size(size: u64) -> Self {
         let mut tree = Self { builder: TreeBuilder::new(), full_tiles: Vec::new() };
         (0..size)
             .for_each(|index| tree.builder.append(leaf_hash(&leaf(index)), &mut tree.full_tiles));

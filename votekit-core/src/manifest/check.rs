@@ -91,7 +91,7 @@ fn is_named_well(row: &FileRow, is_supplement: bool) -> bool {
         return row.file == Changes::file_name(&row.law_id);
     }
     let head = ShardHead { law_id: row.law_id.clone(), shard: row.shard, shards: row.shard };
-    ShardFormat::of_file_name(&row.file).is_some_and(|format| row.file == head.file_name(format))
+    ShardFormat::from_file_name(&row.file).is_some_and(|format| row.file == head.file_name(format))
 }
 
 fn check_rows(body: &ManifestBody) -> Result<(), ManifestError> {

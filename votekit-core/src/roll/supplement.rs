@@ -145,7 +145,7 @@ pub struct Readmission {
 impl LiveCredentials {
     /// The credentials in a roll of those electors whom any of `named` names.
     #[must_use]
-    pub fn of_roll(roll: &GatheredRoll, named: &[&GatheredRoll]) -> Self {
+    pub fn from_roll(roll: &GatheredRoll, named: &[&GatheredRoll]) -> Self {
         let mut laws: BTreeMap<ElectionId, HashMap<u32, History>> = BTreeMap::new();
         for (law_id, runs) in &roll.laws {
             let numbers: HashSet<u32> = named

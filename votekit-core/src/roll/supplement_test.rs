@@ -25,7 +25,7 @@ fn supplement(roll: &str, earlier: &[(&str, &str)], add: &str, revoke: &str) -> 
         earlier.iter().map(|(add, revoke)| (gathered(add), gathered(revoke))).collect();
     let named: Vec<&GatheredRoll> =
         earlier.iter().flat_map(|(add, revoke)| [add, revoke]).chain([&add, &revoke]).collect();
-    let mut live = LiveCredentials::of_roll(&gathered(roll), &named);
+    let mut live = LiveCredentials::from_roll(&gathered(roll), &named);
     for (add, revoke) in &earlier {
         live.apply(add, revoke);
     }

@@ -51,7 +51,7 @@ impl AccountService {
     /// The store is not available.
     pub(crate) async fn tokens(&self, account: &Account) -> Result<TokenPair, Problem> {
         let refresh = opaque::draw()?;
-        let digest = Digest::of(refresh.as_bytes());
+        let digest = Digest::compute(refresh.as_bytes());
         self.begin_session(digest, account.id, SessionKind::Refresh, REFRESH_TIMES).await?;
         let access = self.access_token(account, digest, self.now()).await?;
         Ok(TokenPair { access, refresh })
@@ -74,7 +74,7 @@ impl AccountService {
             self.refuse_official(&digest, now).await?;
         }
         let next = opaque::draw()?;
-        let next_digest = Digest::of(next.as_bytes());
+        let next_digest = Digest::compute(next.as_bytes());
         let id = match self.rotate(&digest, &next_digest, now).await.map_err(store_failed)? {
             Rotation::Rotated(id) => id,
             Rotation::Reused(id) => {

@@ -27,7 +27,7 @@ impl AccountService {
         account: &Account,
     ) -> Result<HeaderValue, Problem> {
         let token = opaque::draw()?;
-        let digest = Digest::of(token.as_bytes());
+        let digest = Digest::compute(token.as_bytes());
         self.begin_session(digest, account.id, SessionKind::Pages, PAGE_TIMES).await?;
         Ok(ACCOUNT_COOKIE.set(&token, self.is_confidential))
     }

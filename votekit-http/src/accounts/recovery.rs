@@ -63,7 +63,7 @@ pub(super) fn digest_of(typed: &str) -> Option<Digest> {
         *places.next().filter(|_| ALPHABET.contains(&upper))? = upper;
     }
     let is_complete = places.next().is_none();
-    is_complete.then(|| Digest::of(code.as_slice()))
+    is_complete.then(|| Digest::compute(code.as_slice()))
 }
 
 #[cfg(test)]

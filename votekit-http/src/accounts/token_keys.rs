@@ -76,7 +76,7 @@ impl TokenKeys {
         getrandom::fill(seed.as_mut_slice()).map_err(random_failed)?;
         let key = SigningKey::from_bytes(&seed);
         let public = key.verifying_key();
-        let kid = const_hex::encode(&Digest::of(public.as_bytes()).as_bytes()[..KEY_ID_BYTES]);
+        let kid = const_hex::encode(&Digest::compute(public.as_bytes()).as_bytes()[..KEY_ID_BYTES]);
         let expires = UnixSeconds(now.0.saturating_add(PUBLISHED_SECONDS));
         let published = TokenKey { id: kid.clone(), public: public.to_bytes(), expires };
         self.store.publish_token_key(&published).await.map_err(store_failed)?;

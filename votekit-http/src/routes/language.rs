@@ -16,7 +16,7 @@ pub(super) const PREFIX: &str = "/{lang}/";
 
 /// Refuses an address whose language has another spelling than those of the pages.
 pub(super) async fn require_language(request: Request, next: Next) -> Response {
-    if Lang::of_path(request.uri().path()).is_some() {
+    if Lang::from_path(request.uri().path()).is_some() {
         next.run(request).await
     } else {
         Problem::UnknownRoute.into_response()

@@ -64,8 +64,8 @@ pub(super) async fn require_page_role(
         Ok(Some(caller)) => check.admit(caller, request, next).await,
         Ok(None) => {
             let path = request.uri().path();
-            let lang = Lang::of_path(path).unwrap_or(Lang::Fr);
-            let sign_in = ReturnPath::of_request(path).sign_in_href(lang);
+            let lang = Lang::from_path(path).unwrap_or(Lang::Fr);
+            let sign_in = ReturnPath::from_request(path).sign_in_href(lang);
             redirect_response(&sign_in).unwrap_or_else(Problem::into_response)
         }
         Err(problem) => problem.into_response(),

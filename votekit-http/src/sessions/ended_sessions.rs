@@ -52,7 +52,7 @@ impl EndedSessions {
 }
 
 fn mark_of(id: &SessionId) -> Mark {
-    let digest = Digest::of(id.as_slice());
+    let digest = Digest::compute(id.as_slice());
     let mut mark = [0; MARK_BYTES];
     mark.copy_from_slice(&digest.as_bytes()[..MARK_BYTES]);
     mark

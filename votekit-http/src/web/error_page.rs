@@ -101,7 +101,7 @@ pub(crate) fn localized(
 /// The code of the request that was issued, or one for the problem.
 fn support(api: &Api, mark: ProblemMark, status: StatusCode) -> String {
     match mark.request {
-        Some(request) => support_code::of_request(&request.to_hex()),
+        Some(request) => support_code::from_request(&request.to_hex()),
         None => api.support.issue(mark.kind.code, status),
     }
 }

@@ -151,7 +151,7 @@ pub(crate) struct FormErrors {
 
 impl FormErrors {
     /// The errors of a call that the node refused.
-    pub(crate) fn of_call(lang: Lang, error: AdminError) -> Self {
+    pub(crate) fn from_call(lang: Lang, error: AdminError) -> Self {
         let reasons = match &error {
             AdminError::NotSafe { missing } => {
                 missing.iter().map(|rule| lang.binding_rule(rule)).collect()
@@ -159,11 +159,11 @@ impl FormErrors {
             _ => Vec::new(),
         };
         let detail = error.in_words();
-        Self { reasons, ..Self::of_problem(lang, detail, Problem::from(error)) }
+        Self { reasons, ..Self::from_problem(lang, detail, Problem::from(error)) }
     }
 
     /// The errors of a call that failed with this problem. `detail` is for officials, in English.
-    pub(crate) fn of_problem(lang: Lang, detail: String, problem: Problem) -> Self {
+    pub(crate) fn from_problem(lang: Lang, detail: String, problem: Problem) -> Self {
         let kind = problem.kind();
         let text = lang.problem(kind.code);
         let fields = match problem {
@@ -240,12 +240,12 @@ mod tests {
     #[test]
     fn a_refused_call_has_its_title_status_and_the_words_of_the_node() {
         let law_id = "L1".parse().expect("a law id");
-        let errors = FormErrors::of_call(Lang::Fr, AdminError::Exists { law_id });
+        let errors = FormErrors::from_call(Lang::Fr, AdminError::Exists { law_id });
         assert_eq!(errors.status(), StatusCode::CONFLICT);
         assert_eq!(errors.title, "Ce scrutin existe déjà");
         assert!(errors.detail.contains("L1"), "{}", errors.detail);
         let rule = votekit_node::CallRule::AnsweringNode;
-        let errors = FormErrors::of_call(Lang::En, AdminError::Field { field: "closes", rule });
+        let errors = FormErrors::from_call(Lang::En, AdminError::Field { field: "closes", rule });
         assert_eq!(errors.at("closes"), "This field is not accepted.");
     }
 }

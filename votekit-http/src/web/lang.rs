@@ -36,7 +36,7 @@ impl Lang {
     }
 
     /// The language of a page by its path; `None` if it is not a page.
-    pub(crate) fn of_path(path: &str) -> Option<Self> {
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|lang| {
             let rest = path.strip_prefix('/').and_then(|rest| rest.strip_prefix(lang.code()));
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -97,10 +97,10 @@ mod tests {
     #[test]
     fn pages_are_known_by_their_path() {
         for (path, lang) in [("/fr/", Lang::Fr), ("/fr", Lang::Fr), ("/en/help", Lang::En)] {
-            assert_eq!(Lang::of_path(path), Some(lang), "{path}");
+            assert_eq!(Lang::from_path(path), Some(lang), "{path}");
         }
         for path in ["/", "/api/v1/vote", "/french/", "/enx", "fr/"] {
-            assert_eq!(Lang::of_path(path), None, "{path}");
+            assert_eq!(Lang::from_path(path), None, "{path}");
         }
     }
 }

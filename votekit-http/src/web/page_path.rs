@@ -58,7 +58,7 @@ impl ReturnPath {
 
     /// The page of a request without a session, by its address. Its query is dropped, because it
     /// may contain values that must not be repeated.
-    pub(crate) fn of_request(address: &str) -> Self {
+    pub(crate) fn from_request(address: &str) -> Self {
         let path = shown_path(address);
         match path.split('/').collect::<Vec<_>>()[..] {
             // A download would leave the browser on the sign-in.
@@ -153,7 +153,7 @@ mod tests {
             ("/fr/officials/accounts/00ff/disable", "/officials/accounts"),
             ("/fr/officials/elections/%2f%2fevil.example/open", ""),
         ] {
-            assert_eq!(ReturnPath::of_request(address).as_str(), expected, "{address}");
+            assert_eq!(ReturnPath::from_request(address).as_str(), expected, "{address}");
         }
         let path = ReturnPath::parse("/officials/new");
         assert_eq!(path.sign_in_href(Lang::Fr), "/fr/accounts/sign-in?next=/officials/new");

@@ -25,10 +25,10 @@ pub const RECOVERY_CODES: [&str; 2] = ["ABCDE-FGHJK", "23456-789AB"];
 
 /// The account of a role, active, with a second factor and two recovery codes.
 pub fn account(email: &str, role: AccountRole) -> Account {
-    let digest = Digest::of(email.as_bytes());
+    let digest = Digest::compute(email.as_bytes());
     let mut id = [0; 16];
     id.copy_from_slice(&digest.as_bytes()[..16]);
-    let code = |code: &&str| Digest::of(code.replace('-', "").as_bytes());
+    let code = |code: &&str| Digest::compute(code.replace('-', "").as_bytes());
     Account {
         id: AccountId(id),
         email: email.to_owned(),

@@ -43,10 +43,11 @@ pub async fn raw(at: SocketAddr, message: impl AsRef<[u8]>) -> String {
 /// Begins a session of the pages for an account: its cookie. Each name is another session.
 pub async fn begin_session(node: &Node, account: AccountId, name: &str) -> String {
     // The token of a session has 43 characters of base64url.
-    let token = Digest::of(&[&account.0[..], name.as_bytes()].concat()).to_hex()[..43].to_owned();
+    let token =
+        Digest::compute(&[&account.0[..], name.as_bytes()].concat()).to_hex()[..43].to_owned();
     let later = UnixSeconds(node.now().seconds().0 + 3600);
     let session = NewSession {
-        token: Digest::of(token.as_bytes()),
+        token: Digest::compute(token.as_bytes()),
         account,
         kind: SessionKind::Pages,
         expires: later,

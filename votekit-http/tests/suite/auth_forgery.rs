@@ -35,7 +35,7 @@ async fn session(served: &Served, account: AccountId, kind: SessionKind) -> Stri
     let mut named = account.0.to_vec();
     named.push(u8::from(kind == SessionKind::Pages));
     let later = UnixSeconds(served.node.now().seconds().0 + 3600);
-    let token = Digest::of(&named);
+    let token = Digest::compute(&named);
     let session = NewSession { token, account, kind, expires: later, idle_until: later };
     served.node.accounts().begin_session(&session).await.expect("begun");
     token.to_hex()

@@ -47,7 +47,7 @@ fn parts(served: &Served) -> Vec<String> {
     vec![
         "checkpoint".to_owned(),
         "policy".to_owned(),
-        format!("manifest/{}", Digest::of(&manifest)),
+        format!("manifest/{}", Digest::compute(&manifest)),
         format!("tile/0/000.p/{size}"),
         format!("tile/entries/000.p/{size}"),
     ]

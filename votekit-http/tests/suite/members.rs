@@ -23,7 +23,7 @@ async fn signed_in(node: &Node, number: u8) -> String {
     node.accounts().add(&[account]).await.expect("added");
     let token = format!("{number:A<43}");
     let session = NewSession {
-        token: Digest::of(token.as_bytes()),
+        token: Digest::compute(token.as_bytes()),
         account: id(number),
         kind: SessionKind::Pages,
         expires: later,

@@ -28,13 +28,13 @@ impl Browser {
     /// Makes an account, follows its link and signs in, all on the pages.
     pub(crate) async fn of_new_account(served: &Served, email: &str, role: AccountRole) -> Self {
         // The token of a link has 43 characters of base64url.
-        let digest = Digest::of(email.as_bytes()).to_hex();
+        let digest = Digest::compute(email.as_bytes()).to_hex();
         let link = digest[..43].to_owned();
         let mut id = [0; 16];
         id.copy_from_slice(&digest.as_bytes()[..16]);
         let account = Account {
             invitation: Some(Invitation {
-                token: Digest::of(link.as_bytes()),
+                token: Digest::compute(link.as_bytes()),
                 expires: UnixSeconds(seconds() + 3600),
             }),
             ..Account::new(AccountId(id), email.to_owned(), role, UnixSeconds(seconds()))

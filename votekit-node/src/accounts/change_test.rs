@@ -42,7 +42,7 @@ async fn state(accounts: &dyn Accounts, id: AccountId) -> AccountState {
 
 /// Begins a session of the pages, and returns its token.
 async fn session(accounts: &dyn Accounts, account: AccountId) -> Digest {
-    let (token, later) = (Digest::of(&account.0), UnixSeconds(NOW.0 + 60));
+    let (token, later) = (Digest::compute(&account.0), UnixSeconds(NOW.0 + 60));
     let kind = SessionKind::Pages;
     let session = NewSession { token, account, kind, expires: later, idle_until: later };
     accounts.begin_session(&session).await.expect("begun");

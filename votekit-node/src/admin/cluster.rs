@@ -134,7 +134,7 @@ impl Node {
     pub async fn request_step_down(&self) -> Result<(), AdminError> {
         let authority = self.context.authority.as_ref().ok_or(AdminError::NotAnAuthority)?;
         let promise = authority.promise();
-        let fields = promise.as_ref().map(AuditFields::of_leader).unwrap_or_default();
+        let fields = promise.as_ref().map(AuditFields::for_leader).unwrap_or_default();
         self.context.audit.record(AuditEvent::StepDownRequested, &fields);
         if self.context.leader_lease.term().is_some() {
             self.context.leader_lease.step_down();

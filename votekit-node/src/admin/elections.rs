@@ -554,7 +554,7 @@ impl Node {
             block,
             batches: Vec::new(),
             term,
-            sealed_through: StagingMark::of_head(sealed_through),
+            sealed_through: StagingMark::from_head(sealed_through),
             takes_votes: false,
             not_after: None,
         };
@@ -564,7 +564,7 @@ impl Node {
             Endorsement::Superseded { .. } => return Err(AdminError::Exists { law_id }),
             Endorsement::LeadershipLost { .. } => return Err(self.not_leading()),
         };
-        self.context.audit.record(AuditEvent::ElectionCreated, &AuditFields::of_election(&law_id));
+        self.context.audit.record(AuditEvent::ElectionCreated, &AuditFields::for_election(&law_id));
         let committed = Committed::new(&log, node, checkpoint, sealed_through);
         let snapshots = Snapshots::new(
             self.context.folder.snapshot_path(&law_id),
@@ -870,7 +870,7 @@ impl Node {
         let waived = witness_waiver.clone();
         self.record(&election, vec![LogEvent::Certify { witness_waiver }]).await?;
         if let Some(reason) = waived.as_deref() {
-            let of_election = AuditFields::of_election(law_id);
+            let of_election = AuditFields::for_election(law_id);
             let fields = AuditFields { reason: Some(reason), ..of_election };
             self.context.audit.record(AuditEvent::WitnessesWaived, &fields);
         }

@@ -161,7 +161,7 @@ fn registry_keys(
     law_id: &ElectionId,
     members: &BTreeSet<AccountId>,
 ) -> Vec<RegistryKey> {
-    let hasher = CredentialHasher::of_members(key);
+    let hasher = CredentialHasher::for_members(key);
     let hashes = members.iter().filter_map(|account| hasher.member_hash(&account.0, law_id));
     let mut keys: Vec<_> = hashes.map(|hash| hasher.scheme().registry_key(&hash)).collect();
     keys.sort_unstable();
@@ -182,16 +182,16 @@ fn manifest(
         law_id: law_id.clone(),
         shard: head.shard,
         count,
-        sha256: Digest::of(shard),
+        sha256: Digest::compute(shard),
     };
     let body = ManifestBody {
         tool: Manifest::MEMBERS_TOOL.to_owned(),
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(key)),
+        pepper: Some(PepperMarks::from_pepper(key)),
         date: None,
         parent: None,
         roll: RollFacts {
-            sha256: Digest::of(&accounts),
+            sha256: Digest::compute(&accounts),
             rows: count,
             duplicates: 0,
             rejects: 0,

@@ -72,7 +72,7 @@ fn proposal(law_id: &str, leader: &str, term: u64, size: u64) -> ProposalRow {
         first_leaf: size - 1,
         leaf_count: 1,
         point,
-        digest: Digest::of(&size.to_be_bytes()),
+        digest: Digest::compute(&size.to_be_bytes()),
         takes_votes: true,
         proposed_at: UnixSeconds(1_763_712_000),
     };

@@ -87,7 +87,7 @@ impl CheckpointSigner {
                     log_key: log_key.verifier().clone(),
                     cosigner_key: cosigner.verifier().clone(),
                 };
-                Policy::of_election(&[alone], 1)?
+                Policy::for_election(&[alone], 1)?
             }
         };
         Ok(Self { origin, log_key, cosigner, authority, policy })

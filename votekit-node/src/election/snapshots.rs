@@ -104,7 +104,7 @@ impl Snapshots {
             let decided = copy(number * SEGMENT_REQUESTS, (number + 1) * SEGMENT_REQUESTS);
             let bytes = encode_segment(law_id, number, &decided);
             store(&segment_path(&self.folder, number), &bytes)?;
-            written.segments.push(Digest::of(&bytes));
+            written.segments.push(Digest::compute(&bytes));
         }
         let rest = copy(written.segments.len() * SEGMENT_REQUESTS, snapshot.decided());
         let head =

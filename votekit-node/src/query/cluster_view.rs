@@ -245,7 +245,11 @@ pub(crate) fn from_rows(
 }
 
 /// The view of an installation with one authority, whose log is the log in the ledger.
-fn of_sole(name: &KeyName, term: Option<u64>, heads: &[(ElectionId, u64)]) -> ClusterView {
+fn sole_authority_view(
+    name: &KeyName,
+    term: Option<u64>,
+    heads: &[(ElectionId, u64)],
+) -> ClusterView {
     let elections = heads
         .iter()
         .map(|(law_id, height)| AuthorityElection {
@@ -476,7 +480,7 @@ impl Node {
         let records = self.context.ledger.node_records().await?;
         let witnesses = self.witness_views(set.as_ref()).await?;
         let view = match set {
-            None => of_sole(&own, term, &heads),
+            None => sole_authority_view(&own, term, &heads),
             Some(set) => {
                 let rows = self.rows_seen(&set).await?;
                 let leadership = term.map(|term| TermLeader { term, leader: own.clone() });

@@ -190,7 +190,7 @@ fn refusals_and_suspicions_are_shown() {
         law_id: law("L1"),
         leadership: led_by(3, "a"),
         height: 8,
-        digest: Digest::of(b"block"),
+        digest: Digest::compute(b"block"),
         leaf: 77,
         rule: "other-bytes".to_owned(),
         own: None,
@@ -227,12 +227,12 @@ fn rows_that_their_authority_did_not_sign_are_counted_and_not_shown() {
 #[test]
 fn the_only_authority_has_certified_its_log() {
     let heads = [(law("L1"), 4), (law("L2"), 1)];
-    let view = of_sole(&name("authority-1"), Some(2), &heads);
+    let view = sole_authority_view(&name("authority-1"), Some(2), &heads);
     assert_eq!((roles(&view), view.quorum, view.fingerprint), (vec![Leader], 1, None));
     let heights: Vec<_> =
         view.authorities[0].elections.iter().map(|of| (of.certified_height, of.lag)).collect();
     assert_eq!(heights, [(4, 0), (1, 0)]);
-    assert_eq!(roles(&of_sole(&name("authority-1"), None, &[])), [Follower]);
+    assert_eq!(roles(&sole_authority_view(&name("authority-1"), None, &[])), [Follower]);
 }
 
 #[test]
@@ -281,7 +281,7 @@ fn refusals_and_suspicions_of_a_liar_are_bounded() {
             law_id: law("L1"),
             leadership,
             height: term,
-            digest: Digest::of(b"leaves"),
+            digest: Digest::compute(b"leaves"),
             leaf: 1,
             rule: "order".to_owned(),
             own: None,

@@ -81,7 +81,7 @@ pub(crate) async fn restore_ledger(
             height,
             "the ledger lacks blocks that this authority knows to be certified"
         );
-        let of_election = AuditFields::of_election(law_id);
+        let of_election = AuditFields::for_election(law_id);
         let fields = AuditFields { height: Some(height), ..of_election };
         context.audit.record(AuditEvent::LedgerRolledBack, &fields);
     }
@@ -100,7 +100,7 @@ pub(crate) async fn restore_ledger(
             height = own.height,
             "certified blocks appended again from this authority's memory"
         );
-        let of_election = AuditFields::of_election(law_id);
+        let of_election = AuditFields::for_election(law_id);
         let fields = AuditFields { point: Some(own), ..of_election };
         context.audit.record(AuditEvent::LedgerRestored, &fields);
     }
@@ -118,7 +118,7 @@ pub(crate) fn report_fork(context: &NodeContext, law_id: &ElectionId, error: &El
             "the ledger does not contain the log that this node knows"
         );
         let fields =
-            AuditFields { reason: Some(reason.as_str()), ..AuditFields::of_election(law_id) };
+            AuditFields { reason: Some(reason.as_str()), ..AuditFields::for_election(law_id) };
         context.audit.record(AuditEvent::Fork, &fields);
     }
 }

@@ -316,7 +316,7 @@ impl Sealer {
             rule,
             "a quorum has certified a block that this authority would not accept"
         );
-        let of_election = AuditFields::of_election(self.election.law_id());
+        let of_election = AuditFields::for_election(self.election.law_id());
         let fields = AuditFields { point: Some(block.point), rule: Some(rule), ..of_election };
         self.context.audit.record(AuditEvent::BlockAppliedDespiteGuard, &fields);
     }
@@ -410,7 +410,7 @@ impl Sealer {
             "the proposed block is not the one that follows from this authority's inputs"
         );
         let (law_id, height) = (self.election.law_id().clone(), proposal.point.height);
-        let of_leader = AuditFields::of_leader(&proposal.leadership);
+        let of_leader = AuditFields::for_leader(&proposal.leadership);
         self.context.audit.record(
             AuditEvent::ProposalRefused,
             &AuditFields {
@@ -429,8 +429,8 @@ impl Sealer {
             digest: proposal.digest,
             leaf,
             rule,
-            own: own.as_deref().map(Digest::of),
-            theirs: theirs.as_deref().map(Digest::of),
+            own: own.as_deref().map(Digest::compute),
+            theirs: theirs.as_deref().map(Digest::compute),
         }));
         let (law, kept) = (law_id.clone(), bytes.clone());
         authority

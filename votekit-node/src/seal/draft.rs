@@ -163,7 +163,7 @@ async fn make(
         point,
         sealed_at: log.updated_at(),
         takes_votes: log.state() == State::Open,
-        sealed_through: StagingMark::of_head(StagingId(0)),
+        sealed_through: StagingMark::from_head(StagingId(0)),
         batches: Vec::new(),
     };
     let round = Round {

@@ -52,7 +52,7 @@ struct Needs {
 }
 
 impl Needs {
-    fn of_block(leaves: &[u8]) -> Self {
+    fn from_block(leaves: &[u8]) -> Self {
         let mut needs = Self::default();
         let events = leaves_of_block(leaves)
             .flatten()
@@ -103,7 +103,7 @@ impl Sealer {
         row: &ProposalRow,
         block: &RoundBlock,
     ) -> Result<(), NotMade> {
-        let gathered = self.gather(authority, &Needs::of_block(&row.leaves)).await;
+        let gathered = self.gather(authority, &Needs::from_block(&row.leaves)).await;
         let rows = authority.board.rows(self.election.law_id(), row.proposal.point.height);
         let first = same_bytes(rows, &row.proposal.digest);
         let signed_by: Vec<TermLeader> =

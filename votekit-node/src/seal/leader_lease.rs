@@ -159,7 +159,7 @@ async fn count_suspicions(
             %leader,
             "a quorum suspects the leader, its lease ends"
         );
-        context.audit.record(AuditEvent::LeaderPassedOver, &AuditFields::of_leader(leadership));
+        context.audit.record(AuditEvent::LeaderPassedOver, &AuditFields::for_leader(leadership));
     }
     for by in suspecting {
         take_step(context, Event::SuspectedBy { authority: by, term: *term }).await;
@@ -404,7 +404,7 @@ async fn store_vote(
         milliseconds = began.elapsed().as_millis(),
         "voted for a leader"
     );
-    context.audit.record(AuditEvent::LeaderVotedFor, &AuditFields::of_leader(seen));
+    context.audit.record(AuditEvent::LeaderVotedFor, &AuditFields::for_leader(seen));
     Ok(())
 }
 

@@ -45,7 +45,7 @@ pub(crate) async fn suspicion(
                     memory.record_other_statement("suspect", None, 0, term, &kept)
                 })
                 .await?;
-            let of_leader = AuditFields::of_leader(leadership);
+            let of_leader = AuditFields::for_leader(leadership);
             let fields = AuditFields { reason: Some(reason.name()), ..of_leader };
             context.audit.record(AuditEvent::LeaderSuspected, &fields);
             bytes
@@ -131,7 +131,9 @@ impl StalledStatements {
         let wanted = Wanted::from_state(authority);
         let read = authority.durable(move |memory| wanted.read_open(memory)).await;
         let sent = match read {
-            Ok(own) if self.note(own.iter().map(|(_, own)| Digest::of(&own.bytes)).collect()) => {
+            Ok(own)
+                if self.note(own.iter().map(|(_, own)| Digest::compute(&own.bytes)).collect()) =>
+            {
                 send(context, authority, own).await.map(|()| true)
             }
             Ok(_) => Ok(false),
@@ -246,7 +248,7 @@ mod tests {
 
     #[test]
     fn statements_are_stalled_if_the_same_ones_were_open_before() {
-        let digest = |number: u8| Digest::of(&[number]);
+        let digest = |number: u8| Digest::compute(&[number]);
         let mut stalled = StalledStatements::default();
         assert!(!stalled.note(Vec::new()) && !stalled.note(Vec::new()), "nothing is open");
         assert!(!stalled.note(vec![digest(1)]), "the first look");

@@ -131,7 +131,7 @@ mod tests {
             first_leaf: 7,
             leaf_count: 1,
             point: LogPoint { height, size: 8, ..LogPoint::empty() },
-            digest: Digest::of(&block.to_be_bytes()),
+            digest: Digest::compute(&block.to_be_bytes()),
             takes_votes: true,
             proposed_at: UnixSeconds(1_763_712_000),
         }

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     fn digest(batch: &str) -> Digest {
-        Digest::of(batch.as_bytes())
+        Digest::compute(batch.as_bytes())
     }
 
     fn place(id: u64, batch: &str) -> StagedPlace {

@@ -80,7 +80,7 @@ impl RoundBlock {
             first_leaf: self.stored.first_leaf,
             leaf_count: self.stored.leaf_count,
             point: self.point,
-            digest: Digest::of(&self.stored.leaves),
+            digest: Digest::compute(&self.stored.leaves),
             takes_votes: self.takes_votes,
             proposed_at,
         }

@@ -218,7 +218,7 @@ impl RefusedRows {
         let (kind, stated) = (kind.as_str(), stated.to_hex());
         // Only the last field can contain a line feed.
         let key = format!("{law_id}\n{kind}\n{height}\n{term}\n{stated}\n{authority}");
-        Digest::of(key.as_bytes())
+        Digest::compute(key.as_bytes())
     }
 
     fn holds(&self, row: &Digest) -> bool {
@@ -464,7 +464,7 @@ fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result
             {
                 return Err(format!("the proposal of {by} is stored under another key"));
             }
-            if Digest::of(&leaves) != proposal.digest {
+            if Digest::compute(&leaves) != proposal.digest {
                 return Err(format!("the block of the proposal of {by} was changed"));
             }
             board.add_proposal(ProposalRow::new(proposal, bytes, leaves));
@@ -530,7 +530,7 @@ mod tests {
             leaves: Vec::new(),
         };
         let read = |last, after| RowsRead { last: RowId(last), after, ..RowsRead::default() };
-        let (known, other) = (Some(row.digest()), Some(Digest::of(b"another")));
+        let (known, other) = (Some(row.digest()), Some(Digest::compute(b"another")));
         let mut cursor = Cursor::default();
         assert_eq!(cursor.last_row(&read(0, None)), LastRow::Stays, "nothing was read yet");
         cursor.pass(row.id, row.digest());
@@ -586,7 +586,7 @@ mod tests {
             assert!(!refused.holds(&digest_of(&moved)), "{moved:?}");
         }
         for number in 0..REFUSED_MAX as u64 {
-            refused.add(Digest::of(&number.to_be_bytes()));
+            refused.add(Digest::compute(&number.to_be_bytes()));
         }
         assert!(!refused.holds(&digest), "the last ones are kept");
         assert_eq!((refused.known.len(), refused.order.len()), (REFUSED_MAX, REFUSED_MAX));

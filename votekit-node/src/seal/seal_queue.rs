@@ -44,13 +44,13 @@ pub(crate) struct StagingMark {
 
 impl StagingMark {
     /// The position of the head.
-    pub(crate) fn of_head(id: StagingId) -> Self {
+    pub(crate) fn from_head(id: StagingId) -> Self {
         Self { id, batch: None }
     }
 
     /// This position, or that of the head if it is not below: what is sealed stays sealed.
     pub(crate) fn at_least(self, sealed_through: StagingId) -> Self {
-        if self.id > sealed_through { self } else { Self::of_head(sealed_through) }
+        if self.id > sealed_through { self } else { Self::from_head(sealed_through) }
     }
 }
 
@@ -95,7 +95,7 @@ impl SealQueue {
     /// An empty queue that reads after a staging id.
     pub(crate) fn new(sealed_through: StagingId) -> Self {
         Self {
-            last: StagingMark::of_head(sealed_through),
+            last: StagingMark::from_head(sealed_through),
             passed: StagingId(0),
             read: ReadPlaces::new(sealed_through),
             waiting: BTreeMap::new(),
@@ -440,8 +440,8 @@ mod tests {
     #[test]
     fn a_position_names_its_batch_unless_it_is_that_of_the_head() {
         let mut queue = SealQueue::new(StagingId(4));
-        assert_eq!(queue.last(), StagingMark::of_head(StagingId(4)));
-        let first = Digest::of(b"the batch up to which the head seals");
+        assert_eq!(queue.last(), StagingMark::from_head(StagingId(4)));
+        let first = Digest::compute(b"the batch up to which the head seals");
         queue.note_first(first);
         assert_eq!(queue.last(), StagingMark { id: StagingId(4), batch: Some(first) });
         let one = staged(7, 1);
@@ -452,7 +452,7 @@ mod tests {
         assert_eq!(seven.at_least(StagingId(6)), seven);
         for head in [7, 20] {
             let head = StagingId(head);
-            assert_eq!(seven.at_least(head), StagingMark::of_head(head), "it moves nothing");
+            assert_eq!(seven.at_least(head), StagingMark::from_head(head), "it moves nothing");
         }
     }
 
@@ -479,7 +479,7 @@ mod tests {
             rows in proptest::collection::vec((1_u64..4, any::<bool>(), any::<bool>()), 0..8),
         ) {
             let (mut queue, mut id) = (SealQueue::new(StagingId(5)), 5);
-            let mut expected = StagingMark::of_head(StagingId(5));
+            let mut expected = StagingMark::from_head(StagingId(5));
             let (mut sealed, mut stays) = (Vec::new(), false);
             for (sequence, (gap, is_kept, is_sealed)) in (1..).zip(rows) {
                 id += gap;

@@ -372,7 +372,7 @@ impl Sealer {
             .await
             .inspect_err(|error| self.context.fail_election(&self.election, error))?;
         let proposal = proposal.map_err(AdminError::Refused)?;
-        let sealed_through = StagingMark::of_head(self.election.committed().sealed_through);
+        let sealed_through = StagingMark::from_head(self.election.committed().sealed_through);
         let inputs = RoundInputs { batches: Vec::new(), sealed_through, term: maker.term };
         let committed = self.endorse_and_apply(proposal, inputs, not_after).await;
         Ok(committed.inspect_err(|error| {
@@ -531,7 +531,7 @@ impl Sealer {
                 accepted = report.accepted,
                 "election state changed"
             );
-            let of_election = AuditFields::of_election(self.election.law_id());
+            let of_election = AuditFields::for_election(self.election.law_id());
             let (state, height) = (committed.state().to_string(), Some(committed.height));
             let fields = AuditFields { state: Some(&state), height, ..of_election };
             self.context.audit.record(AuditEvent::ElectionStateChanged, &fields);

@@ -335,7 +335,7 @@ fn refuse_and_stop(installation: &Installation, place: usize, leader: usize) -> 
         law_id: law(),
         leadership: TermLeader { term: 1, leader },
         height: 4,
-        digest: Digest::of(b"a block"),
+        digest: Digest::compute(b"a block"),
         leaf: 9,
         rule: "decision".to_owned(),
         own: None,
@@ -659,10 +659,10 @@ fn forge_head(ledger: &Path) {
     ledger.execute(block, (election, height + 1, size)).expect("SQL");
     let leaves = "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
                   VALUES (?1, ?2, 1, ?3, ?4)";
-    let digest = Digest::of(leaf);
+    let digest = Digest::compute(leaf);
     ledger.execute(leaves, (election, size, digest.as_bytes(), &leaf[..])).expect("SQL");
     let numbers = [size + 1, height + 1, fence, sealed_through, 0].map(i64::to_be_bytes);
-    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let digest = Digest::compute(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
     let head = "UPDATE head SET size = ?1, height = ?2, root = ?3, checkpoint = ?4, \
                 takes_votes = 0, digest = ?5";
     let changed =

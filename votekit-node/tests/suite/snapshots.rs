@@ -58,13 +58,13 @@ async fn fingerprint(node: &Node, requests: &[(RequestId, Decision)]) -> String 
     let mut fingerprint = format!(
         "{:?}\n{:?}\n{:?}\n",
         node.election(&law()),
-        node.checkpoint(&law()).as_deref().map(Digest::of),
+        node.checkpoint(&law()).as_deref().map(Digest::compute),
         node.results(&law(), None).await
     );
     for (request, decision) in requests {
         assert_eq!(decided(node, *request).await, *decision);
         fingerprint +=
-            &format!("{}\n", Digest::of(&node.receipt(*request).await.expect("decided")));
+            &format!("{}\n", Digest::compute(&node.receipt(*request).await.expect("decided")));
     }
     fingerprint
 }

@@ -53,11 +53,11 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
     ManifestBody {
         tool: "votekit test".to_owned(),
         scheme: if peppered { HashScheme::HmacSha256 } else { HashScheme::Sha256 },
-        pepper: peppered.then(|| PepperMarks::of(&pepper())),
+        pepper: peppered.then(|| PepperMarks::from_pepper(&pepper())),
         date: None,
         parent: None,
         roll: RollFacts {
-            sha256: Digest::of(b"roll"),
+            sha256: Digest::compute(b"roll"),
             rows,
             duplicates: 0,
             rejects: 0,
@@ -87,7 +87,13 @@ pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manife
     let count = u64::from(electors);
     let manifest = Manifest::new(ManifestBody {
         laws: vec![LawRow { law_id: law(), registered: count, shards: 1, revoked: 0 }],
-        shards: vec![FileRow { file, law_id: law(), shard: 1, count, sha256: Digest::of(&bytes) }],
+        shards: vec![FileRow {
+            file,
+            law_id: law(),
+            shard: 1,
+            count,
+            sha256: Digest::compute(&bytes),
+        }],
         ..body(peppered, count)
     })
     .expect("consistent");
@@ -115,7 +121,7 @@ pub(crate) fn write_roll_of_laws(folder: &Path, laws: &[(&str, &str, u32)]) -> M
         std::fs::write(folder.join(&file), &bytes).expect("written");
         let count = u64::from(*electors);
         rows.push(LawRow { law_id: law_id.clone(), registered: count, shards: 1, revoked: 0 });
-        shards.push(FileRow { file, law_id, shard: 1, count, sha256: Digest::of(&bytes) });
+        shards.push(FileRow { file, law_id, shard: 1, count, sha256: Digest::compute(&bytes) });
     }
     let electors = rows.iter().map(|row| row.registered).sum();
     let body = ManifestBody { laws: rows, shards, ..body(false, electors) };
@@ -158,7 +164,7 @@ pub(crate) fn write_supplement(
             law_id: law(),
             shard: 1,
             count: added + revoked,
-            sha256: Digest::of(&bytes),
+            sha256: Digest::compute(&bytes),
         }],
         ..body(peppered, added + revoked)
     })

@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn digests_are_read_back() {
-        let digests = [Digest::of(b"a"), Digest::of(b"b")];
+        let digests = [Digest::compute(b"a"), Digest::compute(b"b")];
         assert_eq!(split_digests(&join_digests(&digests)).as_deref(), Some(&digests[..]));
         assert_eq!(split_digests(&[]), Some(Vec::new()));
         assert_eq!(split_digests(&[0; 33]), None);

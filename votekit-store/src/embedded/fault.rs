@@ -46,7 +46,7 @@ impl From<Fault> for EngineError {
     fn from(fault: Fault) -> Self {
         match fault {
             Fault::Engine(error) => error,
-            Fault::Sqlite(error) => of_statement(&error),
+            Fault::Sqlite(error) => statement_error(&error),
         }
     }
 }
@@ -92,7 +92,7 @@ fn in_the_name_of(name: &'static str, mut error: EngineError) -> EngineError {
 }
 
 /// Maps the error of a statement before COMMIT.
-pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
+pub(super) fn statement_error(error: &rusqlite::Error) -> EngineError {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
         // A column of the wrong type or a missing row: the file differs from what was written.
         return corrupt(error.to_string());
@@ -113,10 +113,10 @@ pub(super) fn of_statement(error: &rusqlite::Error) -> EngineError {
 /// frame that would commit them is synced: nothing was committed and nothing was confirmed wrongly.
 /// After any other error, the state of the disk is unknown: the operating system may drop pages
 /// that failed to sync, and report them clean the next time.
-pub(super) fn of_commit(error: &rusqlite::Error) -> EngineError {
+pub(super) fn commit_error(error: &rusqlite::Error) -> EngineError {
     match error.sqlite_error() {
         Some(failure) if failure.code == ErrorCode::DiskFull && !is_failed_sync(failure) => {
-            of_statement(error)
+            statement_error(error)
         }
         _ => fatal(format!("a commit failed: {error}")),
     }

@@ -369,7 +369,7 @@ impl AuthorityMemory {
         term: u64,
         bytes: &[u8],
     ) -> Result<bool, MemoryError> {
-        let (key, digest) = (Key::new(kind, law_id, height, term)?, Digest::of(bytes));
+        let (key, digest) = (Key::new(kind, law_id, height, term)?, Digest::compute(bytes));
         self.database.read(|connection| Ok(!statements::holds(connection, key, &digest)?))
     }
 

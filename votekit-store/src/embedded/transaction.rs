@@ -11,11 +11,11 @@ pub(super) fn immediate<T>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, Fault>,
 ) -> Result<T, EngineError> {
-    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| fault::of_statement(&error))?;
+    connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| fault::statement_error(&error))?;
     let done = work(connection).map_err(|fault| roll_back(connection, fault.into()))?;
     connection
         .execute_batch("COMMIT")
-        .map_err(|error| roll_back(connection, fault::of_commit(&error)))?;
+        .map_err(|error| roll_back(connection, fault::commit_error(&error)))?;
     Ok(done)
 }
 

@@ -304,7 +304,7 @@ pub(super) fn empty_log(connection: &Connection) -> Result<(), EngineError> {
         Ok(0) => Ok(()),
         Ok(_) => Err(unavailable("a long read keeps the write-ahead log from being emptied")),
         Err(rusqlite::Error::SqliteFailure(..)) => {
-            checkpoint.map(|_| ()).map_err(|error| fault::of_statement(&error))
+            checkpoint.map(|_| ()).map_err(|error| fault::statement_error(&error))
         }
         Err(error) => Err(corrupt(error.to_string())),
     }

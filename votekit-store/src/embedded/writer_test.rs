@@ -161,18 +161,18 @@ fn a_failed_commit_is_permanently_fatal() {
 fn a_failed_sync_is_fatal_wherever_it_comes() {
     for code in [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC] {
         let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
-        assert!(matches!(fault::of_statement(&error), EngineError::Fatal { .. }));
-        assert!(matches!(fault::of_commit(&error), EngineError::Fatal { .. }));
+        assert!(matches!(fault::statement_error(&error), EngineError::Fatal { .. }));
+        assert!(matches!(fault::commit_error(&error), EngineError::Fatal { .. }));
     }
     let full =
         rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_FULL), None);
-    assert!(matches!(fault::of_commit(&full), EngineError::Unavailable { .. }));
+    assert!(matches!(fault::commit_error(&full), EngineError::Unavailable { .. }));
     let failed = rusqlite::Error::SqliteFailure(
         rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_WRITE),
         None,
     );
-    assert!(matches!(fault::of_statement(&failed), EngineError::Unavailable { .. }));
-    assert!(matches!(fault::of_commit(&failed), EngineError::Fatal { .. }));
+    assert!(matches!(fault::statement_error(&failed), EngineError::Unavailable { .. }));
+    assert!(matches!(fault::commit_error(&failed), EngineError::Fatal { .. }));
 }
 
 #[test]

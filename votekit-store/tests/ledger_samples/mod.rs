@@ -34,7 +34,7 @@ pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
     };
     let envelopes: Vec<envelope::Envelope> = (0..count)
         .map(|place| {
-            let bytes = *Digest::of(format!("{by} {sequence} {place}").as_bytes()).as_bytes();
+            let bytes = *Digest::compute(format!("{by} {sequence} {place}").as_bytes()).as_bytes();
             envelope::Envelope {
                 request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
                 hash: credential::CredentialHash::from_bytes(bytes),
@@ -65,7 +65,7 @@ impl Log {
     pub(crate) fn block(&mut self, leaf_count: u32) -> Arc<BlockCommit> {
         let first = self.tree.size();
         let entry = |leaf| {
-            let hash = Digest::of(&u64::to_be_bytes(leaf)).to_hex();
+            let hash = Digest::compute(&u64::to_be_bytes(leaf)).to_hex();
             format!(
                 r#"{{"leaf":"entry","request":"{}","decision":"accepted","hash":"{hash}","minute":29000000}}"#,
                 &hash[..32]

@@ -46,7 +46,7 @@ pub(super) fn run(setup: &Setup, episode: u64, rounds: u64, folder: &Path) -> Ou
     let mut stage = Episode {
         votekit: &setup.votekit,
         folder,
-        addresses: Addresses::of_episode(episode),
+        addresses: Addresses::for_episode(episode),
         only: setup.only,
         chance: Chance::new(setup.seed, episode),
         disk: None,

@@ -100,7 +100,7 @@ impl Member {
             through(site.ballot_box_url(), site.ports.amqp(), &ballot_box),
             through(site.ledger_url(), site.ports.postgresql(), &ledger),
         ];
-        let addresses = Addresses::of_episode(number);
+        let addresses = Addresses::for_episode(number);
         Ok(Self {
             name: name.to_owned(),
             part,

@@ -26,7 +26,7 @@ pub(crate) struct Addresses(Ipv4Addr);
 
 impl Addresses {
     /// An address of the loopback network that no other run on this machine uses.
-    pub(crate) fn of_episode(episode: u64) -> Self {
+    pub(crate) fn for_episode(episode: u64) -> Self {
         let process = std::process::id();
         Self(Ipv4Addr::new(
             127,

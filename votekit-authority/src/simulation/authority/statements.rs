@@ -254,7 +254,7 @@ impl Authority {
         let BlockProposal { leadership, point, .. } = &block.proposal;
         let (height, term) = (point.height, leadership.term);
         env.note(format_args!("{} refuses {} of term {term}: {refusal}", self.name, shown(point)));
-        let digest = |leaf: &Option<Vec<u8>>| leaf.as_deref().map(Digest::of);
+        let digest = |leaf: &Option<Vec<u8>>| leaf.as_deref().map(Digest::compute);
         let statement = self.statement(StatementBody::Refuse(Refuse {
             law_id: env.election.law_id.clone(),
             leadership: leadership.clone(),

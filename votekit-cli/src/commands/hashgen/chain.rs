@@ -160,7 +160,7 @@ fn manifest_beside(path: &Path, wanted: &Digest) -> Option<Manifest> {
     let beside = fs::read_dir(folder.ok()?.parent()?).ok()?;
     let manifests = beside.flatten().map(|entry| entry.path().join(Manifest::FILE_NAME));
     let mut bytes = manifests.filter_map(|path| fs::read(path).ok());
-    let found = bytes.find(|bytes| Digest::of(bytes) == *wanted)?;
+    let found = bytes.find(|bytes| Digest::compute(bytes) == *wanted)?;
     Manifest::parse(&found).ok()
 }
 
@@ -200,7 +200,7 @@ impl ReadRoll {
     /// An empty file, in place of a file that was not given.
     pub(super) fn absent() -> Self {
         let (name, rows) = (String::new(), GatheredRoll::default());
-        Self { name, rows, digest: Digest::of(b"") }
+        Self { name, rows, digest: Digest::compute(b"") }
     }
 }
 
@@ -236,7 +236,7 @@ impl PriorFiles {
         BadRows { files: &bad, outcome: "nothing was written", hint }.refuse()?;
         let named: Vec<&GatheredRoll> =
             [add, revoke].into_iter().chain(files.iter().map(|file| &file.rows)).collect();
-        let mut live = LiveCredentials::of_roll(&self.roll.rows, &named);
+        let mut live = LiveCredentials::from_roll(&self.roll.rows, &named);
         for (add, revoke) in &self.supplements {
             live.apply(&add.rows, &revoke.rows);
         }

@@ -159,7 +159,7 @@ fn write_folder(
             law_id: law_id.clone(),
             shard: 1,
             count: registered + revoked,
-            sha256: Digest::of(&bytes),
+            sha256: Digest::compute(&bytes),
         };
         body.changes.push(row);
         body.laws.push(LawRow { law_id, registered, shards: 0, revoked });

@@ -86,7 +86,7 @@ pub(super) fn verify(
             .collect(),
         is_witnessed: is_witnessed.unwrap_or(false),
         witness_waiver: account.witness_waiver().map(str::to_owned),
-        fingerprint: policy.as_deref().map(Digest::of),
+        fingerprint: policy.as_deref().map(Digest::compute),
         manifests: account.manifests().to_vec(),
         shard_manifests: shards.map(Shards::manifests).unwrap_or_default(),
         shards_checked: shards.is_some_and(Shards::is_complete) && !account.manifests().is_empty(),
@@ -144,7 +144,7 @@ impl Bundle<'_> {
             );
             return Ok(None);
         }
-        self.note(name, size, Digest::of(&bytes));
+        self.note(name, size, Digest::compute(&bytes));
         Ok(Some(bytes))
     }
 
@@ -158,7 +158,9 @@ impl Bundle<'_> {
         let authenticated = match (pin, bytes) {
             (None, _) | (_, None) => false,
             (Some(Pin::Policy(pinned)), Some(bytes)) => pinned == bytes,
-            (Some(Pin::Fingerprint(fingerprint)), Some(bytes)) => *fingerprint == Digest::of(bytes),
+            (Some(Pin::Fingerprint(fingerprint)), Some(bytes)) => {
+                *fingerprint == Digest::compute(bytes)
+            }
         };
         if pin.is_some() && bytes.is_some() && !authenticated {
             self.fail(
@@ -192,7 +194,7 @@ impl Bundle<'_> {
         let mut manifests = BTreeMap::new();
         for name in names {
             let Some(bytes) = self.read_small(&name)? else { continue };
-            let digest = Digest::of(&bytes);
+            let digest = Digest::compute(&bytes);
             if manifest_digest(&name) != Some(digest) {
                 self.fail(&name, Rule::Manifest, format_args!("the file's SHA-256 is {digest}"));
             }

@@ -35,7 +35,7 @@ impl<'a> Shards<'a> {
                 file: Manifest::FILE_NAME.to_owned(),
                 source: std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string()),
             })?;
-            folders.insert(Digest::of(&bytes), (manifest, *source));
+            folders.insert(Digest::compute(&bytes), (manifest, *source));
         }
         Ok(Some(Self { folders, electorate: Electorate::default(), complete: true }))
     }

@@ -56,7 +56,7 @@ pub fn decode_segment(
     out: &mut [Decided],
 ) -> Result<Vec<Option<CredentialHash>>, SnapshotError> {
     assert_eq!(out.len(), SEGMENT_REQUESTS, "a segment is full");
-    let found = Digest::of(bytes);
+    let found = Digest::compute(bytes);
     if found != *digest {
         return Err(SnapshotError::Digest { expected: *digest, found });
     }
@@ -116,7 +116,7 @@ pub(super) fn decode_head<'a>(
     Reader { bytes, offset: 0 }.start(HEAD, law_id)?;
     let cut = SnapshotError::Malformed { offset: bytes.len(), rule: "the file ends with a digest" };
     let (bytes, digest) = bytes.split_last_chunk::<32>().ok_or(cut)?;
-    let (expected, found) = (Digest::from_bytes(*digest), Digest::of(bytes));
+    let (expected, found) = (Digest::from_bytes(*digest), Digest::compute(bytes));
     if found != expected {
         return Err(SnapshotError::Digest { expected, found });
     }

@@ -19,19 +19,19 @@ impl Policy {
     /// [`PolicyError`] if there is no authority, if the quorum is below a majority or above their
     /// number, if two share a name or a key, if a key is of the wrong type, if log keys differ in
     /// their name, or if a log key cosigns; the line is that of the resulting policy.
-    pub fn of_election(authorities: &[Authority], quorum: usize) -> Result<Self, PolicyError> {
-        Self::of_election_with_witnesses(authorities, quorum, &[], 0)
+    pub fn for_election(authorities: &[Authority], quorum: usize) -> Result<Self, PolicyError> {
+        Self::for_election_with_witnesses(authorities, quorum, &[], 0)
     }
 
-    /// As [`Policy::of_election`], where `witness_quorum` of the outside witnesses must have
+    /// As [`Policy::for_election`], where `witness_quorum` of the outside witnesses must have
     /// cosigned too. Without witnesses, and then with a `witness_quorum` of 0, it is the same
     /// policy.
     ///
     /// # Errors
-    /// As [`Policy::of_election`]; and if `witness_quorum` is not from 1 to the number of
+    /// As [`Policy::for_election`]; and if `witness_quorum` is not from 1 to the number of
     /// witnesses, or if a witness has a key or name of an authority, a name that is used for a
     /// group or is not a key name, or a URL with white space or other than ASCII.
-    pub fn of_election_with_witnesses(
+    pub fn for_election_with_witnesses(
         authorities: &[Authority],
         quorum: usize,
         witnesses: &[Witness],
@@ -108,7 +108,7 @@ impl Policy {
         let threshold = |place: usize| self.groups.get(place).map_or(0, |group| group.threshold);
         let witness_quorum = if outside.is_empty() { 0 } else { threshold(1) };
         let expected = || {
-            Self::of_election_with_witnesses(&authorities, threshold(0), outside, witness_quorum)
+            Self::for_election_with_witnesses(&authorities, threshold(0), outside, witness_quorum)
         };
         self.logs.iter().all(|log| log.key.name().as_str() == origin)
             && bases.into_iter().flatten().any(is_named_below)

@@ -31,7 +31,7 @@ fn a_quorum_is_a_majority_or_more() {
         let members = authorities.len();
         let least = members / 2 + 1;
         for quorum in 0..=members + 1 {
-            let made = Policy::of_election(&authorities, quorum);
+            let made = Policy::for_election(&authorities, quorum);
             if (least..=members).contains(&quorum) {
                 let policy = made.expect("a majority or more");
                 assert!(policy.is_of_election(origin().as_str()), "{quorum} of {count}");
@@ -59,7 +59,7 @@ fn the_policy_with_outside_witnesses_has_exactly_these_bytes() {
     let authorities = public(3);
     let witnesses =
         [witness(1), Witness { url: Some(b"https://witness.example/".to_vec()), ..witness(2) }];
-    let made = Policy::of_election_with_witnesses(&authorities, 2, &witnesses, 1);
+    let made = Policy::for_election_with_witnesses(&authorities, 2, &witnesses, 1);
     let policy = made.expect("distinct keys");
     let [a, b, c] = [0, 1, 2].map(|place: usize| &authorities[place]);
     let expected = format!(
@@ -107,9 +107,9 @@ fn the_policy_with_outside_witnesses_has_exactly_these_bytes() {
 fn outside_witnesses_that_cannot_be_are_refused_by_line_and_rule() {
     let authorities = public(3);
     let made = |witnesses: &[Witness], quorum| {
-        Policy::of_election_with_witnesses(&authorities, 2, witnesses, quorum)
+        Policy::for_election_with_witnesses(&authorities, 2, witnesses, quorum)
     };
-    assert_eq!(made(&[], 0), Policy::of_election(&authorities, 2));
+    assert_eq!(made(&[], 0), Policy::for_election(&authorities, 2));
     assert_eq!(refused(made(&[], 1)), (8, PolicyRule::Threshold { members: 0 }));
     for quorum in [0, 3] {
         let threshold = PolicyRule::Threshold { members: 2 };

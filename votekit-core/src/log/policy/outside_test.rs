@@ -24,7 +24,7 @@ fn policy() -> Policy {
         key: cosigner(number).verifier().clone(),
         url: None,
     });
-    Policy::of_election_with_witnesses(&own, 2, &witnesses, 2).expect("distinct keys")
+    Policy::for_election_with_witnesses(&own, 2, &witnesses, 2).expect("distinct keys")
 }
 
 fn checkpoint() -> Checkpoint {
@@ -58,7 +58,7 @@ fn the_authorities_alone_are_enough_for_sealing_only() {
     assert_eq!(policy.verify_strict_by_authorities(&note(&few)), none);
     // Without outside witnesses both are the same.
     let own: Vec<Authority> = authorities(3).into_iter().map(|one| one.public).collect();
-    let alone = Policy::of_election(&own, 2).expect("distinct keys");
+    let alone = Policy::for_election(&own, 2).expect("distinct keys");
     assert!(alone.verify_checkpoint(&enough).is_ok());
     assert!(alone.verify_checkpoint_by_authorities(&enough).is_ok());
     assert_eq!(alone.verify_checkpoint_by_authorities(&few), none);

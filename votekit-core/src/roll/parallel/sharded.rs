@@ -150,7 +150,7 @@ pub fn hash_roll(
     let manifest = Manifest::new(ManifestBody {
         tool: options.tool.clone(),
         scheme: hasher.scheme(),
-        pepper: options.pepper.map(PepperMarks::of),
+        pepper: options.pepper.map(PepperMarks::from_pepper),
         date: options.date.clone(),
         parent: None,
         roll: roll.facts(file.sha256),
@@ -189,7 +189,7 @@ fn encode(
     threads.each(plan.len() as u32, &|number| {
         let planned = &plan[number as usize];
         let bytes = planned.encode(format);
-        let row = planned.row(format, Digest::of(&bytes));
+        let row = planned.row(format, Digest::compute(&bytes));
         // Each number occurs once, so the slot is empty.
         let _ = encoded[number as usize].set((row, bytes));
     });

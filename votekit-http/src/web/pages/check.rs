@@ -137,7 +137,7 @@ pub(super) fn label(lang: Lang, choice: &ChoiceView) -> &str {
 /// The code of the request that was issued, or one for the problem.
 fn support(visit: &Visit<'_>, problem: &Problem) -> String {
     match problem {
-        Problem::OutcomeUnknown { request } => support_code::of_request(&request.to_hex()),
+        Problem::OutcomeUnknown { request } => support_code::from_request(&request.to_hex()),
         _ => visit.api.support.issue(problem.kind().code, problem.kind().status),
     }
 }

@@ -103,7 +103,7 @@ fn page(visit: &Visit<'_>, request: RequestId, status: VoteStatus) -> Result<Out
         outcome_script: assets::outcome_script(),
         again_href: href("vote").filter(|_| words.may_try_again).unwrap_or_default(),
         request: request.to_hex(),
-        support: support_code::of_request(&request.to_hex()),
+        support: support_code::from_request(&request.to_hex()),
         next: next_ballot(visit),
         results_href: href("results").unwrap_or_default(),
     })

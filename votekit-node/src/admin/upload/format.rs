@@ -67,7 +67,7 @@ fn start(file: &str) -> Option<&'static [u8]> {
         Manifest::FILE_NAME => "{\n  \"format\": \"votekit-manifest/1\",\n",
         Manifest::NOTE_FILE_NAME => "votekit-manifest/1\n",
         _ if file.ends_with(CHANGES) => "{\"format\":\"votekit-changes/1\",",
-        _ => match ShardFormat::of_file_name(file)? {
+        _ => match ShardFormat::from_file_name(file)? {
             ShardFormat::Json => "{\"format\":\"votekit-shard/1\",",
             ShardFormat::Binary => "VKSHARD1",
         },
@@ -146,7 +146,7 @@ mod tests {
             date: None,
             parent: None,
             roll: RollFacts {
-                sha256: Digest::of(b""),
+                sha256: Digest::compute(b""),
                 rows: 0,
                 duplicates: 0,
                 rejects: 0,

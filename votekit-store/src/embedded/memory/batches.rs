@@ -122,7 +122,7 @@ fn find_other(
 }
 
 /// The unpurged batches of a block, in order.
-pub(super) fn of_block(
+pub(super) fn read_block(
     connection: &Connection,
     law_id: &ElectionId,
     block: i64,

@@ -125,7 +125,7 @@ pub(super) fn certified(
 
 /// The digest of a row covers its position in the log and its leaves.
 fn block_digest(law_id: &ElectionId, point: &LogPoint, block: &StoredBlock) -> Digest {
-    let leaves = Digest::of(&block.leaves);
+    let leaves = Digest::compute(&block.leaves);
     row_digest("block", law_id, block.first_leaf, point, leaves.as_bytes())
 }
 
@@ -214,6 +214,6 @@ fn read(
         }
         certificate => certificate.map(|(_, checkpoint)| checkpoint),
     };
-    let batches = batches::of_block(connection, election.law_id, row.get(0)?)?;
+    let batches = batches::read_block(connection, election.law_id, row.get(0)?)?;
     Ok(MemoryBlock { point, block, checkpoint, batches })
 }

@@ -25,7 +25,7 @@ pub(super) fn put_sealed_key(
             "INSERT INTO sealed_key (election, recipient, digest, bytes) \
              VALUES (?1, ?2, ?3, ?4) ON CONFLICT (election, recipient) DO NOTHING",
         )?
-        .execute((election.row.0, recipient, Digest::of(bytes).as_bytes(), bytes))?;
+        .execute((election.row.0, recipient, Digest::compute(bytes).as_bytes(), bytes))?;
     Ok(())
 }
 
@@ -65,7 +65,7 @@ pub(super) fn put_node_record(
             "INSERT INTO node_record (name, digest, bytes) VALUES (?1, ?2, ?3) \
              ON CONFLICT (name) DO UPDATE SET digest = excluded.digest, bytes = excluded.bytes",
         )?
-        .execute((name, Digest::of(bytes).as_bytes(), bytes))?;
+        .execute((name, Digest::compute(bytes).as_bytes(), bytes))?;
     Ok(())
 }
 
@@ -80,7 +80,7 @@ pub(super) fn node_records(connection: &Connection) -> Result<Vec<(String, Vec<u
 }
 
 fn verified(digest: [u8; 32], bytes: Vec<u8>, table: &str) -> Result<Vec<u8>, Fault> {
-    if Digest::of(&bytes).as_bytes() == &digest {
+    if Digest::compute(&bytes).as_bytes() == &digest {
         return Ok(bytes);
     }
     Err(corrupt(format!("table {table}: the bytes of a row do not match their digest")).into())

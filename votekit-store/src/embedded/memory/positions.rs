@@ -146,7 +146,7 @@ impl AuthorityRow {
             None => (0, 0, ""),
         };
         let numbers = [self.incarnation, has_promise, term].map(u64::to_be_bytes);
-        Digest::of(&[numbers.as_flattened(), leader.as_bytes()].concat())
+        Digest::compute(&[numbers.as_flattened(), leader.as_bytes()].concat())
     }
 }
 
@@ -169,7 +169,7 @@ pub(super) fn row_digest(
         point.root.as_bytes(),
         bytes,
     ];
-    Digest::of(&fields.concat())
+    Digest::compute(&fields.concat())
 }
 
 /// The block accepted last, if it is not certified.

@@ -99,7 +99,7 @@ impl<'law> Key<'law> {
 /// [`MemoryError::OtherStatement`] if another statement with this key is signed, unless its kind
 /// allows several.
 pub(super) fn put(connection: &Connection, key: Key<'_>, bytes: &[u8]) -> Result<(), Stop> {
-    let digest = Digest::of(bytes);
+    let digest = Digest::compute(bytes);
     if holds(connection, key, &digest)? {
         return Ok(());
     }
@@ -228,7 +228,7 @@ pub(super) fn drop_accepts(
 }
 
 fn verified(digest: [u8; 32], bytes: Vec<u8>, kind: &str) -> Result<Vec<u8>, Fault> {
-    if Digest::of(&bytes).as_bytes() == &digest {
+    if Digest::compute(&bytes).as_bytes() == &digest {
         return Ok(bytes);
     }
     Err(corrupt(format!("table statement: the bytes of one {kind} do not match their digest"))

@@ -168,7 +168,7 @@ impl Commit {
                 election.0,
                 first_leaf,
                 leaf_count,
-                Digest::of(bytes).as_bytes(),
+                Digest::compute(bytes).as_bytes(),
                 bytes,
             ))?;
             first_leaf += i64::from(leaf_count);
@@ -188,7 +188,7 @@ impl Commit {
                 election.0,
                 full.tile.level(),
                 index,
-                Digest::of(&hashes).as_bytes(),
+                Digest::compute(&hashes).as_bytes(),
                 &hashes,
             ))?;
         }

@@ -45,7 +45,7 @@ impl Write for PutManifest {
     type Output = Digest;
 
     fn apply(&self, connection: &Connection) -> Result<Digest, Fault> {
-        let digest = Digest::of(&self.bytes);
+        let digest = Digest::compute(&self.bytes);
         connection
             .prepare_cached(
                 "INSERT INTO manifest (digest, bytes) VALUES (?1, ?2) \

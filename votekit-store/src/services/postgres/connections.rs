@@ -105,7 +105,7 @@ impl Connections {
 
     /// A connection for one call.
     pub(super) async fn session(&self) -> Result<Session, EngineError> {
-        let object = self.pool.get().await.map_err(|error| fault::of_pool(&error))?;
+        let object = self.pool.get().await.map_err(|error| fault::pool_error(&error))?;
         let health = Arc::clone(&self.health);
         Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIME, health })
     }
@@ -301,7 +301,7 @@ impl Session {
         for command in ["SET statement_timeout = 0", command, "RESET statement_timeout"] {
             let client = self.client()?;
             if let Err(error) = client.batch_execute(command).await {
-                let error = fault::of_statement(&error, Access::Read);
+                let error = fault::statement_error(&error, Access::Read);
                 // The next user of the connection must not inherit the lifted limit.
                 return self.give_up(error);
             }
@@ -339,7 +339,7 @@ impl Session {
         let prepared = tokio::time::timeout(answer_time, client.prepare_cached(sql)).await;
         // Only the statement's text was sent: nothing was written.
         let statement = match prepared {
-            Ok(prepared) => prepared.map_err(|error| fault::of_statement(&error, Access::Read)),
+            Ok(prepared) => prepared.map_err(|error| fault::statement_error(&error, Access::Read)),
             Err(_) => Err(unavailable("the server does not answer")),
         };
         let statement = match statement {
@@ -357,7 +357,7 @@ impl Session {
                 {
                     repetitions += 1
                 }
-                Ok(Err(error)) => return self.give_up(fault::of_statement(&error, access)),
+                Ok(Err(error)) => return self.give_up(fault::statement_error(&error, access)),
                 Err(_) if access == Access::Read => {
                     return self.give_up(unavailable("the server does not answer"));
                 }

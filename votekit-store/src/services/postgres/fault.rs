@@ -53,7 +53,7 @@ pub(super) fn misconfigured(reason: impl Into<String>, hint: impl Into<String>) 
 }
 
 /// The error when no connection was available: nothing was sent.
-pub(super) fn of_pool(error: &PoolError) -> EngineError {
+pub(super) fn pool_error(error: &PoolError) -> EngineError {
     match error {
         PoolError::Backend(error) => unavailable(describe(error)),
         error => unavailable(error.to_string()),
@@ -61,7 +61,7 @@ pub(super) fn of_pool(error: &PoolError) -> EngineError {
 }
 
 /// The error of a statement that failed after it may have been sent.
-pub(super) fn of_statement(error: &tokio_postgres::Error, access: Access) -> EngineError {
+pub(super) fn statement_error(error: &tokio_postgres::Error, access: Access) -> EngineError {
     let reason = describe(error);
     let lost = |reason| match access {
         Access::Read => unavailable(reason),

@@ -9,7 +9,7 @@ use votekit_core::instant::{UnixMillis, UnixSeconds};
 
 use super::connections::Session;
 use super::fault::{corrupt, report_passed_over};
-use super::rows::{self, column, fixed_bytes, number, of_table, value};
+use super::rows::{self, column, fixed_bytes, name_table, number, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
 use crate::{
     BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, StagedPlace, StagingId,
@@ -163,7 +163,7 @@ pub(super) async fn read_staging(
         match rows::staged(row, law_id) {
             Ok(staged) => read.batches.push(staged),
             Err(EngineError::Corrupt { reason, .. }) => {
-                let id = StagingId(of_table("batch", number(row, "id"))?);
+                let id = StagingId(name_table("batch", number(row, "id"))?);
                 read.unreadable.push(UnreadableRow { id, reason });
             }
             Err(error) => return Err(error),
@@ -230,7 +230,7 @@ pub(super) async fn staged_through(
     let rows = session
         .read(sql, &[&law_id.as_str(), &node.as_bytes().as_slice(), &i64::from(epoch.0)])
         .await?;
-    let sequence = |row: &Row| of_table("batch", number(row, "sequence").map(Sequence));
+    let sequence = |row: &Row| name_table("batch", number(row, "sequence").map(Sequence));
     rows.first().map(sequence).transpose()
 }
 
@@ -275,7 +275,7 @@ pub(super) async fn staged_places(
             has_batch: value(row, "has_batch")?,
         })
     };
-    rows.iter().map(|row| of_table("batch", place(row))).collect()
+    rows.iter().map(|row| name_table("batch", place(row))).collect()
 }
 
 /// Whether each of these batches is stored with this digest and with its bytes, at a position that
@@ -359,7 +359,7 @@ pub(super) async fn blocks(
     let rows = session
         .read(sql, &[&law_id.as_str(), &from_height, &limit_column(limit), &READ_BYTES_MAX])
         .await?;
-    let block = |row: &Row| of_table("block", block_without_leaves(row));
+    let block = |row: &Row| name_table("block", block_without_leaves(row));
     let mut blocks = rows.iter().map(block).collect::<Result<Vec<_>, EngineError>>()?;
     let (Some(first), Some(last)) = (blocks.first(), blocks.last()) else { return Ok(blocks) };
     let (start, end) = (first.first_leaf, last.first_leaf + u64::from(last.leaf_count));

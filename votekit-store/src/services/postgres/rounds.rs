@@ -6,7 +6,7 @@ use votekit_core::id::{Digest, ElectionId};
 use super::connections::Session;
 use super::fault::{corrupt, malformed_write};
 use super::queries::{READ_BYTES_MAX, limit_column};
-use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
+use super::rows::{column, fixed_bytes, law_id, name_table, number, value};
 use crate::round_row::{FAR_TERM_RULE, row_digest};
 use crate::{
     DamagedRow, EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead, TERM_STEP_MAX,
@@ -109,13 +109,13 @@ async fn read_rows(
     let found =
         session.read(&sql, &[&after, &limit, &READ_BYTES_MAX, &bytes_max, &leaves_max]).await?;
     let first = found.first().ok_or_else(|| corrupt("table round_order is empty"))?;
-    let last = RowId(of_table("round_order", number(first, "last"))?);
+    let last = RowId(name_table("round_order", number(first, "last"))?);
     let at_after = value::<Option<&[u8]>>(first, "at_after")?;
     let at_after = at_after.and_then(|digest| digest.try_into().ok()).map(Digest::from_bytes);
     let mut read = RowsRead { last, after: at_after, ..RowsRead::default() };
     for row in &found {
         let Some(id) = value::<Option<i64>>(row, "id")? else { continue };
-        match of_table("round_row", decode_row(row)) {
+        match name_table("round_row", decode_row(row)) {
             Ok(decoded) => read.rows.push(decoded),
             Err(EngineError::Corrupt { reason, .. }) => {
                 let id = RowId(u64::try_from(id).unwrap_or_default());

@@ -37,7 +37,10 @@ pub(super) fn fixed_bytes<const LENGTH: usize>(
 }
 
 /// Names the table in an error about one of its columns.
-pub(super) fn of_table<T>(table: &str, decoded: Result<T, EngineError>) -> Result<T, EngineError> {
+pub(super) fn name_table<T>(
+    table: &str,
+    decoded: Result<T, EngineError>,
+) -> Result<T, EngineError> {
     decoded.map_err(|error| match error {
         EngineError::Corrupt { reason, .. } if reason.starts_with("column ") => {
             corrupt(format!("table {table}: {reason}"))
@@ -54,7 +57,7 @@ pub(super) fn law_id(row: &Row) -> Result<ElectionId, EngineError> {
 
 /// Decodes a head, and verifies its digest.
 pub(super) fn head(row: &Row) -> Result<Head, EngineError> {
-    of_table("head", decode_head(row))
+    name_table("head", decode_head(row))
 }
 
 fn decode_head(row: &Row) -> Result<Head, EngineError> {
@@ -72,7 +75,7 @@ fn decode_head(row: &Row) -> Result<Head, EngineError> {
 
 /// Decodes a run, and verifies its digest and its number of leaves.
 pub(super) fn leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
-    of_table("leaves", decode_leaf_run(row))
+    name_table("leaves", decode_leaf_run(row))
 }
 
 fn decode_leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
@@ -86,7 +89,7 @@ fn decode_leaf_run(row: &Row) -> Result<LeafRun, EngineError> {
 
 /// Decodes a batch that is not purged, and verifies it against its row.
 pub(super) fn staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {
-    of_table("batch", decode_staged(row, law))
+    name_table("batch", decode_staged(row, law))
 }
 
 fn decode_staged(row: &Row, law: &ElectionId) -> Result<Staged, EngineError> {

@@ -9,7 +9,7 @@ use votekit_core::log::merkle::TreeHash;
 use super::connections::Session;
 use super::fault::malformed;
 use super::queries::listed;
-use super::rows::{column, fixed_bytes, number, of_table, value};
+use super::rows::{column, fixed_bytes, name_table, number, value};
 use crate::{EngineError, WitnessLine};
 
 /// A longer line is another program's, and is left out.
@@ -83,7 +83,7 @@ pub(super) async fn latest_witness_lines(
 }
 
 fn decode(row: &Row) -> Result<WitnessLine, EngineError> {
-    of_table("witness_line", decode_line(row))
+    name_table("witness_line", decode_line(row))
 }
 
 fn decode_line(row: &Row) -> Result<WitnessLine, EngineError> {

@@ -76,7 +76,7 @@ impl<'commit> PreparedCommit<'commit> {
         for (leaf_count, bytes) in runs(block.first_leaf, &block.leaves) {
             prepared.run_first_leaves.push(next);
             prepared.run_leaf_counts.push(leaf_count.into());
-            prepared.run_digests.push(Digest::of(bytes).as_bytes().to_vec());
+            prepared.run_digests.push(Digest::compute(bytes).as_bytes().to_vec());
             prepared.run_bytes.push(bytes);
             next += i64::from(leaf_count);
         }
@@ -84,7 +84,7 @@ impl<'commit> PreparedCommit<'commit> {
             let hashes = encode_hashes(&full.hashes);
             prepared.tile_levels.push(full.tile.level().into());
             prepared.tile_indexes.push(number(full.tile.index())?);
-            prepared.tile_digests.push(Digest::of(&hashes).as_bytes().to_vec());
+            prepared.tile_digests.push(Digest::compute(&hashes).as_bytes().to_vec());
             prepared.tile_hashes.push(hashes);
         }
         Ok(prepared)
@@ -347,7 +347,7 @@ pub(super) async fn put_manifest(
     session: &mut Session,
     manifest: &[u8],
 ) -> Result<Digest, EngineError> {
-    let digest = Digest::of(manifest);
+    let digest = Digest::compute(manifest);
     let sql = "WITH kept AS (INSERT INTO manifest (digest, bytes) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING 1)
         SELECT count(*) AS kept FROM kept";
     session.write(sql, &[&digest.as_bytes().as_slice(), &manifest]).await?;

@@ -25,7 +25,7 @@ use votekit_core::id::ElectionId;
 use super::dead_letter_cursor::{DeadLetterCursor, Entry, Probe};
 use super::delivery_tracker::acknowledge;
 use super::errors::{too_late, unavailable};
-use super::message::{BARRIER, election_of, of_election, persistent, read_batch_of_any_step};
+use super::message::{BARRIER, election_of, persistent, read_batch_of_any_step, with_election};
 use super::publisher::{Destination, Publisher};
 use super::reconnector::Session;
 use super::topology::Step;
@@ -56,7 +56,7 @@ pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result
             .with_message_id(format!("barrier {queue}").into())
             .with_reply_to(reply_to.clone())
             .with_correlation_id(queue.to_string().into());
-        let properties = of_election(properties, law_id);
+        let properties = with_election(properties, law_id);
         publisher.publish(Destination::Validation(queue), properties, &[]).await?;
         missing.insert(queue.to_string());
     }
@@ -104,7 +104,7 @@ pub(super) async fn pass_on(publisher: &Arc<Publisher>, step: Step, properties: 
                     .with_reply_to(reply_to.clone())
                     .with_correlation_id(correlation.clone());
                 if let Some(law_id) = &law_id {
-                    properties = of_election(properties, law_id);
+                    properties = with_election(properties, law_id);
                 }
                 publisher.publish(Destination::Aggregation, properties, &[])
             });

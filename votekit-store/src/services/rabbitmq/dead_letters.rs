@@ -151,9 +151,9 @@ fn describe(message: &Message) -> DeadLetter {
             )
         }
         None if is_of(&message.properties, BARRIER) => {
-            (DeadContent::Barrier, Digest::of(&message.data))
+            (DeadContent::Barrier, Digest::compute(&message.data))
         }
-        None => (DeadContent::Unreadable, Digest::of(&message.data)),
+        None => (DeadContent::Unreadable, Digest::compute(&message.data)),
     };
     let death = first_death(&message.properties);
     let text = |name: &str| {

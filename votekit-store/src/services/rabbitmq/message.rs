@@ -40,7 +40,7 @@ const MAGIC: &[u8; 8] = b"VKLABEL1";
 pub(super) fn carrying(batch: &Batch, kind: &'static str) -> BasicProperties {
     let properties = persistent(kind, "application/octet-stream")
         .with_message_id(batch.number().to_string().into());
-    of_election(properties, &batch.header().law_id)
+    with_election(properties, &batch.header().law_id)
 }
 
 /// Properties of a message that carries a batch that was not staged.
@@ -107,7 +107,7 @@ pub(super) fn read_batch_of_any_step(bytes: &[u8]) -> Option<Batch> {
 }
 
 /// The properties that name an election.
-pub(super) fn of_election(properties: BasicProperties, law_id: &ElectionId) -> BasicProperties {
+pub(super) fn with_election(properties: BasicProperties, law_id: &ElectionId) -> BasicProperties {
     let law = AMQPValue::LongString(law_id.as_str().into());
     properties.with_headers(table([(LAW_ID, law)]))
 }

@@ -70,7 +70,7 @@ pub(super) fn refused(batch: &Batch, reason: &str) -> (BasicProperties, Vec<u8>)
 
 /// The note on bytes that are not a batch.
 pub(super) fn unreadable(bytes: &[u8], reason: &str) -> (BasicProperties, Vec<u8>) {
-    let digest = Digest::of(bytes).to_string();
+    let digest = Digest::compute(bytes).to_string();
     let note = Note {
         format: FORMAT,
         kind: "refused",

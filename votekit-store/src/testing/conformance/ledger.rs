@@ -86,12 +86,12 @@ async fn manifests_are_named_by_their_digest(place: &dyn TestStorage) -> Outcome
     let manifests = [&b"first"[..], b"", &[0xff; 100_000]];
     for manifest in manifests.iter().chain(&manifests) {
         let digest = ledger.put_manifest(manifest).await?;
-        ensure_eq!(digest, votekit_core::id::Digest::of(manifest), "the manifest's name");
+        ensure_eq!(digest, votekit_core::id::Digest::compute(manifest), "the manifest's name");
     }
     drop(ledger);
     let ledger = place.open().await?.ledger;
     for manifest in manifests {
-        let found = ledger.manifest(&votekit_core::id::Digest::of(manifest)).await?;
+        let found = ledger.manifest(&votekit_core::id::Digest::compute(manifest)).await?;
         ensure!(
             found.as_deref() == Some(manifest),
             "a manifest of {} bytes was not kept",
@@ -99,7 +99,7 @@ async fn manifests_are_named_by_their_digest(place: &dyn TestStorage) -> Outcome
         );
     }
     ensure_eq!(
-        ledger.manifest(&votekit_core::id::Digest::of(b"other")).await?,
+        ledger.manifest(&votekit_core::id::Digest::compute(b"other")).await?,
         None,
         "a manifest that was never put"
     );

@@ -25,7 +25,11 @@ pub(super) enum Attention {
 
 impl Attention {
     /// Every matter of an election at this minute, the most urgent first.
-    pub(super) fn of_election(view: &OfficialView, is_halted: bool, now: UnixMinutes) -> Vec<Self> {
+    pub(super) fn for_election(
+        view: &OfficialView,
+        is_halted: bool,
+        now: UnixMinutes,
+    ) -> Vec<Self> {
         let has_passed = |planned: Option<UnixMinutes>| planned.is_some_and(|time| time <= now);
         let mut found = Vec::new();
         if is_halted {
@@ -96,7 +100,7 @@ mod tests {
             registered: 0,
             report: Report::default(),
             counts: None,
-            manifests: if has_roll { vec![Digest::of(b"roll")] } else { Vec::new() },
+            manifests: if has_roll { vec![Digest::compute(b"roll")] } else { Vec::new() },
         }
     }
 
@@ -115,8 +119,8 @@ mod tests {
             (State::Annulled, past, past, true, vec![]),
         ] {
             let view = view(state, opens, closes, has_roll);
-            assert_eq!(Attention::of_election(&view, false, NOW), expected, "{state}");
-            let halted = Attention::of_election(&view, true, NOW);
+            assert_eq!(Attention::for_election(&view, false, NOW), expected, "{state}");
+            let halted = Attention::for_election(&view, true, NOW);
             assert_eq!(halted.first(), Some(&Attention::Halted));
             assert!(halted.is_sorted(), "{halted:?}");
         }

@@ -37,7 +37,7 @@ pub(crate) async fn new_form(
     let visit = OfficialVisit::new(&api, lang, &caller);
     let errors = FormErrors::default();
     let typed = TypedElection::new(visit.zone());
-    page(&visit, of_new(lang), &typed, errors, RowFocus::None)
+    page(&visit, new_election_form(lang), &typed, errors, RowFocus::None)
 }
 
 /// `POST /{lang}/officials/new`.
@@ -51,11 +51,13 @@ pub(crate) async fn create(
     let visit = OfficialVisit::new(&api, lang, &caller);
     let mut typed = TypedElection::from_form(&form);
     if let Some(focus) = change_rows(&mut typed, form.text("step")) {
-        return page(&visit, of_new(lang), &typed, FormErrors::default(), focus);
+        return page(&visit, new_election_form(lang), &typed, FormErrors::default(), focus);
     }
     let checked = match typed.check(lang, api.now().minute_floor(), None, visit.zone()) {
         Ok(checked) => checked,
-        Err(errors) => return page(&visit, of_new(lang), &typed, errors, RowFocus::None),
+        Err(errors) => {
+            return page(&visit, new_election_form(lang), &typed, errors, RowFocus::None);
+        }
     };
     let law = checked.definition.law_id.clone();
     match api.node.create(checked.into_create()).await {
@@ -66,11 +68,11 @@ pub(crate) async fn create(
         }
         Err(error) => {
             let is_taken = matches!(error, AdminError::Exists { .. });
-            let mut errors = FormErrors::of_call(lang, error);
+            let mut errors = FormErrors::from_call(lang, error);
             if is_taken {
                 errors.add("law_id", lang.problem("election-exists").title);
             }
-            page(&visit, of_new(lang), &typed, errors, RowFocus::None)
+            page(&visit, new_election_form(lang), &typed, errors, RowFocus::None)
         }
     }
 }
@@ -85,7 +87,7 @@ pub(crate) async fn amend_form(
     let view = draft(&api, &law)?;
     let visit = OfficialVisit::new(&api, lang, &caller);
     let typed = TypedElection::from_definition(&view.definition, visit.zone());
-    page(&visit, of_draft(lang, &view), &typed, FormErrors::default(), RowFocus::None)
+    page(&visit, draft_form(lang, &view), &typed, FormErrors::default(), RowFocus::None)
 }
 
 /// `POST /{lang}/officials/elections/{law_id}/amend`.
@@ -107,13 +109,13 @@ pub(crate) async fn amend(
         ..TypedElection::from_form(&form)
     };
     if let Some(focus) = change_rows(&mut typed, form.text("step")) {
-        return page(&visit, of_draft(lang, &view), &typed, FormErrors::default(), focus);
+        return page(&visit, draft_form(lang, &view), &typed, FormErrors::default(), focus);
     }
     let (now, before) = (api.now().minute_floor(), view.definition.opens);
     let amended = match typed.check(lang, now, before, visit.zone()) {
         Ok(checked) => api.node.amend(&law, checked.into_amend()).await,
         Err(errors) => {
-            return page(&visit, of_draft(lang, &view), &typed, errors, RowFocus::None);
+            return page(&visit, draft_form(lang, &view), &typed, errors, RowFocus::None);
         }
     };
     match amended {
@@ -122,8 +124,8 @@ pub(crate) async fn amend(
             visit.redirect(&format!("/elections/{law}?done=amended"))
         }
         Err(error) => {
-            let errors = FormErrors::of_call(lang, error);
-            page(&visit, of_draft(lang, &view), &typed, errors, RowFocus::None)
+            let errors = FormErrors::from_call(lang, error);
+            page(&visit, draft_form(lang, &view), &typed, errors, RowFocus::None)
         }
     }
 }
@@ -144,7 +146,7 @@ fn draft(api: &Api, law: &ElectionId) -> Result<OfficialView, Problem> {
     }
 }
 
-fn of_new(lang: Lang) -> FormKind {
+fn new_election_form(lang: Lang) -> FormKind {
     FormKind {
         title: lang.form_new_title().to_owned(),
         lead: lang.form_new_lead(),
@@ -156,7 +158,7 @@ fn of_new(lang: Lang) -> FormKind {
     }
 }
 
-fn of_draft(lang: Lang, view: &OfficialView) -> FormKind {
+fn draft_form(lang: Lang, view: &OfficialView) -> FormKind {
     let law = &view.definition.law_id;
     let title = match lang {
         Lang::Fr => &view.definition.title.fr,

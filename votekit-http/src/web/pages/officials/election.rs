@@ -116,7 +116,7 @@ pub(crate) async fn election(
         false => Vec::new(),
     };
     let is_halted = api.node.halted(&law).is_some();
-    let matters = Attention::of_election(&view, is_halted, api.now().minute_floor());
+    let matters = Attention::for_election(&view, is_halted, api.now().minute_floor());
     let notice = notice(lang, &done, view.state);
     let kept = if notice.is_empty() { "" } else { done.as_str() };
     let page = ElectionPage {

@@ -74,10 +74,10 @@ fn row(visit: &OfficialVisit<'_>, election: &ElectionView) -> Result<(Row, Vec<M
         Some(view) => {
             let summary = ElectionSummary::new(lang, election, &view);
             let next = ActionLink::next(lang, &summary.law_id, &summary.title, view.state);
-            (summary, Attention::of_election(&view, is_halted, now), next)
+            (summary, Attention::for_election(&view, is_halted, now), next)
         }
         // Its log cannot be read.
-        None => (ElectionSummary::of_damaged(lang, election), vec![Attention::Halted], None),
+        None => (ElectionSummary::from_damaged(lang, election), vec![Attention::Halted], None),
     };
     let matters = urgent.into_iter().map(|urgency| Matter {
         urgency,

@@ -184,10 +184,10 @@ pub(super) fn files_purpose(law: &ElectionId) -> String {
 
 fn refused(lang: Lang, error: UploadError) -> FormErrors {
     match error {
-        UploadError::Admin(error) => FormErrors::of_call(lang, error),
+        UploadError::Admin(error) => FormErrors::from_call(lang, error),
         error => {
             let detail = error.in_words();
-            FormErrors::of_problem(lang, detail, Problem::from(error))
+            FormErrors::from_problem(lang, detail, Problem::from(error))
         }
     }
 }

@@ -171,7 +171,7 @@ fn refused(lang: Lang, file: &str, error: UploadError) -> FormErrors {
     };
     let detail = error.in_words();
     match error {
-        UploadError::Admin(error) => FormErrors::of_call(lang, error),
+        UploadError::Admin(error) => FormErrors::from_call(lang, error),
         _ => {
             let mut errors = FormErrors::default();
             errors.add("files", lang.upload_refused(file, reason));

@@ -109,7 +109,7 @@ pub(crate) async fn take(
         Err(error) => {
             // The state may have changed meanwhile.
             let target = Target::find(&api, target.law.as_str(), step)?;
-            page(&visit, &target, &typed, FormErrors::of_call(lang, error)).await
+            page(&visit, &target, &typed, FormErrors::from_call(lang, error)).await
         }
     }
 }

@@ -47,7 +47,7 @@ impl ElectionSummary {
     }
 
     /// An election whose log cannot be read: its turnout is not known.
-    pub(super) fn of_damaged(lang: Lang, election: &ElectionView) -> Self {
+    pub(super) fn from_damaged(lang: Lang, election: &ElectionView) -> Self {
         let moment = |time: Option<&str>| Moment::new(lang, time?);
         Self {
             law_id: election.law_id.clone(),

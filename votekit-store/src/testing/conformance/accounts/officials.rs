@@ -36,7 +36,7 @@ pub(super) fn active(number: u32) -> Account {
         password: Some("$argon2id$v=19$m=19456,t=2,p=1$c2FsdA$aGFzaA".to_owned()),
         totp: Some(Zeroizing::new(vec![0, 1, 0xff])),
         totp_step: i64::MAX as u64,
-        recovery_codes: vec![Digest::of(b"first"), Digest::of(b"second")],
+        recovery_codes: vec![Digest::compute(b"first"), Digest::compute(b"second")],
         ..invited(number)
     }
 }

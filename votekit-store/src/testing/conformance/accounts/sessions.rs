@@ -30,7 +30,7 @@ pub(super) const PAGES: SessionKind = SessionKind::Pages;
 pub(super) const REFRESH: SessionKind = SessionKind::Refresh;
 
 fn token(text: &str) -> Digest {
-    Digest::of(text.as_bytes())
+    Digest::compute(text.as_bytes())
 }
 
 /// A session of an account, idle after 100 and expired after 1000.
