@@ -50,5 +50,5 @@ pub(crate) use self::service::AccountService;
 pub(crate) use self::sign_in::SignInAttempt;
 
 #[cfg(test)]
-#[path = "accounts/office_test.rs"]
-mod office;
+#[path = "accounts/fixture_test.rs"]
+mod fixture;

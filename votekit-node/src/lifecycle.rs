@@ -245,9 +245,7 @@ impl Node {
     /// Reads back every election of the ledger that this node does not have yet. Returns those that
     /// it could not read: they may be complete in a moment, as the keys of an election are written
     /// before its log, but the folder may be on a network.
-    pub(crate) async fn take_up_elections(
-        &self,
-    ) -> Result<Vec<(ElectionId, NodeError)>, NodeError> {
+    pub(crate) async fn load_elections(&self) -> Result<Vec<(ElectionId, NodeError)>, NodeError> {
         let _creating = self.context.creating.lock().await;
         let mut left = Vec::new();
         for law_id in self.context.ledger.elections().await? {
@@ -304,7 +302,7 @@ impl Node {
                     has_new = self.wake(positions);
                     if has_new && Instant::now() >= take_up_at {
                         take_up_at = Instant::now() + TAKE_UP_INTERVAL;
-                        self.take_up_new_elections().await;
+                        self.load_new_elections().await;
                     }
                 }
                 Err(error) => tracing::debug!(
@@ -352,8 +350,8 @@ impl Node {
         has_new
     }
 
-    async fn take_up_new_elections(&self) {
-        let failed = match self.take_up_elections().await {
+    async fn load_new_elections(&self) {
+        let failed = match self.load_elections().await {
             Ok(left) => left.into_iter().map(|(_, error)| error).collect(),
             Err(error) => vec![error],
         };

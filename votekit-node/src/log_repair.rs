@@ -157,7 +157,7 @@ impl Discard {
     ///
     /// # Errors
     /// [`RepairError::Changed`], [`RepairError::Engine`].
-    pub async fn carry_out(&self, ledger: &dyn Ledger) -> Result<(), RepairError> {
+    pub async fn execute(&self, ledger: &dyn Ledger) -> Result<(), RepairError> {
         let seen = LogRow::digest_of(&self.rows);
         match ledger.discard_above(&self.law_id, &self.head, &seen).await? {
             true => Ok(()),

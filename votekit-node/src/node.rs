@@ -54,7 +54,7 @@ impl Node {
     /// overdue for too long. Called every few seconds.
     pub fn forget_quiet(&self) {
         self.context.admission.forget_quiet();
-        self.context.throttle.give_up_hints(Instant::now());
+        self.context.throttle.expire_hints(Instant::now());
     }
 
     /// The configuration of this node.

@@ -203,7 +203,7 @@ fn verify(program: &Path, policy: &Path, checkpoint: &Path, folder: &Path) -> Re
     let name = checkpoint.strip_prefix(project::root()).unwrap_or(checkpoint).display();
     let text = read(checkpoint)?;
     let lines = text.lines().filter(|line| line.starts_with(SIGNATURE)).count();
-    let output = judge(program, policy, checkpoint)?;
+    let output = run_verifier(program, policy, checkpoint)?;
     let printed = String::from_utf8_lossy(&output.stdout);
     print!("{name}\n{printed}");
     let verified = printed.lines().filter(|line| line.ends_with(VERIFIED)).count();
@@ -216,7 +216,7 @@ fn verify(program: &Path, policy: &Path, checkpoint: &Path, folder: &Path) -> Re
         let copy = folder.join("damaged");
         fs::write(&copy, (damage.apply)(&text).with_context(|| name.to_string())?)
             .with_context(|| format!("writing {}", copy.display()))?;
-        let output = judge(program, policy, &copy)?;
+        let output = run_verifier(program, policy, &copy)?;
         let printed = String::from_utf8_lossy(&output.stdout);
         if output.status.code() != Some(REFUSED)
             || !printed.lines().any(|line| line.ends_with(damage.verdict))
@@ -227,7 +227,7 @@ fn verify(program: &Path, policy: &Path, checkpoint: &Path, folder: &Path) -> Re
     Ok(lines)
 }
 
-fn judge(program: &Path, policy: &Path, checkpoint: &Path) -> Result<Output> {
+fn run_verifier(program: &Path, policy: &Path, checkpoint: &Path) -> Result<Output> {
     let mut command = Command::new(program);
     command.arg(policy).arg(checkpoint).stdin(Stdio::null()).stderr(Stdio::inherit());
     command.output().with_context(|| format!("starting {}", project::words(&command)))

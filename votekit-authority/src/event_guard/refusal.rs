@@ -17,7 +17,7 @@ pub enum EventRefusal {
         rule: EventRule,
     },
     /// A fact is missing: the authority waits, and reports what it waits for.
-    #[error("the block cannot be judged yet: {what}")]
+    #[error("the block cannot be checked yet: {what}")]
     Undecided {
         /// The fact.
         what: MissingFact,

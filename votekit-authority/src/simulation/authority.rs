@@ -232,7 +232,7 @@ impl Process {
 
     /// Discards the read position and the set of sent rows: the ledger may have been restored from
     /// an older copy.
-    fn read_again(&mut self) {
+    fn reset_reads(&mut self) {
         self.rows_read = 0;
         self.sent.clear();
     }
@@ -355,7 +355,7 @@ impl Authority {
         }
         if own_now > process.continued_at + STALL {
             process.continued_at = own_now;
-            process.read_again();
+            process.reset_reads();
         }
         if !self.decide(env) {
             self.look(env);
@@ -537,7 +537,7 @@ impl Authority {
         }
         if let Some((head, blocks)) = seen.head {
             if process.head.is_some_and(|before| head.height < before.height) {
-                process.read_again();
+                process.reset_reads();
             }
             process.head = Some(head);
             process.blocks = blocks.into_iter().map(|block| (block.point.height, block)).collect();
@@ -545,7 +545,7 @@ impl Authority {
         if let Some(leadership) = seen.leadership
             && process.leadership.as_ref() != Some(&leadership)
         {
-            process.read_again();
+            process.reset_reads();
             process.leadership = Some(leadership);
         }
     }
@@ -554,7 +554,7 @@ impl Authority {
         let Some(process) = &mut self.process else { return };
         if seen.last < process.rows_read {
             env.note(format_args!("{} sees fewer rows than before", self.name));
-            process.read_again();
+            process.reset_reads();
             return;
         }
         let mut events = Vec::new();

@@ -104,7 +104,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         let ledger = open(&args).await?;
         let discard = Discard::plan(&*ledger, &set, &args.law_id, &checkpoint).await?;
         write_rows(&args, &discard).map_err(|error| CommandError::writing(&args.keep, &error))?;
-        discard.carry_out(&*ledger).await?;
+        discard.execute(&*ledger).await?;
         Ok(Report {
             law_id: args.law_id.to_string(),
             height: discard.height(),

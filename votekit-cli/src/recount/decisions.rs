@@ -7,7 +7,7 @@
 
 use super::Difference;
 use super::line::LogDecision;
-use super::rolls::{CredentialStatus, Key, Rolls, Standings};
+use super::rolls::{CredentialStatus, Key, Rolls, StatusHistory};
 
 /// One envelope, and the log's decision on it.
 struct Decided {
@@ -49,12 +49,12 @@ impl Decisions {
             !matches!(decided.decision, LogDecision::Replay | LogDecision::Clash)
         });
         self.0.sort_unstable_by_key(|decided| (decided.key, decided.line));
-        let standings = rolls.apply(|key| self.line_of_accepted(key));
+        let statuses = rolls.apply(|key| self.line_of_accepted(key));
         for attempts in self.0.chunk_by(|one, next| one.key == next.key) {
-            check_credential(attempts, standings.as_ref(), &mut found);
+            check_credential(attempts, statuses.as_ref(), &mut found);
         }
         found.sort_by_key(Difference::line);
-        (found, standings.is_some())
+        (found, statuses.is_some())
     }
 
     /// Line of the first accepted vote of a credential. The envelopes must be sorted by key and
@@ -99,12 +99,12 @@ fn check_request(copies: &[Decided], found: &mut Vec<Difference>) {
 /// registered.
 fn check_credential(
     attempts: &[Decided],
-    standings: Option<&Standings>,
+    statuses: Option<&StatusHistory>,
     found: &mut Vec<Difference>,
 ) {
     let mut count = 0_u32;
     for attempt in attempts {
-        let standing = standings.map(|standings| standings.at(&attempt.key, attempt.line));
+        let standing = statuses.map(|statuses| statuses.at(&attempt.key, attempt.line));
         let expected = match (count, attempt.decision, standing) {
             (_, LogDecision::Early | LogDecision::Late, _)
             | (0, LogDecision::Unknown | LogDecision::Revoked, None) => continue,

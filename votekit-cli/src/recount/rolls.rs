@@ -77,11 +77,11 @@ impl Rolls {
 
     /// Applies the supplements in order. `accepted` returns the line of the accepted vote of a key.
     /// Returns `None` if the rows of a roll are not available.
-    pub(super) fn apply(self, accepted: impl Fn(&Key) -> Option<u32>) -> Option<Standings> {
+    pub(super) fn apply(self, accepted: impl Fn(&Key) -> Option<u32>) -> Option<StatusHistory> {
         if self.named == 0 || self.named != self.at_hand {
             return None;
         }
-        let mut standings = Standings { root: self.root, changes: HashMap::new() };
+        let mut statuses = StatusHistory { root: self.root, changes: HashMap::new() };
         for (line, supplement) in self.supplements {
             let RollRows::Supplement { add, revoke, replace, readmit } = supplement else {
                 continue;
@@ -89,25 +89,24 @@ impl Rolls {
             // A credential that voted before this line cannot be revoked.
             let used = |key: &Key| accepted(key).is_some_and(|vote| vote < line);
             let mut additions = add;
-            let readmitted = readmit
-                .iter()
-                .filter(|(old, _)| standings.latest(old) == CredentialStatus::Revoked);
+            let readmitted =
+                readmit.iter().filter(|(old, _)| statuses.latest(old) == CredentialStatus::Revoked);
             additions.extend(readmitted.map(|(_, new)| *new));
             for (old, new) in replace {
-                if standings.revoke(line, old, &used) {
+                if statuses.revoke(line, old, &used) {
                     additions.push(new);
                 }
             }
             for old in revoke {
-                standings.revoke(line, old, &used);
+                statuses.revoke(line, old, &used);
             }
             for new in additions {
-                if standings.latest(&new) != CredentialStatus::Live {
-                    standings.changes.entry(new).or_default().push((line, CredentialStatus::Live));
+                if statuses.latest(&new) != CredentialStatus::Live {
+                    statuses.changes.entry(new).or_default().push((line, CredentialStatus::Live));
                 }
             }
         }
-        Some(standings)
+        Some(statuses)
     }
 }
 
@@ -121,13 +120,13 @@ pub(super) enum CredentialStatus {
 }
 
 /// Status of each credential at each line of the log.
-pub(super) struct Standings {
+pub(super) struct StatusHistory {
     root: Vec<Key>,
     /// Lines at which the status of a credential changed, ascending.
     changes: HashMap<Key, Vec<(u32, CredentialStatus)>>,
 }
 
-impl Standings {
+impl StatusHistory {
     /// Returns the status of a credential at a line.
     pub(super) fn at(&self, key: &Key, line: u32) -> CredentialStatus {
         let changes = self.changes.get(key).into_iter().flatten();

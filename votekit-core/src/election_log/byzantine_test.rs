@@ -76,8 +76,8 @@ const fn waits_at(place: u64, input: &'static str) -> Verdict {
 }
 
 /// A block that the check accepts.
-const fn left_to(judge: &'static str) -> Verdict {
-    Verdict::LeftTo(judge)
+const fn left_to(part: &'static str) -> Verdict {
+    Verdict::LeftTo(part)
 }
 
 fn settled(name: &'static str, block: usize, expected: Verdict, edit: fn(&mut Forgery)) -> Case {
@@ -141,7 +141,7 @@ impl Case {
     fn verdict(&self) -> Verdict {
         let (bytes, mut forgery) = self.forge();
         if self.block == 0 {
-            return judged(ElectionLog::check_first(&bytes).map(|_| ()), 0, &self.expected);
+            return compare(ElectionLog::check_first(&bytes).map(|_| ()), 0, &self.expected);
         }
         let log = sample().log_before(self.block);
         let before = encoded(log);
@@ -150,12 +150,12 @@ impl Case {
         let checked = checked.map(|proposal| {
             assert_eq!(proposal.block.leaves, bytes, "{}: other bytes", self.name);
         });
-        judged(checked, log.tree().size(), &self.expected)
+        compare(checked, log.tree().size(), &self.expected)
     }
 }
 
 /// The verdict; an accepted block is left to whom the corpus says.
-fn judged(checked: Result<(), CheckError>, first: u64, expected: &Verdict) -> Verdict {
+fn compare(checked: Result<(), CheckError>, first: u64, expected: &Verdict) -> Verdict {
     let waits = |leaf: u64, input| Verdict::Waits { place: leaf - first, input };
     match checked {
         Ok(()) => match expected {
@@ -183,7 +183,7 @@ fn row(case: &Case, found: &Verdict) -> String {
     let written = match found {
         Verdict::Refused { place, rule } => write!(row, "leaf {place:2}  {rule}"),
         Verdict::Waits { place, input } => write!(row, "leaf {place:2}  waits for {input}"),
-        Verdict::LeftTo(judge) => write!(row, "left to {judge}"),
+        Verdict::LeftTo(part) => write!(row, "left to {part}"),
     };
     written.expect("a string takes every text");
     if *found != case.expected {

@@ -969,7 +969,7 @@ impl Node {
         // This node may not follow an election yet that another node created a moment ago: the roll
         // must not be kept as that of a future election.
         let left = match self.context.is_shared {
-            true => self.take_up_elections().await?,
+            true => self.load_elections().await?,
             false => Vec::new(),
         };
         let source = folder.to_owned();

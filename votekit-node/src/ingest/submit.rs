@@ -119,7 +119,7 @@ impl Node {
                 return outcome(election, request, stored.await);
             }
         }
-        let mut unjudged = match turn {
+        let mut pending_turn = match turn {
             Some(turn) if pass.is_probe() => {
                 self.context.admission.admit_unseen(Instant::now())?;
                 Some(turn)
@@ -132,7 +132,7 @@ impl Node {
             None => None,
         };
         loop {
-            match self.context.pending.issue(request, &mut unjudged, removals) {
+            match self.context.pending.issue(request, &mut pending_turn, removals) {
                 Issue::Registered => break,
                 // The request is not registered while the log is searched again.
                 Issue::SearchAgain { removals: now } => {
@@ -143,7 +143,7 @@ impl Node {
                 }
                 // The same request was registered in between.
                 Issue::Known(Known::Storing(stored)) => {
-                    drop((unjudged, place));
+                    drop((pending_turn, place));
                     return outcome(election, request, stored.await);
                 }
                 Issue::Known(_) => return Ok(request),

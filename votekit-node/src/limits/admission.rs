@@ -89,7 +89,7 @@ impl Admission {
         // Before the credential is looked up: otherwise a spent rate would show a guesser who casts
         // no vote whether a credential is valid.
         self.check_rate(now)?;
-        let unjudged = match registry.peek(law_id, mark) {
+        let pending_turn = match registry.peek(law_id, mark) {
             None => Some(turn),
             Some(Hint::Accepted) => None,
             Some(Hint::Duplicate { .. }) => {
@@ -108,7 +108,7 @@ impl Admission {
             }
         };
         self.take_rate(now)?;
-        Ok(unjudged)
+        Ok(pending_turn)
     }
 
     /// Admits a vote of a credential that was recognised before, unless it has too many duplicates.

@@ -87,7 +87,7 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Refusal> {
         let mark = Mark { key: key(attempt.nas, code), request };
         let admitted = match throttle.begin(origin, now, now) {
             Err(retry_after) => Err(SubmitError::BackOff { retry_after }),
-            Ok(Next::InTurn(_)) => panic!("every attempt before was judged"),
+            Ok(Next::InTurn(_)) => panic!("every earlier attempt has had its hint"),
             Ok(Next::Turn(turn)) if attempt.kind == Kind::Repeated => {
                 drop(turn);
                 Ok(())
@@ -95,7 +95,7 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Refusal> {
             Ok(Next::Turn(turn)) => {
                 let about = (&law_id, &mark);
                 let admitted = admission.admit(turn, &throttle, &registry, about, now);
-                admitted.map(|unjudged| assert!(unjudged.is_none(), "it was seen at once"))
+                admitted.map(|pending_turn| assert!(pending_turn.is_none(), "it was seen at once"))
             }
         };
         if admitted.is_ok() && attempt.kind != Kind::Repeated {

@@ -68,7 +68,7 @@ pub struct Throttle {
 struct Shard {
     pairs: Mutex<Pairs>,
     /// Notified when the result of an attempt is known for which others may wait.
-    judged: Notify,
+    hints_recorded: Notify,
 }
 
 impl Throttle {
@@ -90,7 +90,7 @@ impl Throttle {
         let pairs_max = if config.enabled { config.pairs_max / SHARDS } else { 0 };
         let shard = |_| Shard {
             pairs: Mutex::new(Pairs::new(rules.clone(), pairs_max)),
-            judged: Notify::new(),
+            hints_recorded: Notify::new(),
         };
         Arc::new(Self {
             enabled: config.enabled,
@@ -137,10 +137,10 @@ impl Throttle {
     /// How long the pair has to wait.
     pub async fn turn(self: &Arc<Self>, origin: Origin) -> Result<Turn, Duration> {
         let arrived = Instant::now();
-        let judged = &self.shard(origin.pair).judged;
+        let hints_recorded = &self.shard(origin.pair).hints_recorded;
         loop {
             // Registered before the check, so that a result in between is not missed.
-            let mut notified = std::pin::pin!(judged.notified());
+            let mut notified = std::pin::pin!(hints_recorded.notified());
             notified.as_mut().enable();
             match self.begin(origin, arrived, Instant::now())? {
                 Next::Turn(turn) => return Ok(turn),
@@ -183,9 +183,9 @@ impl Throttle {
     }
 
     /// Counts attempts whose hint is overdue for too long as wrong. Called every few seconds.
-    pub(crate) fn give_up_hints(&self, now: Instant) {
+    pub(crate) fn expire_hints(&self, now: Instant) {
         for shard in &self.shards {
-            shard.pairs.lock().give_up_hints(self.millis(now));
+            shard.pairs.lock().expire_hints(self.millis(now));
         }
     }
 
@@ -203,7 +203,7 @@ impl Throttle {
             pairs.clear(origin.pair, attempt);
         }
         drop(pairs);
-        shard.judged.notify_waiters();
+        shard.hints_recorded.notify_waiters();
         if let Some(nas) = origin.nas.filter(|_| is_wrong) {
             metrics::wrong_code(self.by_nas.lock().count(nas));
         }
@@ -249,7 +249,7 @@ impl Turn {
         self.origin
     }
 
-    /// Judges the code wrong; also used when no hint can arrive any more.
+    /// Records the code as wrong; also used when no hint can arrive any more.
     pub fn record_failure(mut self) {
         if let Some(attempt) = self.attempt.take() {
             self.throttle.record(&self.origin, attempt, true);

@@ -13,7 +13,7 @@ fn from(throttle: &Throttle, address: &str, number: u32) -> Origin {
 fn wrong(throttle: &Arc<Throttle>, origin: Origin, now: Instant) -> Result<(), Duration> {
     match throttle.begin(origin, now, now)? {
         Next::Turn(turn) => turn.record_failure(),
-        Next::InTurn(_) => panic!("every attempt before was judged"),
+        Next::InTurn(_) => panic!("every earlier attempt has had its hint"),
     }
     Ok(())
 }

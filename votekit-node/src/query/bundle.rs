@@ -22,7 +22,7 @@ use crate::error::damaged_ledger;
 use crate::node::Node;
 
 /// The number of leaves per read. An entry has about 200 bytes, and a leaf at most 65,535.
-const LEAVES_AT_ONCE: u32 = 1024;
+const LEAVES_PER_READ: u32 = 1024;
 
 /// Why a bundle cannot be made.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -190,7 +190,7 @@ impl BundleLines {
     /// The next leaves, each preceded by its length; `None` after the last leaf.
     async fn read(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
         let left = u32::try_from(self.end - self.next).unwrap_or(u32::MAX);
-        let count = left.min(LEAVES_AT_ONCE);
+        let count = left.min(LEAVES_PER_READ);
         if count == 0 {
             return Ok(None);
         }

@@ -188,13 +188,13 @@ pub(crate) struct RowsSeen {
 
 impl RowsSeen {
     /// Adds a row. Only the content of a verified statement is kept.
-    pub(crate) fn take_up(&mut self, set: &AuthoritySet, row: &RoundRow) {
+    pub(crate) fn add(&mut self, set: &AuthoritySet, row: &RoundRow) {
         if !is_statement(row) {
             return;
         }
         match set.verify_statement(&row.bytes) {
             Ok(statement) if statement.authority.as_str() == row.authority => {
-                self.seen.entry(statement.authority.clone()).or_default().take_up(statement);
+                self.seen.entry(statement.authority.clone()).or_default().apply(statement);
             }
             _ => self.invalid_rows += 1,
         }
@@ -334,10 +334,10 @@ impl Seen {
         self.vote.as_ref().is_some_and(|vote| vote.leadership == *leadership)
     }
 
-    fn take_up(&mut self, statement: Statement) {
+    fn apply(&mut self, statement: Statement) {
         self.incarnation = self.incarnation.max(Some(statement.incarnation));
         match statement.body {
-            StatementBody::Vote(vote) => self.take_up_vote(vote),
+            StatementBody::Vote(vote) => self.apply_vote(vote),
             StatementBody::Accept(accept) => {
                 self.term = self.term.max(Some(accept.leadership.term));
                 if let Some(election) = self.election(&accept.law_id) {
@@ -355,7 +355,7 @@ impl Seen {
         }
     }
 
-    fn take_up_vote(&mut self, vote: Vote) {
+    fn apply_vote(&mut self, vote: Vote) {
         self.term = self.term.max(Some(vote.leadership.term));
         for ElectionVote { law_id, certified, accepted } in &vote.elections {
             let Some(election) = self.election(law_id) else { continue };
@@ -534,7 +534,7 @@ impl Node {
             let read = self.context.ledger.rows_after(after, ROWS_PER_READ).await?;
             let Some(through) = read.through() else { return Ok(rows) };
             after = through;
-            read.rows.iter().for_each(|row| rows.take_up(set, row));
+            read.rows.iter().for_each(|row| rows.add(set, row));
             rows.invalid_rows += read.damaged.len() as u64;
         }
     }

@@ -100,7 +100,7 @@ impl Installation {
     ) -> ClusterView {
         let heads: Vec<_> = heads.iter().map(|(law_id, height)| (law(law_id), *height)).collect();
         let mut rows = RowsSeen::default();
-        self.rows.iter().for_each(|row| rows.take_up(&self.set, row));
+        self.rows.iter().for_each(|row| rows.add(&self.set, row));
         from_rows(&self.set, rows, &heads, leadership, cosigners)
     }
 }

@@ -41,7 +41,7 @@ const BLOCKS_PER_READ: usize = 64;
 const EPOCHS_MAX: u32 = 10_000;
 
 /// Batches staged at a time: the ledger stores them in one transaction.
-const STAGED_AT_ONCE: usize = 256;
+const STAGED_PAGE_LEN: usize = 256;
 
 /// The outcome of a look at the ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -386,7 +386,7 @@ pub(crate) async fn stage_again(
     batches: &[Arc<Batch>],
 ) -> Result<(), ElectionFault> {
     let (ledger, hints) = (&context.ledger, Hints::new());
-    for group in batches.chunks(STAGED_AT_ONCE) {
+    for group in batches.chunks(STAGED_PAGE_LEN) {
         let names: Vec<BatchName> = group.iter().map(|batch| BatchName::from(&**batch)).collect();
         let are_staged = until_definite("stage_again", || ledger.are_staged(&names)).await?;
         // Another authority restores the same blocks.

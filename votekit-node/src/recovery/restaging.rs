@@ -33,7 +33,7 @@ const READS_MAX: usize = 64;
 const ATTEMPTS_MAX: usize = 16;
 
 /// Batches staged at a time.
-const STAGED_AT_ONCE: usize = 64;
+const STAGED_PAGE_LEN: usize = 64;
 
 /// Stages an undecided batch above a position, unless it is there with all its bytes. Returns
 /// whether it has a new position. `above` is at most the position up to which the own log is
@@ -161,7 +161,7 @@ pub(crate) async fn stage_above(
         return Ok(());
     }
     let missing: Vec<Arc<Batch>> = missing.into_values().collect();
-    for group in missing.chunks(STAGED_AT_ONCE) {
+    for group in missing.chunks(STAGED_PAGE_LEN) {
         let staging = group.iter().map(|batch| stage_missing(context, election, batch, above));
         try_join_all(staging).await?;
     }

@@ -38,7 +38,7 @@ const FAILURE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Starts tasks for proposed first blocks of elections that this authority does not have; the rest
 /// waits until a task ends.
-pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
+pub(crate) fn start_draft_tasks(context: &Arc<NodeContext>, authority: &Arc<AuthorityContext>) {
     // Drafts of other leaderships stay in the ledger forever if no log begins with them.
     let Some(promise) = authority.promise() else { return };
     let drafts =
@@ -65,7 +65,7 @@ pub(crate) fn take_up_drafts(context: &Arc<NodeContext>, authority: &Arc<Authori
             let has_waiting = task.drafting.lock().end(&law_id);
             // A row that was read meanwhile did not start a task, because this task existed.
             if has_waiting || changes.has_changed().unwrap_or(false) {
-                take_up_drafts(&task, &authority);
+                start_draft_tasks(&task, &authority);
             }
         });
     }

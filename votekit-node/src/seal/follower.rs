@@ -111,7 +111,7 @@ impl Sealer {
         let (last, after) = (self.seal_queue.last(), self.seal_queue.read_through());
         let StagingRead { batches: staged, unreadable } = self.read_staging(after, limit).await?;
         if !self.has_last_read(last).await? {
-            self.take_up_lost_staging().await?;
+            self.recover_lost_staging().await?;
             // There may be any number of them.
             return Ok(true);
         }

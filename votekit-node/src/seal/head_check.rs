@@ -38,7 +38,7 @@ impl Sealer {
             match restore_ledger(&self.context, &authority, &law_id, head.as_ref()).await? {
                 LedgerRestore::NotNeeded => {}
                 LedgerRestore::Waits => return Ok(None),
-                LedgerRestore::Restored => head = self.take_up_restored(&authority).await?,
+                LedgerRestore::Restored => head = self.reread_restored_ledger(&authority).await?,
             }
         }
         let head = head.ok_or_else(|| ElectionFault::damaged("the log has lost its head"))?;
@@ -93,7 +93,7 @@ impl Sealer {
     pub(crate) async fn handle_rollback(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         if self.rollbacks != authority.rollbacks(self.election.law_id()) {
-            self.take_up_restored(&authority).await?;
+            self.reread_restored_ledger(&authority).await?;
         }
         Ok(())
     }
@@ -142,10 +142,10 @@ impl Sealer {
     }
 
     /// Begins staging anew after a batch was not where it was: the ledger was rolled back.
-    pub(crate) async fn take_up_lost_staging(&mut self) -> Result<(), ElectionFault> {
+    pub(crate) async fn recover_lost_staging(&mut self) -> Result<(), ElectionFault> {
         report_lost_staging(self.election.law_id(), self.seal_queue.last());
         match self.context.authority.clone() {
-            Some(authority) => self.take_up_restored(&authority).await?,
+            Some(authority) => self.reread_restored_ledger(&authority).await?,
             None => self.begin_staging_anew().await?,
         };
         Ok(())
@@ -153,7 +153,7 @@ impl Sealer {
 
     /// Reads staging again after the ledger was rolled back, and sees to it that other rows are
     /// too.
-    async fn take_up_restored(
+    async fn reread_restored_ledger(
         &mut self,
         authority: &Arc<AuthorityContext>,
     ) -> Result<Option<Head>, ElectionFault> {

@@ -127,7 +127,7 @@ pub(crate) async fn resign(context: &NodeContext) {
 }
 
 /// Counts the votes, the refusals and the suspicions that were read.
-pub(crate) async fn take_up_rows(context: &NodeContext, authority: &Arc<AuthorityContext>) {
+pub(crate) async fn count_rows(context: &NodeContext, authority: &Arc<AuthorityContext>) {
     if let Some(term) = context.leader_lease.candidate_term() {
         count_votes(context, authority, term).await;
     }

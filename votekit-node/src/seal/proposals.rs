@@ -22,11 +22,11 @@ pub(crate) struct Acceptor {
     pub(crate) made: Option<Made>,
     /// The proposals that were refused last, so that each is refused once. The same bytes under
     /// another leader are checked again: the refusal may have depended on a lease or a clock.
-    refused: Judged,
+    refused: CheckedProposals,
     /// The proposals of leaderships other than the promised one for which this authority computes
     /// another block. No statement refuses them: without this list, each look would compute their
     /// blocks again.
-    differing: Judged,
+    differing: CheckedProposals,
     pub(crate) quorum_seen: QuorumSeen,
     /// The block that this authority has made but that a guard of events or of the clock forbids,
     /// with the rule.
@@ -35,9 +35,9 @@ pub(crate) struct Acceptor {
 
 /// The proposals that were checked last: height, leadership and digest of each.
 #[derive(Default)]
-struct Judged(VecDeque<(u64, TermLeader, Digest)>);
+struct CheckedProposals(VecDeque<(u64, TermLeader, Digest)>);
 
-impl Judged {
+impl CheckedProposals {
     fn holds(&self, proposal: &BlockProposal) -> bool {
         self.0.iter().any(|(height, by, digest)| {
             *height == proposal.point.height
@@ -164,6 +164,6 @@ mod tests {
         }
         assert!(!acceptor.has_room_for_refused(2) && acceptor.has_room_for_refused(3));
         assert!(acceptor.has_refused(&proposal(2, 7, 1)));
-        assert!(!acceptor.has_refused(&proposal(2, 8, 1)), "another leader is judged again");
+        assert!(!acceptor.has_refused(&proposal(2, 8, 1)), "another leader is checked again");
     }
 }

@@ -26,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// How long a leader waits for a quorum before it steps down: the leader itself may be cut off from
 /// the network.
-const QUORUM_PATIENCE: Duration = Duration::from_secs(15);
+const QUORUM_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Heights of blocks in the log whose rows are kept: an authority that is some blocks behind makes
 /// the certificates of those blocks from them, and a reader of rows finds the last row that it
@@ -217,7 +217,7 @@ impl Endorse for QuorumEndorse {
                 Some(now) if now == term => {}
                 now => return Ok(Endorsement::LeadershipLost { term: now.unwrap_or(term) }),
             }
-            if began.elapsed() > QUORUM_PATIENCE {
+            if began.elapsed() > QUORUM_TIMEOUT {
                 tracing::warn!(
                     event = "round_without_quorum",
                     %law_id,

@@ -78,8 +78,8 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
             Ok(Progress::Idle) => authority.note_rows_read(cursor.after, true),
             Ok(progress) => {
                 authority.note_rows_read(cursor.after, progress == Progress::Read);
-                leader_lease::take_up_rows(&context, &authority).await;
-                draft::take_up_drafts(&context, &authority);
+                leader_lease::count_rows(&context, &authority).await;
+                draft::start_draft_tasks(&context, &authority);
                 has_leapt |= cursor.has_leapt;
                 if progress == Progress::More {
                     if newest.elapsed() >= NEWEST_INTERVAL {
@@ -305,7 +305,7 @@ async fn read(
     for row in read.rows {
         let stated = row.digest();
         cursor.pass(row.id, stated);
-        let voted = take_up_row(context, authority, refused, row, &stated).await;
+        let voted = process_row(context, authority, refused, row, &stated).await;
         cursor.voted = cursor.voted.max(voted);
     }
     if let Some(through) = through {
@@ -333,7 +333,7 @@ async fn read_newest(
         Ok(read) => {
             for row in read.rows {
                 let stated = row.digest();
-                take_up_row(context, authority, refused, row, &stated).await;
+                process_row(context, authority, refused, row, &stated).await;
             }
         }
         Err(error) => {
@@ -344,7 +344,7 @@ async fn read_newest(
 
 /// Adds a row to the board, unless it was refused before or does not verify. Returns the term of a
 /// vote of this authority.
-async fn take_up_row(
+async fn process_row(
     context: &NodeContext,
     authority: &AuthorityContext,
     refused: &mut RefusedRows,
@@ -358,7 +358,7 @@ async fn take_up_row(
     check_own_statement(context, authority, &row).await;
     let is_own_vote = row.kind == RowKind::Vote && row.authority == authority.name.as_str();
     let term = row.term;
-    match take_up(authority, &authority.board, row) {
+    match add_to_board(authority, &authority.board, row) {
         Ok(()) => is_own_vote.then_some(term),
         Err(reason) => {
             refused.add(digest);
@@ -448,7 +448,7 @@ async fn check_own_statement(context: &NodeContext, authority: &AuthorityContext
 }
 
 /// Verifies a row and adds it to the board. Returns the reason if it is not valid.
-fn take_up(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result<(), String> {
+fn add_to_board(authority: &AuthorityContext, board: &Board, row: RoundRow) -> Result<(), String> {
     let RoundRow { kind, authority: by, law_id, height, term, bytes, leaves, .. } = row;
     let name = by.parse().map_err(|error| format!("{by}: {error}"))?;
     if authority.set.member(&name).is_none() {

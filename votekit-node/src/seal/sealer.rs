@@ -158,7 +158,7 @@ impl Sealer {
                     Ok(Flow::Continue)
                 }
                 Err(error) if matches!(error.conflict(), Some(Conflict::NotStaged { .. })) => {
-                    self.take_up_lost_staging().await.map(|()| Flow::Continue)
+                    self.recover_lost_staging().await.map(|()| Flow::Continue)
                 }
                 // The lease ran out before a proposal was made.
                 Err(error)

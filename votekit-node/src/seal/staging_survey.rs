@@ -89,11 +89,11 @@ impl Sealer {
         self.survey.after = last.map_or(StagingId(0), |place| place.id);
         let through = surveyed.min(self.seal_queue.read_through());
         if !self.seal_queue.read_places().agree_with(&places, after, through) {
-            self.take_up_lost_staging().await?;
+            self.recover_lost_staging().await?;
             return Ok(true);
         }
-        Ok(self.take_up_emptied(&places).await?
-            || self.take_up_repaired().await?
+        Ok(self.restage_emptied_batches(&places).await?
+            || self.reread_repaired_rows().await?
             || self.restage_stalled().await?)
     }
 
@@ -117,7 +117,7 @@ impl Sealer {
 
     /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired
     /// it.
-    async fn take_up_repaired(&mut self) -> Result<bool, ElectionFault> {
+    async fn reread_repaired_rows(&mut self) -> Result<bool, ElectionFault> {
         let unreadable = self.seal_queue.read_places().unreadable_after(self.survey.reread_after);
         let unreadable: Vec<StagingId> = unreadable.take(REREAD_MAX).collect();
         // After the last ones, the first are next: any number of other rows may lie before one.
@@ -173,7 +173,10 @@ impl Sealer {
 
     /// Reports the undecided batches whose bytes are gone, and stages those again that this node
     /// has. Any other one is missing, as if it had never been staged.
-    async fn take_up_emptied(&mut self, places: &[StagedPlace]) -> Result<bool, ElectionFault> {
+    async fn restage_emptied_batches(
+        &mut self,
+        places: &[StagedPlace],
+    ) -> Result<bool, ElectionFault> {
         let emptied = self.emptied(places);
         let is_purged = || is_purged_by_now(&self.context, &self.election);
         if !emptied.is_empty() && until_definite("survey_staging", is_purged).await? {

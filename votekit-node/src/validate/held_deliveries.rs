@@ -22,7 +22,7 @@ use votekit_store::{BatchName, Delivery, DeliveryTag, ValidatedBatch};
 use crate::context::NodeContext;
 
 /// Interval between looks at the held deliveries.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How soon a batch that waits for the log is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -159,7 +159,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
             return;
         }
         if self.held.is_empty() {
-            self.next_look = Instant::now() + LOOK_INTERVAL;
+            self.next_look = Instant::now() + POLL_INTERVAL;
         }
         self.insert(delivery, Instant::now() + why.pause(), why != Hindrance::Halted);
     }
@@ -185,7 +185,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
     /// process.
     pub(crate) fn look(&mut self, context: &Arc<NodeContext>, limit: usize) -> Vec<D> {
         let now = Instant::now();
-        self.next_look = now + LOOK_INTERVAL;
+        self.next_look = now + POLL_INTERVAL;
         for tag in std::mem::take(&mut *self.staged.lock()) {
             self.held.remove(&tag);
         }

@@ -22,7 +22,7 @@ enum Change {
 
 /// Whether a change is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Standing {
+enum Durability {
     Durable,
     Lost,
     Pending,
@@ -36,11 +36,12 @@ pub(super) fn set_back(
     records: Vec<FileRecord>,
     chance: Option<&mut Chance>,
 ) -> Result<Option<FileCut>, DiskError> {
-    let changes = standings(records);
-    if changes.iter().all(|(_, standing)| *standing == Standing::Durable) {
+    let changes = durabilities(records);
+    if changes.iter().all(|(_, durability)| *durability == Durability::Durable) {
         return Ok(None);
     }
-    let unsynced = changes.iter().filter(|(_, standing)| *standing == Standing::Pending).count();
+    let unsynced =
+        changes.iter().filter(|(_, durability)| *durability == Durability::Pending).count();
     let mut cut = FileCut { path: shown.to_owned(), changes: Count::default(), lost_before: 0 };
     let mut fates = fates(unsynced, chance).into_iter();
     let set_back = || -> io::Result<()> {
@@ -48,20 +49,20 @@ pub(super) fn set_back(
         // Undo all changes, last one first, so that each is undone on the content it produced; then
         // redo in order.
         let mut again = Vec::new();
-        for (record, standing) in changes.into_iter().rev() {
-            again.push((undo(&file, record)?, standing));
+        for (record, durability) in changes.into_iter().rev() {
+            again.push((undo(&file, record)?, durability));
         }
-        for (change, standing) in again.into_iter().rev() {
-            let fate = match standing {
-                Standing::Durable => Fate::Keep,
-                Standing::Lost => Fate::Drop,
-                Standing::Pending => fates.next().unwrap_or(Fate::Drop),
+        for (change, durability) in again.into_iter().rev() {
+            let fate = match durability {
+                Durability::Durable => Fate::Keep,
+                Durability::Lost => Fate::Drop,
+                Durability::Pending => fates.next().unwrap_or(Fate::Drop),
             };
             let kept = redo(&file, &change, fate)?;
-            match standing {
-                Standing::Durable => {}
-                Standing::Lost => cut.lost_before += 1,
-                Standing::Pending => cut.changes += kept,
+            match durability {
+                Durability::Durable => {}
+                Durability::Lost => cut.lost_before += 1,
+                Durability::Pending => cut.changes += kept,
             }
         }
         file.sync_all()
@@ -70,22 +71,22 @@ pub(super) fn set_back(
     Ok(Some(cut))
 }
 
-/// The changes in order, each with its standing after the syncs that follow it.
-fn standings(records: Vec<FileRecord>) -> Vec<(FileRecord, Standing)> {
-    let mut changes: Vec<(FileRecord, Standing)> = Vec::new();
+/// The changes in order, each with its durability after the syncs that follow it.
+fn durabilities(records: Vec<FileRecord>) -> Vec<(FileRecord, Durability)> {
+    let mut changes: Vec<(FileRecord, Durability)> = Vec::new();
     for record in records {
         let verdict = match record {
-            FileRecord::Synced => Standing::Durable,
-            FileRecord::Lost => Standing::Lost,
+            FileRecord::Synced => Durability::Durable,
+            FileRecord::Lost => Durability::Lost,
             change => {
-                changes.push((change, Standing::Pending));
+                changes.push((change, Durability::Pending));
                 continue;
             }
         };
         changes
             .iter_mut()
-            .filter(|(_, standing)| *standing == Standing::Pending)
-            .for_each(|(_, standing)| *standing = verdict);
+            .filter(|(_, durability)| *durability == Durability::Pending)
+            .for_each(|(_, durability)| *durability = verdict);
     }
     changes
 }

@@ -72,11 +72,11 @@ pub(super) enum Verdict {
 }
 
 impl Expected {
-    /// Judges the report of the liar, which the authorities `others` were to refuse.
+    /// Classifies the report of the liar, which the authorities `others` were to refuse.
     ///
     /// # Errors
     /// When the lie was believed, or refused at another leaf or by another rule.
-    pub(super) fn judge(&self, report: &str, others: &[String]) -> Result<Verdict> {
+    pub(super) fn classify(&self, report: &str, others: &[String]) -> Result<Verdict> {
         let report: Report = serde_json::from_str(report).context("reading the liar's report")?;
         ensure!(!report.believed, "{} was believed", self.lie);
         let proposal = report.proposals.get(self.proposal);
@@ -131,21 +131,21 @@ mod tests {
             .to_string()
     }
 
-    fn judge(report: &str) -> Result<Verdict> {
-        refused("wrong-count", "differs").judge(report, &OTHERS.map(str::to_owned))
+    fn classify(report: &str) -> Result<Verdict> {
+        refused("wrong-count", "differs").classify(report, &OTHERS.map(str::to_owned))
     }
 
     #[test]
     fn a_lie_is_refused_by_all_at_its_leaf_and_by_its_rule() {
         let by_all = report(&OTHERS, 7, "differs", "stored", false);
-        assert_eq!(judge(&by_all).ok(), Some(Verdict::Refused { leaf: 7 }));
+        assert_eq!(classify(&by_all).ok(), Some(Verdict::Refused { leaf: 7 }));
         for wrong in [
             report(&OTHERS, 8, "differs", "stored", false),
             report(&OTHERS, 7, "order", "stored", false),
             report(&OTHERS, 7, "differs", "stored", true),
             "no JSON".to_owned(),
         ] {
-            assert!(judge(&wrong).is_err(), "{wrong}");
+            assert!(classify(&wrong).is_err(), "{wrong}");
         }
     }
 
@@ -156,12 +156,12 @@ mod tests {
             report(&[], 7, "differs", "stored", false),
             report(&OTHERS, 7, "differs", "late: the term is 9", false),
         ] {
-            assert!(matches!(judge(&unseen), Ok(Verdict::Unseen { .. })), "{unseen}");
+            assert!(matches!(classify(&unseen), Ok(Verdict::Unseen { .. })), "{unseen}");
         }
         // Only the second of two proposals is false.
         let second = Expected { lie: "second-root", rule: "second-proposal", proposal: 1 };
         let first = report(&OTHERS, 7, "second-proposal", "stored", false);
-        let judged = second.judge(&first, &OTHERS.map(str::to_owned));
-        assert!(matches!(judged, Ok(Verdict::Unseen { .. })), "{judged:?}");
+        let classified = second.classify(&first, &OTHERS.map(str::to_owned));
+        assert!(matches!(classified, Ok(Verdict::Unseen { .. })), "{classified:?}");
     }
 }

@@ -67,7 +67,7 @@ fn attempt(
     let ended = cluster.lie(place, expected.lie, ANSWER_SECONDS)?;
     let (begun, before) = (Instant::now(), cluster.fleet.log_size());
     let verdict = match ended.code {
-        Some(0 | 1) => expected.judge(&ended.answers, &names)?,
+        Some(0 | 1) => expected.classify(&ended.answers, &names)?,
         Some(2) => Verdict::Unseen { why: ended.errors },
         code => bail!("the liar ended with {code:?}: {}", ended.errors),
     };

@@ -22,9 +22,9 @@ pub(crate) enum Verdict {
     /// Every state was visited, and no violation was found.
     Clean,
     /// An invariant is violated after these steps.
-    Violated { rule: &'static str, way: Vec<Action> },
+    Violated { rule: &'static str, trace: Vec<Action> },
     /// After these steps, no sequence of steps of the honest authorities leads to a certified log.
-    NoWayOut { way: Vec<Action> },
+    DeadEnd { trace: Vec<Action> },
     /// The scope has more states than the limit.
     Unfinished,
 }
@@ -37,26 +37,26 @@ impl Outcome {
 
     /// Whether a violation was found.
     pub(crate) fn is_caught(&self) -> bool {
-        matches!(self.verdict, Verdict::Violated { .. } | Verdict::NoWayOut { .. })
+        matches!(self.verdict, Verdict::Violated { .. } | Verdict::DeadEnd { .. })
     }
 }
 
 impl fmt::Display for Outcome {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "{} states, ", self.states)?;
-        let way = match &self.verdict {
+        let trace = match &self.verdict {
             Verdict::Clean => return formatter.write_str("clean"),
             Verdict::Unfinished => return formatter.write_str("unfinished"),
-            Verdict::Violated { rule, way } => {
+            Verdict::Violated { rule, trace } => {
                 write!(formatter, "{rule}:")?;
-                way
+                trace
             }
-            Verdict::NoWayOut { way } => {
+            Verdict::DeadEnd { trace } => {
                 formatter.write_str("no way to a certified log:")?;
-                way
+                trace
             }
         };
-        way.iter().try_for_each(|action| write!(formatter, "\n    {action}"))
+        trace.iter().try_for_each(|action| write!(formatter, "\n    {action}"))
     }
 }
 
@@ -79,7 +79,7 @@ pub(crate) fn explore(scope: &Scope, mutations: Mutations, states_max: usize) ->
     while let Some(world) = search.worlds.get(next).copied() {
         let place = u32::try_from(next).expect("bounded");
         if let Some(rule) = broken_rule(&world, scope) {
-            return search.ended(Verdict::Violated { rule, way: search.way(place) });
+            return search.ended(Verdict::Violated { rule, trace: search.trace(place) });
         }
         for step in steps(&world, scope, mutations) {
             let after = search.visit(step.after, Some((place, step.action)));
@@ -93,7 +93,7 @@ pub(crate) fn explore(scope: &Scope, mutations: Mutations, states_max: usize) ->
         next += 1;
     }
     let verdict = match search.stuck(scope) {
-        Some(place) => Verdict::NoWayOut { way: search.way(place) },
+        Some(place) => Verdict::DeadEnd { trace: search.trace(place) },
         None => Verdict::Clean,
     };
     search.ended(verdict)
@@ -116,14 +116,14 @@ impl Search {
     }
 
     /// The steps from the first state to this one.
-    fn way(&self, mut place: u32) -> Vec<Action> {
-        let mut way = Vec::new();
+    fn trace(&self, mut place: u32) -> Vec<Action> {
+        let mut trace = Vec::new();
         while let Some((before, action)) = self.origins[index(place)] {
-            way.push(action);
+            trace.push(action);
             place = before;
         }
-        way.reverse();
-        way
+        trace.reverse();
+        trace
     }
 
     /// A state with terms left from which the honest authorities alone cannot certify the log.

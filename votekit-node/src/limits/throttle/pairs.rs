@@ -48,7 +48,7 @@ pub(super) enum Begin {
 pub(super) const HINT_TIME_MS: u64 = 100;
 
 /// When a hint that never arrived is counted as wrong permanently.
-const HINT_GIVEN_UP_MS: u64 = 60_000;
+const HINT_TIMEOUT_MS: u64 = 60_000;
 
 /// Slots in a set.
 const WAYS: usize = 8;
@@ -61,13 +61,13 @@ pub(super) struct Pairs {
     digests: Vec<u64>,
     last_ms: Vec<u64>,
     wrong: Vec<u32>,
-    unjudged: DigestMap<Unjudged>,
+    pending: DigestMap<PendingAttempts>,
     next_attempt: u64,
 }
 
 /// The attempts of a pair without a hint yet.
 #[derive(Default)]
-struct Unjudged {
+struct PendingAttempts {
     current: Option<Attempt>,
     /// Counted as wrong until a hint arrives.
     overdue: Vec<Attempt>,
@@ -89,22 +89,22 @@ impl Pairs {
             digests: vec![0; slots],
             last_ms: vec![0; slots],
             wrong: vec![0; slots],
-            unjudged: DigestMap::default(),
+            pending: DigestMap::default(),
             next_attempt: 0,
         }
     }
 
     /// Begins an attempt of a pair that arrived at `arrived` and is checked at `now`.
     pub(super) fn begin(&mut self, pair: u64, arrived: Millis, now: Millis) -> Begin {
-        if let Some(unjudged) = self.unjudged.get_mut(&pair)
-            && let Some(current) = unjudged.current
+        if let Some(pending) = self.pending.get_mut(&pair)
+            && let Some(current) = pending.current
         {
             let due_ms = current.begun.0 + HINT_TIME_MS;
             if now.0 < due_ms {
                 return Begin::InTurn { wait_ms: due_ms - now.0 };
             }
-            unjudged.current = None;
-            unjudged.overdue.push(current);
+            pending.current = None;
+            pending.overdue.push(current);
         }
         // By the arrival, not by `now`: the answer must not depend on the wait for a hint.
         if let Some(wait_ms) = self.wait_ms(pair, arrived) {
@@ -113,13 +113,13 @@ impl Pairs {
         let id = AttemptId(self.next_attempt);
         self.next_attempt += 1;
         let attempt = Attempt { id, arrived, begun: now };
-        self.unjudged.entry(pair).or_default().current = Some(attempt);
+        self.pending.entry(pair).or_default().current = Some(attempt);
         Begin::Turn(id)
     }
 
-    /// Judges the attempt wrong. Counts it once, at the time of its arrival.
+    /// Records the attempt as wrong. Counts it once, at the time of its arrival.
     pub(super) fn record_failure(&mut self, pair: u64, id: AttemptId) {
-        if let Some(attempt) = self.take_unjudged(pair, id) {
+        if let Some(attempt) = self.take_pending(pair, id) {
             self.count(pair, attempt.arrived);
         }
     }
@@ -127,20 +127,20 @@ impl Pairs {
     /// Removes an attempt that leaves no trace: its code was right, it was a repeat or a duplicate,
     /// or it was refused before its code was checked.
     pub(super) fn clear(&mut self, pair: u64, id: AttemptId) {
-        self.take_unjudged(pair, id);
+        self.take_pending(pair, id);
     }
 
     /// Counts attempts as wrong whose hint will not arrive any more.
-    pub(super) fn give_up_hints(&mut self, now: Millis) {
-        let old = |attempt: &Attempt| now.0 >= attempt.begun.0 + HINT_GIVEN_UP_MS;
-        let mut given_up = Vec::new();
-        self.unjudged.retain(|pair, unjudged| {
+    pub(super) fn expire_hints(&mut self, now: Millis) {
+        let old = |attempt: &Attempt| now.0 >= attempt.begun.0 + HINT_TIMEOUT_MS;
+        let mut expired = Vec::new();
+        self.pending.retain(|pair, pending| {
             let of_pair = |attempt: Attempt| (*pair, attempt.arrived);
-            given_up.extend(unjudged.current.take_if(|current| old(current)).map(of_pair));
-            given_up.extend(unjudged.overdue.extract_if(.., |one| old(one)).map(of_pair));
-            unjudged.current.is_some() || !unjudged.overdue.is_empty()
+            expired.extend(pending.current.take_if(|current| old(current)).map(of_pair));
+            expired.extend(pending.overdue.extract_if(.., |one| old(one)).map(of_pair));
+            pending.current.is_some() || !pending.overdue.is_empty()
         });
-        for (pair, arrived) in given_up {
+        for (pair, arrived) in expired {
             self.count(pair, arrived);
         }
     }
@@ -150,17 +150,17 @@ impl Pairs {
         self.wrong.iter().filter(|wrong| **wrong > 0).count()
     }
 
-    /// The number of pairs with unjudged attempts.
+    /// The number of pairs with attempts that wait for a hint.
     #[cfg(test)]
-    pub(super) fn unjudged_len(&self) -> usize {
-        self.unjudged.len()
+    pub(super) fn pending_len(&self) -> usize {
+        self.pending.len()
     }
 
     fn wait_ms(&self, pair: u64, at: Millis) -> Option<u64> {
         let counted = self.find(pair).filter(|slot| !self.is_forgotten(*slot, at));
         let (mut wrong, mut last_ms) =
             counted.map_or((0, 0), |slot| (self.wrong[slot], self.last_ms[slot]));
-        for overdue in self.unjudged.get(&pair).into_iter().flat_map(|one| &one.overdue) {
+        for overdue in self.pending.get(&pair).into_iter().flat_map(|one| &one.overdue) {
             wrong = wrong.saturating_add(1);
             last_ms = last_ms.max(overdue.arrived.0);
         }
@@ -180,17 +180,17 @@ impl Pairs {
         self.last_ms[slot] = self.last_ms[slot].max(arrived.0);
     }
 
-    fn take_unjudged(&mut self, pair: u64, id: AttemptId) -> Option<Attempt> {
-        let unjudged = self.unjudged.get_mut(&pair)?;
-        let attempt = match unjudged.current.take_if(|current| current.id == id) {
+    fn take_pending(&mut self, pair: u64, id: AttemptId) -> Option<Attempt> {
+        let pending = self.pending.get_mut(&pair)?;
+        let attempt = match pending.current.take_if(|current| current.id == id) {
             Some(current) => Some(current),
             None => {
-                let at = unjudged.overdue.iter().position(|overdue| overdue.id == id);
-                at.map(|at| unjudged.overdue.swap_remove(at))
+                let at = pending.overdue.iter().position(|overdue| overdue.id == id);
+                at.map(|at| pending.overdue.swap_remove(at))
             }
         };
-        if unjudged.current.is_none() && unjudged.overdue.is_empty() {
-            self.unjudged.remove(&pair);
+        if pending.current.is_none() && pending.overdue.is_empty() {
+            self.pending.remove(&pair);
         }
         attempt
     }

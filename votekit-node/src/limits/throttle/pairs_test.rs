@@ -23,7 +23,7 @@ fn wrong(pairs: &mut Pairs, pair: u64, at: u64) -> Result<(), u64> {
             Ok(())
         }
         Begin::Refused { wait_ms } => Err(wait_ms),
-        Begin::InTurn { .. } => panic!("nothing is unjudged"),
+        Begin::InTurn { .. } => panic!("nothing is pending"),
     }
 }
 
@@ -97,7 +97,7 @@ fn a_hint_that_is_overdue_counts_as_wrong_until_it_comes() {
     for attempt in attempts {
         pairs.record_failure(PAIR, attempt);
     }
-    assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 0));
+    assert_eq!((pairs.len(), pairs.pending_len()), (1, 0));
     assert_eq!(wrong(&mut pairs, PAIR, 700), Ok(()), "five were wrong: this is the sixth");
     assert_eq!(wrong(&mut pairs, PAIR, 700), Err(1000));
 }
@@ -106,10 +106,10 @@ fn a_hint_that_is_overdue_counts_as_wrong_until_it_comes() {
 fn a_missing_hint_stays_counted() {
     let mut pairs = pairs();
     let attempts: Vec<_> = (0..6).map(|number| turn(&mut pairs, number * 100)).collect();
-    pairs.give_up_hints(Millis(60_499));
-    assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 1), "the last may still come");
-    pairs.give_up_hints(Millis(60_500));
-    assert_eq!((pairs.len(), pairs.unjudged_len()), (1, 0));
+    pairs.expire_hints(Millis(60_499));
+    assert_eq!((pairs.len(), pairs.pending_len()), (1, 1), "the last may still come");
+    pairs.expire_hints(Millis(60_500));
+    assert_eq!((pairs.len(), pairs.pending_len()), (1, 0));
     // Later hints are neither counted again nor undone.
     pairs.record_failure(PAIR, attempts[0]);
     pairs.clear(PAIR, attempts[1]);

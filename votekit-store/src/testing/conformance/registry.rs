@@ -355,8 +355,7 @@ async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn TestStorage)
             ensure!(hint.is_none_or(|hint| hint == expected), "a peek at {number:?} of {law_id}");
         }
     }
-    expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after glances")
-        .await
+    expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after peeks").await
 }
 
 async fn registered_credentials_are_recognised_used_or_not(place: &dyn TestStorage) -> Outcome {

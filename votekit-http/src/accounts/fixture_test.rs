@@ -20,7 +20,7 @@ pub(super) const EMAIL: &str = "jeanne@exemple.ca";
 pub(super) const PASSWORD: &str = "correct cheval pile agrafe";
 
 /// A node with its accounts.
-pub(super) struct Office {
+pub(super) struct Fixture {
     pub(super) node: Node,
     pub(super) accounts: Arc<AccountService>,
     _folder: tempfile::TempDir,
@@ -32,7 +32,7 @@ pub(super) struct Official {
     pub(super) codes: Vec<RecoveryCode>,
 }
 
-impl Office {
+impl Fixture {
     pub(super) async fn open() -> Self {
         Self::open_with(Config::default()).await
     }
