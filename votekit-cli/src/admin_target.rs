@@ -345,22 +345,22 @@ impl AdminTarget {
 #[derive(Debug)]
 pub(crate) struct RefusedMember {
     /// The index of the address in the list, from 0.
-    pub(crate) place: usize,
+    pub(crate) index: usize,
     /// The rule that it breaks, in words.
     pub(crate) rule: String,
 }
 
 impl From<MemberFault> for RefusedMember {
     fn from(fault: MemberFault) -> Self {
-        Self { place: fault.place, rule: fault.rule.in_words() }
+        Self { index: fault.index, rule: fault.rule.in_words() }
     }
 }
 
 /// The members whom a running node refuses.
 fn member_faults(problem: Problem) -> Vec<RefusedMember> {
     let fault = |error: ProblemField| {
-        let place = MemberFault::place_of(&error.field)?;
-        Some(RefusedMember { place, rule: error.rule })
+        let index = MemberFault::index_of(&error.field)?;
+        Some(RefusedMember { index, rule: error.rule })
     };
     problem.errors.into_iter().filter_map(fault).collect()
 }

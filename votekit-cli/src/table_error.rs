@@ -38,8 +38,9 @@ impl BadRows<'_> {
     }
 
     /// Fails if a fault may hide further rows: skipping its row would lose them too.
-    pub(crate) fn refuse_lost_place(&self) -> Result<(), CommandError> {
-        let Some((name, fault)) = self.faults().find(|(_, fault)| fault.rule.loses_place()) else {
+    pub(crate) fn refuse_lost_position(&self) -> Result<(), CommandError> {
+        let Some((name, fault)) = self.faults().find(|(_, fault)| fault.rule.loses_position())
+        else {
             return Ok(());
         };
         let message = format!(

@@ -18,7 +18,7 @@ use crate::credential::{CredentialHash, HashScheme, RegistryKey};
 use crate::election::{Timing, Window};
 use crate::electorate::{CredentialStatus, Elector, Electorate, PendingAttempts};
 use crate::envelope::EnvelopeDigest;
-use crate::epochs::{BatchPlace, EpochProgress, Epochs, OrderError};
+use crate::epochs::{BatchPosition, EpochProgress, Epochs, OrderError};
 use crate::id::{BatchNumber, ElectionId, Epoch, NodeId, RequestId};
 use crate::instant::UnixMinutes;
 use crate::request_index::{FirstDecision, RequestIndex, Subject, requests_expected};
@@ -210,7 +210,7 @@ impl DecisionState {
             return Err(OrderError::Law { number });
         }
         let first_minute = batch.envelopes().next().map(|envelope| envelope.received);
-        self.take_batch(pending, &place(batch), first_minute)?;
+        self.take_batch(pending, &position(batch), first_minute)?;
         pending.requests.reserve_when_empty(batch.envelopes().len());
         if let Some(last) = batch.envelopes().next_back() {
             self.take_minute(pending, number, last.received);
@@ -259,7 +259,7 @@ impl DecisionState {
     pub(crate) fn take_batch(
         &self,
         pending: &mut PendingDecisions,
-        batch: &BatchPlace,
+        batch: &BatchPosition,
         first_minute: Option<UnixMinutes>,
     ) -> Result<(), OrderError> {
         let BatchNumber { node, epoch, .. } = batch.number;
@@ -449,9 +449,9 @@ pub(crate) fn decide_envelope(
     }
 }
 
-fn place(batch: &VerifiedBatch) -> BatchPlace {
+fn position(batch: &VerifiedBatch) -> BatchPosition {
     let header = batch.header();
-    BatchPlace { number: header.number, confirmed: header.confirmed_through, last: header.last }
+    BatchPosition { number: header.number, confirmed: header.confirmed_through, last: header.last }
 }
 
 #[cfg(test)]

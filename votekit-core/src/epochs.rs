@@ -78,10 +78,10 @@ impl EpochProgress {
     /// The first rule that the batch breaks.
     pub fn after_batch(
         self,
-        batch: &BatchPlace,
+        batch: &BatchPosition,
         first_minute: Option<UnixMinutes>,
     ) -> Result<Self, OrderError> {
-        let BatchPlace { number, confirmed, last } = *batch;
+        let BatchPosition { number, confirmed, last } = *batch;
         if number.sequence <= self.through {
             return Err(OrderError::Sealed { number });
         }
@@ -117,7 +117,7 @@ impl EpochProgress {
 
 /// The fields of a batch that the order of batches depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BatchPlace {
+pub struct BatchPosition {
     /// Its number.
     pub number: BatchNumber,
     /// Its confirmed-through number.
@@ -142,7 +142,7 @@ impl Epochs {
     /// The first rule that it breaks.
     pub fn check_next(
         &self,
-        batch: &BatchPlace,
+        batch: &BatchPosition,
         first_minute: Option<UnixMinutes>,
     ) -> Result<(), OrderError> {
         let number = batch.number;
@@ -155,7 +155,7 @@ impl Epochs {
     /// As [`Epochs::check_next`]; nothing is then changed.
     pub fn take_batch(
         &mut self,
-        batch: &BatchPlace,
+        batch: &BatchPosition,
         first_minute: Option<UnixMinutes>,
     ) -> Result<(), OrderError> {
         let BatchNumber { node, epoch, .. } = batch.number;
@@ -217,27 +217,27 @@ impl Epochs {
 mod tests {
     use super::*;
 
-    fn place(epoch: u32, sequence: u64, confirmed: u64, last: bool) -> BatchPlace {
+    fn position(epoch: u32, sequence: u64, confirmed: u64, last: bool) -> BatchPosition {
         let node = NodeId::from_bytes([1; 8]);
         let number = BatchNumber { node, epoch: Epoch(epoch), sequence: Sequence(sequence) };
-        BatchPlace { number, confirmed: Sequence(confirmed), last }
+        BatchPosition { number, confirmed: Sequence(confirmed), last }
     }
 
     #[test]
     fn numbers_confirmations_and_minutes_follow() {
         let mut epochs = Epochs::default();
         let minute = UnixMinutes(100);
-        epochs.take_batch(&place(1, 1, 0, false), Some(minute)).expect("the first");
-        assert!(epochs.take_minute(place(1, 1, 0, false).number, minute));
-        assert!(!epochs.take_minute(place(1, 1, 0, false).number, UnixMinutes(99)));
+        epochs.take_batch(&position(1, 1, 0, false), Some(minute)).expect("the first");
+        assert!(epochs.take_minute(position(1, 1, 0, false).number, minute));
+        assert!(!epochs.take_minute(position(1, 1, 0, false).number, UnixMinutes(99)));
         let refused = |batch, minute| epochs.check_next(&batch, minute).expect_err("refused");
-        assert!(matches!(refused(place(1, 1, 0, false), None), OrderError::Sealed { .. }));
-        assert!(matches!(refused(place(1, 3, 1, false), None), OrderError::Gap { .. }));
-        assert!(matches!(refused(place(1, 2, 2, false), None), OrderError::Confirmed { .. }));
+        assert!(matches!(refused(position(1, 1, 0, false), None), OrderError::Sealed { .. }));
+        assert!(matches!(refused(position(1, 3, 1, false), None), OrderError::Gap { .. }));
+        assert!(matches!(refused(position(1, 2, 2, false), None), OrderError::Confirmed { .. }));
         let earlier = Some(UnixMinutes(99));
-        assert!(matches!(refused(place(1, 2, 1, false), earlier), OrderError::Minute { .. }));
-        epochs.take_batch(&place(1, 2, 1, true), Some(minute)).expect("the last");
-        let refused = epochs.check_next(&place(1, 3, 2, false), None).expect_err("ended");
+        assert!(matches!(refused(position(1, 2, 1, false), earlier), OrderError::Minute { .. }));
+        epochs.take_batch(&position(1, 2, 1, true), Some(minute)).expect("the last");
+        let refused = epochs.check_next(&position(1, 3, 2, false), None).expect_err("ended");
         assert!(matches!(refused, OrderError::Ended { .. }));
     }
 

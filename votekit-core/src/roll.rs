@@ -67,7 +67,7 @@ pub use rows::{RollRow, TableRow, read_roll, read_table};
 pub use shards::{PlannedShard, ShardPlanError, law_rows, plan_shards};
 pub use supplement::{
     ChangeFile, Contradiction, ContradictionRule, HashedSupplement, LiveCredentials, Readmission,
-    RowPlace, hash_supplement,
+    RowLocation, hash_supplement,
 };
 pub use table::{Field, Table};
 pub use warning::{RollWarning, short_codes};

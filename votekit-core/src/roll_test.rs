@@ -265,7 +265,7 @@ fn a_stray_quotation_mark_spoils_no_other_row() {
     assert_eq!((hashed.faults.len(), hashed.laws[0].count()), (1, 1));
     let hashed = hash(b"nas,code,law_id\n\"123456789\"x,ABC123,L1\n123456780,ABC123,L1\n");
     assert_eq!(hashed.faults[0].rule, RowRule::QuoteStray);
-    assert!(!hashed.faults[0].rule.loses_place());
+    assert!(!hashed.faults[0].rule.loses_position());
 }
 
 /// Rows after such a fault may be lost, so the number of bad rows does not say how many.
@@ -293,7 +293,8 @@ fn faults_that_may_hide_other_rows_are_distinguished() {
     ] {
         let text = rows(second, &third);
         let hashed = hash(text.as_bytes());
-        let lost: Vec<_> = hashed.faults.iter().filter(|fault| fault.rule.loses_place()).collect();
+        let lost: Vec<_> =
+            hashed.faults.iter().filter(|fault| fault.rule.loses_position()).collect();
         assert_eq!(lost.first().map(|fault| fault.line), Some(3), "{text} {:?}", hashed.faults);
         for chunk_size in [7, 31, 64] {
             let cut = hash_all(text.as_bytes(), chunk_size, &RollRules::default()).expect("read");
@@ -304,7 +305,7 @@ fn faults_that_may_hide_other_rows_are_distinguished() {
     let text = rows("\"Roy\nJean, \"\"Ti\"\"\n123\"", "1,\"AB\nC\",L1,Roy");
     let hashed = hash(text.as_bytes());
     assert_eq!(hashed.faults.len(), 1);
-    assert!(!hashed.faults[0].rule.loses_place());
+    assert!(!hashed.faults[0].rule.loses_position());
 }
 
 #[test]

@@ -21,7 +21,7 @@ use votekit_node::{Bundle, BundleLines};
 
 use crate::accounts::Caller;
 use crate::context::Api;
-use crate::download_places::DownloadPlace;
+use crate::download_slots::DownloadSlot;
 use crate::live::StaysOpen;
 use crate::problem::Problem;
 use crate::zip::{ZipFile, ZipParts};
@@ -57,10 +57,10 @@ pub(crate) async fn bundle_answer(
         let unsent = futures_util::stream::empty::<io::Result<Bytes>>();
         return zip_response(law, Body::from_stream(unsent));
     }
-    let place = api.downloads.take(caller.id)?;
+    let slot = api.downloads.take(caller.id)?;
     let mut crc = Crc::new();
     let bundle = api.node.bundle(law, |lines| crc.update(lines)).await?;
-    let (download, bytes) = Download::new(law, bundle, crc.sum(), place);
+    let (download, bytes) = Download::new(law, bundle, crc.sum(), slot);
     let account = const_hex::encode(caller.id.0);
     tracing::info!(event = "bundle_download_begun", law_id = %law, account, bytes, "bundle begun");
     let body = Body::from_stream(try_unfold(download, Download::next));
@@ -94,7 +94,7 @@ struct Download {
     /// The directory of the archive; taken when the last line is sent.
     tail: Option<Vec<u8>>,
     deadline: Instant,
-    _place: DownloadPlace,
+    _slot: DownloadSlot,
 }
 
 impl Download {
@@ -103,7 +103,7 @@ impl Download {
         law_id: &ElectionId,
         bundle: Bundle,
         crc_expected: u32,
-        place: DownloadPlace,
+        slot: DownloadSlot,
     ) -> (Self, u64) {
         let Bundle { files, leaves_bytes, lines, updated_at } = bundle;
         // All in one folder, so that unpacking scatters no files.
@@ -140,7 +140,7 @@ impl Download {
             crc_expected,
             tail: Some(tail),
             deadline: Instant::now() + SEND_TIME + seconds,
-            _place: place,
+            _slot: slot,
         };
         (download, bytes)
     }

@@ -21,7 +21,7 @@ mod sessions;
 
 mod accounts;
 
-mod download_places;
+mod download_slots;
 
 mod context;
 

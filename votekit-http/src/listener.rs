@@ -196,7 +196,7 @@ impl Server {
         let wait_max_ms = config.header_timeout_seconds.max(1).saturating_mul(1000);
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let granted = file_descriptors::grant(config.connections_max, config.live_readers_max);
-        api.live.places().limit(count(granted.readers));
+        api.live.reader_slots().limit(count(granted.readers));
         let rules = LimiterRules {
             slots_max: count(granted.connections),
             reserved: 0,

@@ -146,7 +146,7 @@ pub enum CallRule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemberFault {
     /// Its index in the list, from 0.
-    pub place: usize,
+    pub index: usize,
     /// The rule that it breaks.
     pub rule: MemberRule,
 }
@@ -158,12 +158,12 @@ impl MemberFault {
     /// The name of the address in a call: the list with the index.
     #[must_use]
     pub fn field(&self) -> String {
-        format!("{}[{}]", Self::LIST, self.place)
+        format!("{}[{}]", Self::LIST, self.index)
     }
 
     /// The index of the address with this name.
     #[must_use]
-    pub fn place_of(field: &str) -> Option<usize> {
+    pub fn index_of(field: &str) -> Option<usize> {
         field.strip_prefix(Self::LIST)?.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
     }
 }

@@ -1,7 +1,7 @@
 //! From staging to the log: one node leads and seals, the others check and follow.
 
 pub(crate) mod made_block;
-pub(crate) mod read_places;
+pub(crate) mod read_positions;
 pub(crate) mod seal_queue;
 
 pub(crate) mod due_batch;

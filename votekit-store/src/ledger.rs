@@ -72,7 +72,7 @@ pub struct Restaged {
 
 /// A row of staging, without its batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct StagedPlace {
+pub struct StagedPosition {
     /// Its position.
     pub id: StagingId,
     /// The number of its batch.
@@ -308,12 +308,12 @@ pub trait Staging: Send + Sync + 'static {
 
     /// The rows of an election after a position, in order, at most `limit`: those that
     /// [`Staging::staged`] returns, and those whose bytes are missing.
-    async fn staged_places(
+    async fn staged_positions(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<StagedPlace>, EngineError>;
+    ) -> Result<Vec<StagedPosition>, EngineError>;
 
     /// The batch that is stored under a number, sealed or not; `None` when there is none, or its
     /// bytes are missing. A row that is not a batch of this number is [`EngineError::Corrupt`].

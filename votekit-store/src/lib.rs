@@ -52,7 +52,7 @@ pub use error::{Conflict, EngineError, NoLease};
 pub use ledger::{
     BlockCommit, Changes, Documents, Head, LeaderFence, Leadership, Lease, Leases, Ledger,
     LogPosition, LogReader, LogRepair, LogRow, LogStore, Restaged, ReviewNote, Rounds, Staged,
-    StagedPlace, Staging, StagingId, StagingRead, StoredBlock, TERM_STEP_MAX, UnreadableRow,
+    StagedPosition, Staging, StagingId, StagingRead, StoredBlock, TERM_STEP_MAX, UnreadableRow,
     Witnessed,
 };
 pub use round_row::{DamagedRow, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead};

@@ -61,15 +61,15 @@ fn batch_of(law_id: ElectionId, sequence: u64, envelopes: std::ops::Range<u64>) 
 /// sealed.
 async fn fill(folder: &Path) {
     let engine = EmbeddedEngine::open(folder).expect("a new ledger");
-    let mut places = Vec::new();
+    let mut positions = Vec::new();
     for sequence in 1..=3 {
         let batch = batch(sequence, 100 * sequence..100 * sequence + 50);
-        let place = engine.ledger.stage(&batch, &Vec::new()).await.expect("staged");
-        places.push((place, batch.digest()));
+        let position = engine.ledger.stage(&batch, &Vec::new()).await.expect("staged");
+        positions.push((position, batch.digest()));
     }
     let mut tree = TreeBuilder::new();
     for height in 1..=2_u8 {
-        let (sealed_through, batch) = places[usize::from(height) - 1];
+        let (sealed_through, batch) = positions[usize::from(height) - 1];
         let commit = block(law(), &mut tree, height, 1, sealed_through);
         let commit = BlockCommit { sealed_batch: Some(batch), ..BlockCommit::clone(&commit) };
         engine.ledger.commit(&Arc::new(commit)).await.expect("committed");
@@ -289,8 +289,8 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
     let kept = ledger.staged(&law(), StagingId(0), 10).await.expect("read").pop().expect("one");
     assert_eq!((kept.id, kept.batch.as_bytes()), (before.id, before.batch.as_bytes()));
     damage("digest = x'00'");
-    let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
-    assert_eq!(places.len(), 2, "that of the changed row has no digest");
+    let positions = ledger.staged_positions(&law(), StagingId(0), 10).await.expect("read");
+    assert_eq!(positions.len(), 2, "that of the changed row has no digest");
 }
 
 #[tokio::test]

@@ -400,8 +400,8 @@ async fn a_batch_above_the_given_places_is_not_read_and_hides_no_later_one() {
         staged.iter().map(|staged| staged.id.0).collect::<Vec<_>>()
     };
     assert_eq!(ids(&ledger).await, [1]);
-    let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
-    let with_batch: Vec<_> = places.iter().map(|place| place.has_batch).collect();
+    let positions = ledger.staged_positions(&law(), StagingId(0), 10).await.expect("read");
+    let with_batch: Vec<_> = positions.iter().map(|position| position.has_batch).collect();
     assert_eq!(with_batch, [true, false, false]);
     let names = [1, 2].map(|sequence| BatchName::from(&*batch(1, sequence)));
     assert_eq!(ledger.are_staged(&names).await.expect("read"), [true, false]);
@@ -500,7 +500,7 @@ async fn a_batch_whose_row_was_emptied_is_stored_again_at_a_new_place() {
         ledger.stage(batch, &Hints::new()).await.expect("staged");
     }
     for (emptied, after) in [("NULL", 4), ("''", 5)] {
-        let place = after - 1;
+        let position = after - 1;
         run(&format!("UPDATE {schema}.batch SET bytes = {emptied} WHERE sequence = 2"));
         // Passed over as if it were not there, and listed.
         assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("read").len(), 2);
@@ -508,12 +508,12 @@ async fn a_batch_whose_row_was_emptied_is_stored_again_at_a_new_place() {
         assert_eq!(ledger.are_staged(&name).await.expect("read"), [false]);
         let number = staged[1].number();
         assert_eq!(ledger.staged_batch(&law(), number).await.expect("read"), None);
-        let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
-        let without: Vec<_> = places.iter().filter(|place| !place.has_batch).collect();
-        assert_eq!((places.len(), without.len(), without[0].number), (3, 1, number));
+        let positions = ledger.staged_positions(&law(), StagingId(0), 10).await.expect("read");
+        let without: Vec<_> = positions.iter().filter(|position| !position.has_batch).collect();
+        assert_eq!((positions.len(), without.len(), without[0].number), (3, 1, number));
         let again = ledger.stage(&staged[1], &Hints::new()).await.expect("staged again");
-        assert_eq!(again, StagingId(after), "behind {place}");
-        let last = ledger.staged(&law(), StagingId(place), 10).await.expect("read");
+        assert_eq!(again, StagingId(after), "behind {position}");
+        let last = ledger.staged(&law(), StagingId(position), 10).await.expect("read");
         assert_eq!((last.len(), last[0].batch.digest()), (1, staged[1].digest()));
         assert_eq!(ledger.are_staged(&name).await.expect("read"), [true]);
     }
@@ -540,8 +540,8 @@ async fn rows_of_epochs_and_places_that_no_program_wrote_are_passed_over() {
     ));
     assert_eq!(ledger.epochs(&law()).await.expect("read"), [(node, epoch)]);
     assert!(ledger.leases(&law()).await.expect("read").is_empty());
-    let places = ledger.staged_places(&law(), StagingId(0), 2).await.expect("read");
-    assert_eq!((places.len(), places[0].digest), (1, staged.digest()));
+    let positions = ledger.staged_positions(&law(), StagingId(0), 2).await.expect("read");
+    assert_eq!((positions.len(), positions[0].digest), (1, staged.digest()));
     drop_schema(&schema);
 }
 
@@ -598,9 +598,9 @@ async fn staging_does_not_read_the_batches_that_are_sealed() {
         ledger.stage(&batch, &Hints::new()).await.expect("staged");
         let (law_id, read_through) = (&batch.header().law_id, StagingId(SEALED + sequence - 2));
         assert_eq!(ledger.staged(law_id, read_through, 100).await.expect("read").len(), 1);
-        let places = ledger.staged_places(law_id, read_through, 100).await.expect("read");
-        assert_eq!(places.len(), 1);
-        assert_eq!(ledger.positions().await.expect("read")[0].staged, places[0].id);
+        let positions = ledger.staged_positions(law_id, read_through, 100).await.expect("read");
+        assert_eq!(positions.len(), 1);
+        assert_eq!(ledger.positions().await.expect("read")[0].staged, positions[0].id);
         assert_eq!(ledger.are_staged(&[BatchName::from(&*batch)]).await.expect("read"), [true]);
     }
     // The server counts what a connection did a moment later.
@@ -675,7 +675,7 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
                 // Retries until the answer is definite, as a node does.
                 loop {
                     match ledger.stage(&batch, &Hints::new()).await {
-                        Ok(place) => break confirmed.push((place, batch.digest())),
+                        Ok(position) => break confirmed.push((position, batch.digest())),
                         Err(
                             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. },
                         ) => failures += 1,
@@ -706,11 +706,11 @@ async fn a_server_killed_under_load_loses_nothing_it_confirmed() {
     }
     stop.store(true, std::sync::atomic::Ordering::Relaxed);
     let (mut confirmed, mut failures) = (Vec::new(), 0);
-    for (places, failed) in tasks.join_all().await {
-        confirmed.extend(places);
+    for (positions, failed) in tasks.join_all().await {
+        confirmed.extend(positions);
         failures += failed;
     }
-    confirmed.sort_unstable_by_key(|(place, _)| *place);
+    confirmed.sort_unstable_by_key(|(position, _)| *position);
     let mut stored = Vec::new();
     let mut after = StagingId(0);
     loop {

@@ -38,14 +38,14 @@ impl Table {
         if self.length * 4 >= self.keys.len() * 3 {
             self.grow();
         }
-        let place = self.place(key);
-        let found = self.keys[place] == key;
+        let slot = self.find_slot(key);
+        let found = self.keys[slot] == key;
         if !found {
-            self.keys[place] = key;
-            self.values[place] = value;
+            self.keys[slot] = key;
+            self.values[slot] = value;
             self.length += 1;
         }
-        Slot { found, value: &mut self.values[place] }
+        Slot { found, value: &mut self.values[slot] }
     }
 
     /// The value of a key, if it is in the table.
@@ -54,24 +54,24 @@ impl Table {
         if key == 0 {
             return self.zero.as_mut();
         }
-        let place = self.place(key);
-        (self.keys[place] == key).then(|| &mut self.values[place])
+        let slot = self.find_slot(key);
+        (self.keys[slot] == key).then(|| &mut self.values[slot])
     }
 
     /// Finds the slot of a key, or the free one where it belongs.
-    fn place(&self, key: u128) -> usize {
+    fn find_slot(&self, key: u128) -> usize {
         let (high, low) = ((key >> 64) as u64, key as u64);
         let mixed = u128::from(high ^ self.seed) * u128::from(low ^ 0x9e37_79b9_7f4a_7c15);
         let hash = (mixed >> 64) as u64 ^ mixed as u64;
         // Scales the hash to the number of slots, which need not be a power of two.
-        let mut place = ((u128::from(hash) * self.keys.len() as u128) >> 64) as usize;
-        while self.keys[place] != 0 && self.keys[place] != key {
-            place += 1;
-            if place == self.keys.len() {
-                place = 0;
+        let mut slot = ((u128::from(hash) * self.keys.len() as u128) >> 64) as usize;
+        while self.keys[slot] != 0 && self.keys[slot] != key {
+            slot += 1;
+            if slot == self.keys.len() {
+                slot = 0;
             }
         }
-        place
+        slot
     }
 
     fn grow(&mut self) {
@@ -79,9 +79,9 @@ impl Table {
         let old = std::mem::replace(self, Self { zero: self.zero, ..larger });
         for (key, value) in old.keys.into_iter().zip(old.values) {
             if key != 0 {
-                let place = self.place(key);
-                self.keys[place] = key;
-                self.values[place] = value;
+                let slot = self.find_slot(key);
+                self.keys[slot] = key;
+                self.values[slot] = value;
                 self.length += 1;
             }
         }

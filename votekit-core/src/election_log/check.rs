@@ -292,7 +292,7 @@ impl ElectionLog {
         for (index, bytes, leaf) in block.content() {
             let Leaf::Batch(leaf) = leaf else { continue };
             // Check the order first: a source may return each batch only once.
-            let next = self.decisions.take_batch(&mut order, &leaf.place(), None);
+            let next = self.decisions.take_batch(&mut order, &leaf.position(), None);
             let opened = next
                 .map_err(|error| refusal(index, RefusalRule::Order(error), Some(bytes)).into())
                 .and_then(|()| self.evidence_of(leaf, index, bytes, source));

@@ -198,7 +198,7 @@ impl DecidedChoices {
 const SPOILED: u16 = u16::MAX;
 
 /// The position of a request among the decided requests.
-pub(super) fn place_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usize> {
+pub(super) fn index_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usize> {
     let request = match outcome {
         Outcome::Decided(entry) => &entry.request,
         Outcome::Replayed(replay) => &replay.request,

@@ -4,7 +4,7 @@
 //! stored ([`ElectionLog::replay`]), and only the signed root vouches for them.
 
 use super::check::{CheckError, Refusal, RefusalRule};
-use super::evidence::{DecidedChoices, Evidence, ExpectedCount, place_of};
+use super::evidence::{DecidedChoices, Evidence, ExpectedCount, index_of};
 use super::propose::{Effect, NextState};
 use super::{ElectionLog, ElectionLogError, LogEvent, RollContent, RollLoad, leaves_of_block};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
@@ -104,7 +104,7 @@ impl LogReplay {
         log.apply(effect);
         if let Some(choices) = &mut self.choices {
             for (outcome, choice) in outcomes {
-                let place = place_of(log.decisions().requests(), &outcome);
+                let place = index_of(log.decisions().requests(), &outcome);
                 if !choices.take(&outcome, choice, place) {
                     let theirs = Some(Leaf::from(outcome).to_bytes());
                     let rule = RefusalRule::ReplayedChoice;
@@ -215,7 +215,7 @@ impl NextState<'_> {
             }
             Leaf::Batch(leaf) => {
                 self.next.scheme.ok_or(contradiction("batches follow a roll"))?;
-                self.log.decisions.take_batch(&mut self.pending, &leaf.place(), None)?;
+                self.log.decisions.take_batch(&mut self.pending, &leaf.position(), None)?;
                 *batch = Some((*leaf, ExpectedCount::new(leaf.count as usize)));
             }
             Leaf::Totals(totals) => {

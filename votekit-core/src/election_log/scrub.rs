@@ -259,7 +259,9 @@ impl Scrub {
                 return Err(ScrubError::Evidence { index, number: leaf.number() });
             }
             self.evidence_missing = true;
-            self.epochs.take_batch(&leaf.place(), None).map_err(|error| differs(error.into()))?;
+            self.epochs
+                .take_batch(&leaf.position(), None)
+                .map_err(|error| differs(error.into()))?;
             let leaves = ExpectedLeaves::from_count(leaf);
             self.batch = Some(OpenBatch { leaves, firsts: Vec::new() });
             return Ok(());
@@ -267,7 +269,7 @@ impl Scrub {
         let batch = evidence::verify(leaf, &evidence, &self.law_id, self.nodes.get(&leaf.node))
             .map_err(differs)?;
         self.epochs
-            .take_batch(&leaf.place(), first_minute(&batch))
+            .take_batch(&leaf.position(), first_minute(&batch))
             .map_err(|error| differs(error.into()))?;
         if let Some(last) = batch.envelopes().next_back() {
             self.epochs.take_minute(leaf.number(), last.received);

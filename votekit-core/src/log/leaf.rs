@@ -18,7 +18,7 @@ use crate::decision::{Decision, Entry, InvalidReason, Outcome, Replay};
 use crate::election::Definition;
 use crate::electorate::ATTEMPTS_MAX;
 use crate::envelope::EnvelopeDigest;
-use crate::epochs::BatchPlace;
+use crate::epochs::BatchPosition;
 use crate::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use crate::instant::UnixMinutes;
 use crate::reconcile::Report;
@@ -224,8 +224,8 @@ impl BatchLeaf {
 
     /// The fields that the order of batches depends on.
     #[must_use]
-    pub fn place(&self) -> BatchPlace {
-        BatchPlace { number: self.number(), confirmed: self.confirmed, last: self.last }
+    pub fn position(&self) -> BatchPosition {
+        BatchPosition { number: self.number(), confirmed: self.confirmed, last: self.last }
     }
 
     /// Whether this node key made the signature over the fields of the leaf.

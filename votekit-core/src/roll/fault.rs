@@ -143,7 +143,7 @@ impl RowRule {
     /// Whether this row may have swallowed rows after it, so that the number of bad rows does not
     /// say how many were lost. Such a fault is never skipped.
     #[must_use]
-    pub const fn loses_place(&self) -> bool {
+    pub const fn loses_position(&self) -> bool {
         matches!(self, Self::QuoteUnclosed | Self::QuoteRunsOn { .. } | Self::CarriageReturn)
     }
 }

@@ -227,9 +227,9 @@ proptest! {
         if let Ok(faults) =
             read_table(bytes.as_slice(), Table::Roll, &RollRules::default(), |_| good += 1)
         {
-            let loses_place = faults.iter().any(|fault| fault.rule.loses_place());
+            let loses_position = faults.iter().any(|fault| fault.rule.loses_position());
             prop_assert!(
-                loses_place || good + faults.len() == records,
+                loses_position || good + faults.len() == records,
                 "{} {good} {faults:?}", String::from_utf8_lossy(&bytes)
             );
         }

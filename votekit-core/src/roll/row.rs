@@ -122,7 +122,7 @@ impl<'a> RawRow<'a> {
         let is_blank =
             |byte: &u8| *byte == separator || matches!(byte, b'"' | b' ' | b'\t' | b'\r');
         let is_blank = self.bytes.iter().all(is_blank);
-        if is_blank && !rule.loses_place() {
+        if is_blank && !rule.loses_position() {
             return RowFault { line: self.line, field: Field::ROW, rule: RowRule::Blank };
         }
         RowFault { line: self.line, field, rule }
@@ -131,7 +131,7 @@ impl<'a> RawRow<'a> {
     /// A badly structured row that spans lines has most likely swallowed the rows after it.
     #[cold]
     fn structure_fault(&self, header: &RollHeader, field: Field, rule: RowRule) -> RowFault {
-        if rule.loses_place() {
+        if rule.loses_position() {
             return self.fault_in(field, rule);
         }
         if let Some((place, lines)) = self.quoted_lines() {

@@ -16,7 +16,7 @@ use crate::shard::{Changes, ChangesError};
 /// A row of a file read before. File 0 is the roll; the earlier additions and revocations follow,
 /// in the order in which they were applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RowPlace {
+pub struct RowLocation {
     /// Index of the file.
     pub file: usize,
     /// Line in that file.
@@ -36,8 +36,8 @@ pub struct LiveCredentials {
 /// supplement was made without these checks.
 #[derive(Default)]
 struct History {
-    live: Vec<(RegistryKey, RowPlace)>,
-    revoked: Vec<(RegistryKey, RowPlace)>,
+    live: Vec<(RegistryKey, RowLocation)>,
+    revoked: Vec<(RegistryKey, RowLocation)>,
 }
 
 /// Two rolls, compared with each other and with the credentials before them.
@@ -87,24 +87,24 @@ pub enum ContradictionRule {
     /// An addition gives the elector a second code while the one registered here stays live.
     SecondCode {
         /// Where the live code is registered.
-        registered: RowPlace,
+        registered: RowLocation,
     },
     /// The same credential is registered already.
     Registered {
         /// Where it is registered.
-        registered: RowPlace,
+        registered: RowLocation,
     },
     /// A revocation for an elector who is not registered for the law.
     Unregistered,
     /// A revocation with a code other than the elector's.
     OtherCode {
         /// Where the elector's code is registered.
-        registered: RowPlace,
+        registered: RowLocation,
     },
     /// A revocation of a credential that was revoked before.
     RevokedBefore {
         /// Where it was revoked.
-        revoked: RowPlace,
+        revoked: RowLocation,
     },
     /// The same credential is added and revoked.
     Unchanged {
@@ -139,7 +139,7 @@ pub struct Readmission {
     /// The law of the addition.
     pub law_id: ElectionId,
     /// Where the old code was revoked.
-    pub revoked: RowPlace,
+    pub revoked: RowLocation,
 }
 
 impl LiveCredentials {
@@ -158,8 +158,8 @@ impl LiveCredentials {
                 let live = &mut histories.entry(nas).or_default().live;
                 // Of exact duplicates, keep the first line.
                 match live.iter_mut().find(|(known, _)| *known == key) {
-                    Some((_, place)) => place.line = place.line.min(line),
-                    None => live.push((key, RowPlace { file: 0, line })),
+                    Some((_, location)) => location.line = location.line.min(line),
+                    None => live.push((key, RowLocation { file: 0, line })),
                 }
             }
             laws.insert(law_id.clone(), histories);
@@ -177,7 +177,7 @@ impl LiveCredentials {
             for (nas, key, line) in electors(runs) {
                 let history = histories.entry(nas).or_default();
                 history.live.retain(|(live, _)| *live != key);
-                history.revoked.push((key, RowPlace { file: revoke_file, line }));
+                history.revoked.push((key, RowLocation { file: revoke_file, line }));
             }
         }
         for (law_id, runs) in &add.laws {
@@ -186,7 +186,7 @@ impl LiveCredentials {
                 let history = histories.entry(nas).or_default();
                 history.revoked.retain(|(revoked, _)| *revoked != key);
                 if history.live.iter().all(|(live, _)| *live != key) {
-                    history.live.push((key, RowPlace { file: add_file, line }));
+                    history.live.push((key, RowLocation { file: add_file, line }));
                 }
             }
         }
@@ -319,7 +319,7 @@ impl Comparison<'_> {
             let rule = ContradictionRule::Registered { registered: *registered };
             return self.contradict(ChangeFile::Add, *line, law_id, rule);
         }
-        let stays = |live: &&(RegistryKey, RowPlace)| {
+        let stays = |live: &&(RegistryKey, RowLocation)| {
             revocation.is_none_or(|(revoked, _)| *revoked != live.0)
         };
         if let Some((_, registered)) = history.live.iter().find(stays) {

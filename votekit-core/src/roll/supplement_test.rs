@@ -60,7 +60,7 @@ fn a_lost_letter_is_paired_with_its_replacement() {
 
 #[test]
 fn a_second_code_for_an_elector_is_refused() {
-    let registered = RowPlace { file: 0, line: 2 };
+    let registered = RowLocation { file: 0, line: 2 };
     assert_eq!(
         refused(&[], "444444444,CODE4A,L1\n111111111,CODE1B,L1\n", ""),
         [(ChangeFile::Add, 3, ContradictionRule::SecondCode { registered })]
@@ -69,7 +69,7 @@ fn a_second_code_for_an_elector_is_refused() {
     assert_eq!(refused(&[], "222222222,CODE2L,L2\n", ""), []);
     // A code added by an earlier supplement is valid too; the code that it replaced is not.
     let replaced = ("111111111,CODE1B,L1\n", "111111111,CODE1A,L1\n");
-    let registered = RowPlace { file: 1, line: 2 };
+    let registered = RowLocation { file: 1, line: 2 };
     assert_eq!(
         refused(&[replaced], "111111111,CODE1C,L1\n", ""),
         [(ChangeFile::Add, 2, ContradictionRule::SecondCode { registered })]
@@ -81,12 +81,12 @@ fn a_second_code_for_an_elector_is_refused() {
 
 #[test]
 fn what_is_registered_already_is_not_added() {
-    let registered = RowPlace { file: 0, line: 3 };
+    let registered = RowLocation { file: 0, line: 3 };
     assert_eq!(
         refused(&[], "222222222,CODE2A,L1\n", ""),
         [(ChangeFile::Add, 2, ContradictionRule::Registered { registered })]
     );
-    let registered = RowPlace { file: 1, line: 2 };
+    let registered = RowLocation { file: 1, line: 2 };
     assert_eq!(
         refused(&[("444444444,CODE4A,L1\n", "")], "444444444,CODE4A,L1\n", ""),
         [(ChangeFile::Add, 2, ContradictionRule::Registered { registered })]
@@ -95,7 +95,7 @@ fn what_is_registered_already_is_not_added() {
 
 #[test]
 fn only_a_live_credential_is_revoked() {
-    let registered = RowPlace { file: 0, line: 2 };
+    let registered = RowLocation { file: 0, line: 2 };
     assert_eq!(
         refused(&[], "", "111111111,WRONG1,L1\n999999999,CODE9A,L1\n333333333,CODE3A,L2\n"),
         [
@@ -104,7 +104,7 @@ fn only_a_live_credential_is_revoked() {
             (ChangeFile::Revoke, 4, ContradictionRule::Unregistered),
         ]
     );
-    let revoked = RowPlace { file: 2, line: 2 };
+    let revoked = RowLocation { file: 2, line: 2 };
     assert_eq!(
         refused(&[("", "111111111,CODE1A,L1\n")], "", "111111111,CODE1A,L1\n"),
         [(ChangeFile::Revoke, 2, ContradictionRule::RevokedBefore { revoked })]
@@ -120,7 +120,7 @@ fn a_new_code_after_a_revocation_replaces_the_old_one() {
     let revoked = ("", "111111111,CODE1A,L1\n");
     let made = supplement(ROLL, &[revoked], "111111111,CODE1B,L1\n", "");
     assert_eq!(made.contradictions, []);
-    assert_eq!(made.readmissions[0].revoked, RowPlace { file: 2, line: 2 });
+    assert_eq!(made.readmissions[0].revoked, RowLocation { file: 2, line: 2 });
     assert_eq!((made.changes[0].add().len(), made.changes[0].readmit().len()), (0, 1));
     // The same code can come back: the node knows whether it was used.
     let made = supplement(ROLL, &[revoked], "111111111,CODE1A,L1\n", "");

@@ -12,7 +12,7 @@ const RUNNING_MAX: usize = 2;
 
 /// The maximum number of running and waiting hashes: the last of them waits for about half a
 /// second.
-const PLACES: usize = 32;
+const SLOTS: usize = 32;
 
 /// Why no hash was made.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub(crate) enum PoolError {
 /// The slots for hashes.
 pub(crate) struct HashingPool {
     running: Arc<Semaphore>,
-    places: Arc<Semaphore>,
+    slots: Arc<Semaphore>,
     /// How many hashes were begun.
     #[cfg(test)]
     pub(super) begun: std::sync::atomic::AtomicU64,
@@ -36,14 +36,14 @@ pub(crate) struct HashingPool {
 
 impl HashingPool {
     pub(crate) fn new() -> Self {
-        Self::with_places(RUNNING_MAX, PLACES)
+        Self::with_slots(RUNNING_MAX, SLOTS)
     }
 
-    fn with_places(running_max: usize, places: usize) -> Self {
+    fn with_slots(running_max: usize, slots: usize) -> Self {
         let semaphore = |permits| Arc::new(Semaphore::new(permits));
         Self {
             running: semaphore(running_max),
-            places: semaphore(places),
+            slots: semaphore(slots),
             #[cfg(test)]
             begun: std::sync::atomic::AtomicU64::new(0),
         }
@@ -60,12 +60,12 @@ impl HashingPool {
         work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
     ) -> Result<T, PoolError> {
         // Neither semaphore is ever closed.
-        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| PoolError::Busy)?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| PoolError::Busy)?;
         let turn = Arc::clone(&self.running).acquire_owned().await.map_err(|_| PoolError::Busy)?;
         #[cfg(test)]
         self.begun.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let done = tokio::task::spawn_blocking(move || {
-            let _held = (place, turn);
+            let _held = (slot, turn);
             work()
         });
         Ok(done.await.map_err(|_| HashError::Panicked)??)
@@ -80,7 +80,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn a_full_queue_refuses_at_once_and_empties() {
-        let pool = Arc::new(HashingPool::with_places(1, 2));
+        let pool = Arc::new(HashingPool::with_slots(1, 2));
         let (release, held) = mpsc::channel::<()>();
         let (begun, beginning) = tokio::sync::oneshot::channel();
         let first = tokio::spawn({
@@ -98,7 +98,7 @@ mod tests {
             let pool = Arc::clone(&pool);
             async move { pool.run(|| Ok(2)).await }
         });
-        while pool.places.available_permits() > 0 {
+        while pool.slots.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
         assert!(matches!(pool.run(|| Ok(3)).await, Err(PoolError::Busy)));
@@ -110,7 +110,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_is_an_error_and_frees_its_place() {
-        let pool = HashingPool::with_places(1, 1);
+        let pool = HashingPool::with_slots(1, 1);
         let panicked = pool.run::<()>(|| panic!("a test panics")).await;
         assert!(matches!(panicked, Err(PoolError::Hash(HashError::Panicked))));
         assert_eq!(pool.run(|| Ok(1)).await.expect("free again"), 1);

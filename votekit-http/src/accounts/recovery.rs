@@ -57,12 +57,12 @@ impl RecoveryCode {
 /// a text that is not in the form of one.
 pub(super) fn digest_of(typed: &str) -> Option<Digest> {
     let mut code = Zeroizing::new([0; CHARS]);
-    let mut places = code.iter_mut();
+    let mut characters = code.iter_mut();
     for byte in typed.bytes().filter(|byte| !matches!(byte, b' ' | b'-')) {
         let upper = byte.to_ascii_uppercase();
-        *places.next().filter(|_| ALPHABET.contains(&upper))? = upper;
+        *characters.next().filter(|_| ALPHABET.contains(&upper))? = upper;
     }
-    let is_complete = places.next().is_none();
+    let is_complete = characters.next().is_none();
     is_complete.then(|| Digest::compute(code.as_slice()))
 }
 

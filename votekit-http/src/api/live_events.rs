@@ -18,7 +18,7 @@ use crate::live::StaysOpen;
 use crate::live::channel::{Subscription, TooSlow};
 use crate::live::hub::EndSignal;
 use crate::live::message::LiveResults;
-use crate::live::readers::{ClientShares, ReaderPlace};
+use crate::live::readers::{ClientShares, ReaderSlot};
 use crate::live::topic::Topic;
 use crate::problem::{Problem, ProblemDocument};
 use crate::published;
@@ -84,12 +84,12 @@ pub(crate) async fn result_events(
     };
     let subscription = api.live.subscribe(&topic, from).ok_or_else(|| api.unreadable(&law))?;
     let shares = request.extensions().get::<ClientShares>().map(|shares| shares.0);
-    let place = api.live.places().take(ReaderKind::Events, shares)?;
+    let slot = api.live.reader_slots().take(ReaderKind::Events, shares)?;
     let stream = EventStream {
         subscription,
         end: api.live.end_signal(),
         phase: Phase::Beginning,
-        _place: place,
+        _slot: slot,
     };
     let mut response = Response::new(Body::from_stream(unfold(stream, EventStream::next)));
     let headers = response.headers_mut();
@@ -108,7 +108,7 @@ struct EventStream {
     subscription: Subscription,
     end: EndSignal,
     phase: Phase,
-    _place: ReaderPlace,
+    _slot: ReaderSlot,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -139,7 +139,7 @@ pub(crate) async fn live_socket(
         return Err(Problem::ForeignOrigin);
     }
     let shares = request.extensions().get::<ClientShares>().map(|shares| shares.0);
-    let place = api.live.places().take(ReaderKind::Socket, shares)?;
+    let slot = api.live.reader_slots().take(ReaderKind::Socket, shares)?;
     let handshake = Handshake::read(&api, request.headers(), request.extensions());
     let upgrade = hyper::upgrade::on(&mut request);
     let live = Arc::clone(&api.live);
@@ -147,7 +147,7 @@ pub(crate) async fn live_socket(
         if let Ok(upgraded) = upgrade.await {
             Reader::serve(upgraded, &api, handshake).await;
         }
-        drop(place);
+        drop(slot);
     }));
     response.extensions_mut().insert(StaysOpen);
     Ok(response)

@@ -61,7 +61,7 @@ pub(crate) struct Part {
 
 /// The position of the reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum ReaderPosition {
     /// Before the first boundary, or in the content of a part.
     Content,
     /// After a boundary.
@@ -78,7 +78,7 @@ pub(crate) struct MultipartBody {
     limits: MultipartLimits,
     /// Bytes that have arrived and were not taken yet.
     buffer: Zeroizing<Vec<u8>>,
-    place: Place,
+    position: ReaderPosition,
     received: u64,
     parts: usize,
     deadline: Instant,
@@ -109,7 +109,7 @@ impl MultipartBody {
             limits,
             // There is no line before the first boundary.
             buffer: Zeroizing::new(b"\r\n".to_vec()),
-            place: Place::Content,
+            position: ReaderPosition::Content,
             received: 0,
             parts: 0,
             deadline: Instant::now() + limits.part_time,
@@ -122,7 +122,7 @@ impl MultipartBody {
     /// [`MultipartError`].
     pub(crate) async fn next_part(&mut self) -> Result<Option<Part>, MultipartError> {
         while self.content().await?.is_some() {}
-        if self.place == Place::End {
+        if self.position == ReaderPosition::End {
             return Ok(None);
         }
         self.deadline = Instant::now() + self.limits.part_time;
@@ -130,7 +130,7 @@ impl MultipartBody {
             self.fill().await?;
         }
         if self.buffer.starts_with(b"--") {
-            self.place = Place::End;
+            self.position = ReaderPosition::End;
             return Ok(None);
         }
         self.parts += 1;
@@ -145,7 +145,7 @@ impl MultipartBody {
             }
             if let Some(end) = end {
                 let head = self.take(end + 4);
-                self.place = Place::Content;
+                self.position = ReaderPosition::Content;
                 return part(&head[..end]).map(Some).ok_or(MultipartError::Malformed);
             }
             self.fill().await?;
@@ -157,11 +157,11 @@ impl MultipartBody {
     /// # Errors
     /// [`MultipartError`].
     pub(crate) async fn content(&mut self) -> Result<Option<Zeroizing<Vec<u8>>>, MultipartError> {
-        while self.place == Place::Content {
+        while self.position == ReaderPosition::Content {
             match memmem::find(&self.buffer, &self.delimiter) {
                 Some(0) => {
                     self.take(self.delimiter.len());
-                    self.place = Place::Boundary;
+                    self.position = ReaderPosition::Boundary;
                 }
                 Some(end) => return Ok(Some(self.take(end))),
                 // The last bytes may be the beginning of a boundary.

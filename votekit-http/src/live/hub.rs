@@ -22,7 +22,7 @@ use super::channel::{Channel, Subscription};
 use super::message::{Numbers, election_list};
 use super::pacer::Pacer;
 use super::reader_thread::ReaderThread;
-use super::readers::ReaderPlaces;
+use super::readers::ReaderSlots;
 use super::topic::Topic;
 use crate::drafts;
 
@@ -30,7 +30,7 @@ use crate::drafts;
 pub(crate) struct LiveHub {
     node: Node,
     channels: Mutex<BTreeMap<Topic, Arc<Channel>>>,
-    places: Arc<ReaderPlaces>,
+    slots: Arc<ReaderSlots>,
     reader_thread: ReaderThread,
     ended: watch::Sender<bool>,
     /// Notified when an election of the list has moved.
@@ -57,14 +57,14 @@ impl LiveHub {
     pub(crate) fn new(node: Node) -> Arc<Self> {
         let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
         let config = node.config();
-        let places = ReaderPlaces::new(
+        let slots = ReaderSlots::new(
             count(config.live_readers_max),
             count(config.connections_per_address_max),
         );
         Arc::new(Self {
             node,
             channels: Mutex::default(),
-            places: Arc::new(places),
+            slots: Arc::new(slots),
             reader_thread: ReaderThread::start(),
             ended: watch::Sender::new(false),
             moved: Notify::new(),
@@ -78,8 +78,8 @@ impl LiveHub {
     }
 
     /// The slots of readers.
-    pub(crate) fn places(&self) -> &Arc<ReaderPlaces> {
-        &self.places
+    pub(crate) fn reader_slots(&self) -> &Arc<ReaderSlots> {
+        &self.slots
     }
 
     /// The thread of the readers' sockets.

@@ -10,7 +10,7 @@ use votekit_store::EngineError;
 use votekit_store::log_summary::LogSummary;
 
 use super::{FieldProblem, Problem};
-use crate::live::readers::NoPlace;
+use crate::live::readers::NoSlot;
 
 /// Limits a flood of refusals to one log line a second, with their number: the log may be on the
 /// disk that is full.
@@ -71,11 +71,11 @@ impl From<EngineError> for Problem {
     }
 }
 
-impl From<NoPlace> for Problem {
-    fn from(refused: NoPlace) -> Self {
+impl From<NoSlot> for Problem {
+    fn from(refused: NoSlot) -> Self {
         match refused {
-            NoPlace::Full => Self::TooManyReaders,
-            NoPlace::AddressShare => Self::TooManyConnections,
+            NoSlot::Full => Self::TooManyReaders,
+            NoSlot::AddressShare => Self::TooManyConnections,
         }
     }
 }

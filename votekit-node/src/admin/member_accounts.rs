@@ -122,17 +122,17 @@ fn addresses(texts: &[String]) -> Result<Vec<EmailAddress>, AdminError> {
     }
     let mut faults = Vec::new();
     let mut emails: Vec<EmailAddress> = Vec::with_capacity(texts.len());
-    let mut places: HashMap<EmailAddress, usize> = HashMap::new();
-    for (place, text) in texts.iter().enumerate() {
+    let mut indices: HashMap<EmailAddress, usize> = HashMap::new();
+    for (index, text) in texts.iter().enumerate() {
         match text.parse::<EmailAddress>() {
-            Err(error) => faults.push(MemberFault { place, rule: error.into() }),
-            Ok(email) => match places.get(&email) {
+            Err(error) => faults.push(MemberFault { index, rule: error.into() }),
+            Ok(email) => match indices.get(&email) {
                 Some(first) => {
                     let rule = MemberRule::Repeated { first: *first };
-                    faults.push(MemberFault { place, rule });
+                    faults.push(MemberFault { index, rule });
                 }
                 None => {
-                    places.insert(email.clone(), place);
+                    indices.insert(email.clone(), index);
                     emails.push(email);
                 }
             },
@@ -149,7 +149,7 @@ async fn known_members(
 ) -> Result<Vec<Option<Account>>, AdminError> {
     let mut faults = Vec::new();
     let mut known = Vec::with_capacity(emails.len());
-    for (place, email) in emails.iter().enumerate() {
+    for (index, email) in emails.iter().enumerate() {
         let account = accounts.account_by_email(email.as_str()).await?;
         let rule = account.as_ref().and_then(|account| match (account.role, account.state) {
             (AccountRole::Voter, AccountState::Disabled) => Some(MemberRule::Disabled),
@@ -157,7 +157,7 @@ async fn known_members(
             _ => Some(MemberRule::Official),
         });
         if let Some(rule) = rule {
-            faults.push(MemberFault { place, rule });
+            faults.push(MemberFault { index, rule });
         }
         known.push(account);
     }
@@ -214,7 +214,7 @@ mod tests {
     fn refused(texts: &[&str]) -> Vec<(usize, MemberRule)> {
         let texts: Vec<_> = texts.iter().map(|text| (*text).to_owned()).collect();
         let Err(AdminError::Members { faults }) = addresses(&texts) else { panic!("refused") };
-        faults.into_iter().map(|fault| (fault.place, fault.rule)).collect()
+        faults.into_iter().map(|fault| (fault.index, fault.rule)).collect()
     }
 
     #[test]
@@ -228,8 +228,8 @@ mod tests {
     #[test]
     fn every_wrong_address_is_named_by_its_place() {
         let faults = refused(&["a@example.com", "b@", "A@example.com", "c"]);
-        let places: Vec<_> = faults.iter().map(|(place, _)| *place).collect();
-        assert_eq!(places, [1, 2, 3]);
+        let indices: Vec<_> = faults.iter().map(|(index, _)| *index).collect();
+        assert_eq!(indices, [1, 2, 3]);
         assert_eq!(faults[1].1, MemberRule::Repeated { first: 0 });
         assert!(!faults[0].1.to_string().contains("b@"), "{faults:?}");
         for texts in [Vec::new(), vec!["a@example.com".to_owned(); MEMBERS_MAX + 1]] {

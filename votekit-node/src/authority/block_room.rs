@@ -26,12 +26,12 @@ struct Used {
 
 /// The reservation for one block, until it is dropped.
 #[derive(Debug)]
-pub(super) struct BlockPlace {
+pub(super) struct BlockReservation {
     used: Arc<Used>,
     bytes: usize,
 }
 
-impl Drop for BlockPlace {
+impl Drop for BlockReservation {
     fn drop(&mut self) {
         self.used.blocks.fetch_sub(1, Ordering::Relaxed);
         self.used.bytes.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -51,14 +51,14 @@ impl BlockRoom {
     }
 
     /// Reserves room for a block. `None` if there is no room: the block has to be left out.
-    pub(super) fn take_place(&mut self, bytes: usize) -> Option<Arc<BlockPlace>> {
+    pub(super) fn reserve(&mut self, bytes: usize) -> Option<Arc<BlockReservation>> {
         if !self.fits(bytes) {
             self.has_left_out = true;
             return None;
         }
         self.used.blocks.fetch_add(1, Ordering::Relaxed);
         self.used.bytes.fetch_add(bytes, Ordering::Relaxed);
-        Some(Arc::new(BlockPlace { used: Arc::clone(&self.used), bytes }))
+        Some(Arc::new(BlockReservation { used: Arc::clone(&self.used), bytes }))
     }
 
     /// Whether the blocks of earlier terms have to be dropped for a block of this term, once a
@@ -88,16 +88,16 @@ mod tests {
     #[test]
     fn bytes_are_bounded_and_free_again_with_the_last_copy_of_a_row() {
         let mut room = BlockRoom::default();
-        let half = room.take_place(BYTES_MAX / 2).expect("room");
-        let rest = room.take_place(BYTES_MAX / 2).expect("room");
+        let half = room.reserve(BYTES_MAX / 2).expect("room");
+        let rest = room.reserve(BYTES_MAX / 2).expect("room");
         assert!(!room.take_left_out(), "nothing was left out");
-        assert!(room.take_place(1).is_none());
+        assert!(room.reserve(1).is_none());
         let copy = Arc::clone(&rest);
         drop(rest);
-        assert!(!room.take_left_out() && room.take_place(1).is_none(), "a copy is in use");
+        assert!(!room.take_left_out() && room.reserve(1).is_none(), "a copy is in use");
         drop(copy);
         assert!(room.take_left_out() && !room.take_left_out());
-        assert!(room.take_place(1).is_some());
+        assert!(room.reserve(1).is_some());
         drop(half);
         assert_eq!(room.used(), (0, 0));
     }

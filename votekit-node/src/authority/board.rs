@@ -22,8 +22,8 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::Checkpoint;
 use votekit_core::log::note::{KeyName, Signature};
 
-use super::block_room::{BlockPlace, BlockRoom};
-use super::row_room::{RowPlace, RowRoom};
+use super::block_room::{BlockReservation, BlockRoom};
+use super::row_room::{RowReservation, RowRoom};
 
 /// The number of last terms of which the votes, the refusals and the suspicions of each authority
 /// are kept. It applies to each authority separately: statements of a lying authority about future
@@ -60,9 +60,9 @@ pub(crate) struct ProposalRow {
     /// The leaves of the block, as stored; empty where they are not kept.
     pub(crate) leaves: Arc<Vec<u8>>,
     /// The reservation for the block, while it is kept.
-    place: Option<Arc<BlockPlace>>,
+    reservation: Option<Arc<BlockReservation>>,
     /// The reservation for the row, unless it is about the next height.
-    row_place: Option<Arc<RowPlace>>,
+    row_reservation: Option<Arc<RowReservation>>,
     /// Whether the block is not kept because there was no room.
     is_left_out: bool,
 }
@@ -71,7 +71,14 @@ impl ProposalRow {
     /// A verified proposal with its signed note and the leaves of its block.
     pub(crate) fn new(proposal: BlockProposal, bytes: Vec<u8>, leaves: Vec<u8>) -> Self {
         let (bytes, leaves) = (Arc::new(bytes), Arc::new(leaves));
-        Self { proposal, bytes, leaves, place: None, row_place: None, is_left_out: false }
+        Self {
+            proposal,
+            bytes,
+            leaves,
+            reservation: None,
+            row_reservation: None,
+            is_left_out: false,
+        }
     }
 
     /// Whether the block is kept: each has a leaf.
@@ -88,13 +95,13 @@ impl ProposalRow {
     }
 
     fn drop_block(&mut self) {
-        (self.leaves, self.place, self.is_left_out) = (Arc::default(), None, false);
+        (self.leaves, self.reservation, self.is_left_out) = (Arc::default(), None, false);
     }
 
     /// Keeps the block if there is room.
-    fn take_place(&mut self, room: &mut BlockRoom) {
-        match room.take_place(self.leaves.len()) {
-            Some(place) => self.place = Some(place),
+    fn reserve(&mut self, room: &mut BlockRoom) {
+        match room.reserve(self.leaves.len()) {
+            Some(reservation) => self.reservation = Some(reservation),
             None => {
                 self.drop_block();
                 self.is_left_out = true;
@@ -111,14 +118,14 @@ pub(crate) struct HeightRows {
     /// Cosignatures by their authority.
     cosigned: BTreeMap<KeyName, Vec<CosignedRow>>,
     /// The reservations for the accepts.
-    accept_places: Vec<Arc<RowPlace>>,
+    accept_reservations: Vec<Arc<RowReservation>>,
 }
 
 /// A cosignature, and where its row is counted.
 #[derive(Debug, Clone)]
 struct CosignedRow {
     cosigned: CosignedCheckpoint,
-    _place: Option<Arc<RowPlace>>,
+    _reservation: Option<Arc<RowReservation>>,
 }
 
 impl CosignedRow {
@@ -190,7 +197,7 @@ impl ElectionRows {
             proposals: Vec::new(),
             view: RoundView::new(height),
             cosigned: BTreeMap::new(),
-            accept_places: Vec::new(),
+            accept_reservations: Vec::new(),
         });
         self.changes.send_modify(|changes| *changes += 1);
         Some(rows)
@@ -301,7 +308,7 @@ impl Board {
         let last = |votes: &BTreeMap<u64, Vote>| votes.keys().next_back().copied();
         let mut terms: Vec<u64> = inner.votes.values().filter_map(last).collect();
         terms.sort_unstable_by(|one, other| other.cmp(one));
-        count.checked_sub(1).and_then(|place| terms.get(place).copied()).unwrap_or(0)
+        count.checked_sub(1).and_then(|index| terms.get(index).copied()).unwrap_or(0)
     }
 
     /// The leader for whom an authority has voted in a term, as far as its vote was read.
@@ -388,9 +395,9 @@ fn add_bounded(proposals: &mut Vec<ProposalRow>, mut row: ProposalRow, room: &mu
         // A block that is proposed again is kept once.
         Some(known) => {
             row.leaves = Arc::clone(&known.leaves);
-            row.place.clone_from(&known.place);
+            row.reservation.clone_from(&known.reservation);
         }
-        None if is_first => row.take_place(room),
+        None if is_first => row.reserve(room),
         None => row.drop_block(),
     }
     let leader = row.proposal.leadership.leader.clone();
@@ -448,18 +455,18 @@ impl Inner {
 
     /// Reserves the room that a row of an authority needs, if any. Fails if there is no room: then
     /// the row has to be left out.
-    fn take_row_place(
+    fn reserve_row(
         &mut self,
         by: &KeyName,
         law_id: &ElectionId,
         height: u64,
-    ) -> Result<Option<Arc<RowPlace>>, NoRoom> {
+    ) -> Result<Option<Arc<RowReservation>>, NoRoom> {
         let election = self.elections.get_mut(law_id);
         if election.as_ref().is_some_and(|rows| rows.is_next(height)) {
             return Ok(None);
         }
-        match self.row_rooms.entry(by.clone()).or_default().take_place() {
-            Some(place) => Ok(Some(place)),
+        match self.row_rooms.entry(by.clone()).or_default().reserve() {
+            Some(reservation) => Ok(Some(reservation)),
             None => {
                 if let Some(rows) = election.filter(|rows| height > rows.settled.height) {
                     rows.note_left_out(height);
@@ -475,11 +482,11 @@ impl Inner {
         if known.is_some_and(|rows| rows.view.has_accept(by, leadership.term)) {
             return;
         }
-        let Ok(place) = self.take_row_place(by, law_id, point.height) else { return };
+        let Ok(reservation) = self.reserve_row(by, law_id, point.height) else { return };
         let Some(election) = self.election(law_id) else { return };
         if let Some(rows) = election.height(point.height) {
             rows.view.add_accept(by.clone(), accept);
-            rows.accept_places.extend(place);
+            rows.accept_reservations.extend(reservation);
         }
         election.bound();
     }
@@ -499,12 +506,12 @@ impl Inner {
         {
             return;
         }
-        let Ok(place) = self.take_row_place(&by, law_id, height) else { return };
+        let Ok(reservation) = self.reserve_row(&by, law_id, height) else { return };
         let Some(election) = self.election(law_id) else { return };
         if let Some(rows) = election.height(height) {
             let known = rows.cosigned.entry(by).or_default();
             let at = known.partition_point(|row| row.size() >= size);
-            known.insert(at, CosignedRow { cosigned, _place: place });
+            known.insert(at, CosignedRow { cosigned, _reservation: reservation });
             known.truncate(COSIGNED_MAX);
         }
         election.bound();
@@ -518,16 +525,16 @@ impl Inner {
         let (law_id, height) = (row.proposal.law_id.clone(), row.proposal.point.height);
         let known = self.rows(&law_id, height);
         if known.is_none_or(|rows| !rows.proposals.iter().any(|one| one.is_same(&row))) {
-            let Ok(place) = self.take_row_place(leader, &law_id, height) else { return };
-            row.row_place = place;
+            let Ok(reservation) = self.reserve_row(leader, &law_id, height) else { return };
+            row.row_reservation = reservation;
         }
         let Some(election) = self.election(&law_id) else { return };
         let Some(rows) = election.height(height) else { return };
         match rows.proposals.iter_mut().find(|known| known.is_same(&row)) {
             None => add_bounded(&mut rows.proposals, row, room),
             Some(known) if known.is_left_out => {
-                row.take_place(room);
-                row.row_place = known.row_place.take();
+                row.reserve(room);
+                row.row_reservation = known.row_reservation.take();
                 *known = row;
             }
             Some(_) => {}

@@ -91,10 +91,10 @@ fn copies_of_earlier_cosignatures_keep_the_present_one_out_in_no_order() {
     let law_id: ElectionId = "L1".parse().expect("a law id");
     let own = cosigned(100, b"own");
     let copies: Vec<CosignedCheckpoint> = (60..90).map(|size| cosigned(size, b"earlier")).collect();
-    for place in [0, 1, COSIGNED_MAX, copies.len()] {
+    for index in [0, 1, COSIGNED_MAX, copies.len()] {
         let board = Board::default();
         let mut rows = copies.clone();
-        rows.insert(place, own.clone());
+        rows.insert(index, own.clone());
         rows.reverse();
         for row in rows {
             board.add_cosigned(name("a1"), &law_id, 2, row);

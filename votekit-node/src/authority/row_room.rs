@@ -19,9 +19,9 @@ pub(super) struct RowRoom {
 
 /// The reservation for one row, until it is dropped.
 #[derive(Debug)]
-pub(super) struct RowPlace(Arc<AtomicUsize>);
+pub(super) struct RowReservation(Arc<AtomicUsize>);
 
-impl Drop for RowPlace {
+impl Drop for RowReservation {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -29,13 +29,13 @@ impl Drop for RowPlace {
 
 impl RowRoom {
     /// Reserves room for a row. `None` if there is no room: the row has to be left out.
-    pub(super) fn take_place(&mut self) -> Option<Arc<RowPlace>> {
+    pub(super) fn reserve(&mut self) -> Option<Arc<RowReservation>> {
         if self.used.load(Ordering::Relaxed) >= ROWS_MAX {
             self.has_left_out = true;
             return None;
         }
         self.used.fetch_add(1, Ordering::Relaxed);
-        Some(Arc::new(RowPlace(Arc::clone(&self.used))))
+        Some(Arc::new(RowReservation(Arc::clone(&self.used))))
     }
 
     /// Whether rows were left out that may fit now; the answer is given once. Half of the room has
@@ -54,16 +54,16 @@ mod tests {
     #[test]
     fn rows_beyond_the_room_are_left_out_until_half_of_it_is_free() {
         let mut room = RowRoom::default();
-        let mut places: Vec<_> = (0..ROWS_MAX).filter_map(|_| room.take_place()).collect();
-        assert_eq!(places.len(), ROWS_MAX);
+        let mut reservations: Vec<_> = (0..ROWS_MAX).filter_map(|_| room.reserve()).collect();
+        assert_eq!(reservations.len(), ROWS_MAX);
         assert!(!room.take_left_out(), "nothing was left out");
-        assert!(room.take_place().is_none());
-        places.truncate(ROWS_MAX / 2 + 1);
+        assert!(room.reserve().is_none());
+        reservations.truncate(ROWS_MAX / 2 + 1);
         assert!(!room.take_left_out());
-        let copy = places.pop();
+        let copy = reservations.pop();
         assert!(!room.take_left_out(), "a copy is in use");
         drop(copy);
         assert!(room.take_left_out() && !room.take_left_out());
-        assert!(room.take_place().is_some());
+        assert!(room.reserve().is_some());
     }
 }

@@ -283,8 +283,8 @@ impl ElectionHandle {
     }
 
     /// Whether the batch after a staging id was staged before this run of the node.
-    pub(crate) fn staged_before(&self, place: StagingId) -> bool {
-        place < self.staged_at_start
+    pub(crate) fn staged_before(&self, position: StagingId) -> bool {
+        position < self.staged_at_start
     }
 
     /// Whether to ask the intake to finish now: only once, unless it failed.

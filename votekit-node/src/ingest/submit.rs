@@ -94,7 +94,7 @@ impl Node {
         let request = envelope.request;
         let pass = election.writes.enter().ok_or_else(|| not_ready(NotReady::WritesFail))?;
         // Reserved before the turn, so that a full queue refuses wrong and correct codes alike.
-        let place = election.intake.try_reserve().map_err(|refused| match refused {
+        let permit = election.intake.try_reserve().map_err(|refused| match refused {
             mpsc::error::TrySendError::Full(()) => {
                 SubmitError::Busy { retry_after: Duration::from_secs(1) }
             }
@@ -115,7 +115,7 @@ impl Node {
             Known::No => {}
             Known::Stored => return Ok(request),
             Known::Storing(stored) => {
-                drop((turn, place));
+                drop((turn, permit));
                 return outcome(election, request, stored.await);
             }
         }
@@ -143,14 +143,14 @@ impl Node {
                 }
                 // The same request was registered in between.
                 Issue::Known(Known::Storing(stored)) => {
-                    drop((pending_turn, place));
+                    drop((pending_turn, permit));
                     return outcome(election, request, stored.await);
                 }
                 Issue::Known(_) => return Ok(request),
             }
         }
         let (reply, stored) = oneshot::channel();
-        place.send(Submission::Vote(envelope, reply));
+        permit.send(Submission::Vote(envelope, reply));
         let stored = stored.await;
         // Kept until the outcome is known: meanwhile a probe blocks other votes.
         drop(pass);

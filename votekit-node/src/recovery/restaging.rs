@@ -26,7 +26,7 @@ use crate::recovery::is_decided;
 /// The number of positions in one read, and the maximum number of reads: another program may have
 /// inserted any number of rows. A batch that is not found among them is staged again, without
 /// effect if it is there.
-const PLACES_PER_READ: usize = 1024;
+const POSITIONS_PER_READ: usize = 1024;
 const READS_MAX: usize = 64;
 
 /// How often staging is attempted against a program that keeps taking the next position.
@@ -143,16 +143,16 @@ pub(crate) async fn stage_above(
         if missing.is_empty() {
             return Ok(());
         }
-        let read = || ledger.staged_places(law_id, after, PLACES_PER_READ);
-        let places = until_definite("stage_again", read).await?;
-        for place in places.iter().filter(|place| place.has_batch) {
-            let found = missing.get(&place.number);
-            if found.is_some_and(|batch| batch.digest() == place.digest) {
-                missing.remove(&place.number);
+        let read = || ledger.staged_positions(law_id, after, POSITIONS_PER_READ);
+        let positions = until_definite("stage_again", read).await?;
+        for position in positions.iter().filter(|position| position.has_batch) {
+            let found = missing.get(&position.number);
+            if found.is_some_and(|batch| batch.digest() == position.digest) {
+                missing.remove(&position.number);
             }
         }
-        match places.last() {
-            Some(last) if places.len() >= PLACES_PER_READ => after = last.id,
+        match positions.last() {
+            Some(last) if positions.len() >= POSITIONS_PER_READ => after = last.id,
             _ => break,
         }
     }

@@ -16,7 +16,7 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, Sequence}
 use votekit_core::instant::UnixMinutes;
 use votekit_store::{Staged, StagingId};
 
-use crate::seal::read_places::ReadPlaces;
+use crate::seal::read_positions::ReadPositions;
 
 /// How far in the future a stamp may be before its batch has to wait, in milliseconds.
 const FUTURE_MILLIS_MAX: u64 = 60_000;
@@ -61,9 +61,9 @@ pub(crate) struct SealQueue {
     last: StagingMark,
     /// The last row read that is no batch. Nothing is sealed through it, unless a batch is above.
     passed: StagingId,
-    read: ReadPlaces,
+    read: ReadPositions,
     waiting: BTreeMap<StagingId, Waiting>,
-    places: HashMap<BatchNumber, StagingId>,
+    positions: HashMap<BatchNumber, StagingId>,
     bytes: usize,
 }
 
@@ -97,9 +97,9 @@ impl SealQueue {
         Self {
             last: StagingMark::from_head(sealed_through),
             passed: StagingId(0),
-            read: ReadPlaces::new(sealed_through),
+            read: ReadPositions::new(sealed_through),
             waiting: BTreeMap::new(),
-            places: HashMap::new(),
+            positions: HashMap::new(),
             bytes: 0,
         }
     }
@@ -120,7 +120,7 @@ impl SealQueue {
     }
 
     /// The places that were read and are not forgotten.
-    pub(crate) fn read_places(&self) -> &ReadPlaces {
+    pub(crate) fn read_positions(&self) -> &ReadPositions {
         &self.read
     }
 
@@ -144,13 +144,13 @@ impl SealQueue {
         let digest = batch.digest();
         self.read.add(id, digest);
         // Its row may have moved here, after the ledger had lost its bytes.
-        if let Some(moved) = self.places.get(&batch.number()).copied() {
+        if let Some(moved) = self.positions.get(&batch.number()).copied() {
             self.remove_at(moved);
         }
         let mark = StagingMark { id, batch: Some(digest) };
         let before = std::mem::replace(&mut self.last, mark);
         self.bytes += batch.as_bytes().len();
-        self.places.insert(batch.number(), id);
+        self.positions.insert(batch.number(), id);
         self.waiting.insert(id, Waiting { batch, before, since: Instant::now(), alarmed: false });
     }
 
@@ -179,7 +179,7 @@ impl SealQueue {
 
     /// A waiting batch.
     pub(crate) fn batch(&self, number: &BatchNumber) -> Option<&Arc<Batch>> {
-        self.waiting.get(self.places.get(number)?).map(|waiting| &waiting.batch)
+        self.waiting.get(self.positions.get(number)?).map(|waiting| &waiting.batch)
     }
 
     /// The waiting batches, in staging order.
@@ -207,8 +207,8 @@ impl SealQueue {
 
     /// Removes a batch that is now in the log.
     pub(crate) fn remove(&mut self, number: &BatchNumber) -> Option<Arc<Batch>> {
-        let place = self.places.get(number).copied()?;
-        self.remove_at(place)
+        let position = self.positions.get(number).copied()?;
+        self.remove_at(position)
     }
 
     /// The last batch read up to which all are in the log or were refused, once the batches of
@@ -221,7 +221,7 @@ impl SealQueue {
     /// As [`SealQueue::sealed_through_with`], for the numbers of batches.
     pub(crate) fn sealed_through_numbers(&self, sealed: &[BatchNumber]) -> StagingMark {
         let sealed: BTreeSet<StagingId> =
-            sealed.iter().filter_map(|number| self.places.get(number)).copied().collect();
+            sealed.iter().filter_map(|number| self.positions.get(number)).copied().collect();
         let mut left = self.waiting.iter().filter(|(id, _)| !sealed.contains(id));
         // Up to the batch before the first one that stays.
         left.next().map_or(self.last, |(_, first)| first.before)
@@ -276,8 +276,8 @@ impl SealQueue {
 
     /// Raises an alarm about a batch that the log does not accept, unless it has raised one.
     pub(crate) fn report_unsealable(&mut self, number: &BatchNumber, error: &dyn Display) {
-        let Some(place) = self.places.get(number) else { return };
-        let Some(waiting) = self.waiting.get_mut(place) else { return };
+        let Some(position) = self.positions.get(number) else { return };
+        let Some(waiting) = self.waiting.get_mut(position) else { return };
         if !std::mem::replace(&mut waiting.alarmed, true) {
             tracing::error!(
                 event = "batch_unsealable",
@@ -289,9 +289,9 @@ impl SealQueue {
         }
     }
 
-    fn remove_at(&mut self, place: StagingId) -> Option<Arc<Batch>> {
-        let Waiting { batch, .. } = self.waiting.remove(&place)?;
-        self.places.remove(&batch.number());
+    fn remove_at(&mut self, position: StagingId) -> Option<Arc<Batch>> {
+        let Waiting { batch, .. } = self.waiting.remove(&position)?;
+        self.positions.remove(&batch.number());
         self.bytes -= batch.as_bytes().len();
         Some(batch)
     }

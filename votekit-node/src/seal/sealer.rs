@@ -39,7 +39,7 @@ use crate::seal::made_block::{
     BLOCK_BATCHES_MAX, MadeBlock, RoundInputs, block_interval, make_block,
 };
 use crate::seal::proposals::Acceptor;
-use crate::seal::read_places::StagingSurvey;
+use crate::seal::read_positions::StagingSurvey;
 use crate::seal::seal_queue::{SealQueue, StagingMark};
 
 /// Delays at which a leader polls for staged batches after it found none, first and limit. A batch

@@ -16,7 +16,7 @@ use votekit_core::batch::Batch;
 use votekit_core::election::State;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::until_definite;
-use votekit_store::{Conflict, EngineError, Hints, StagedPlace, StagingId, UnreadableRow};
+use votekit_store::{Conflict, EngineError, Hints, StagedPosition, StagingId, UnreadableRow};
 
 use crate::error::ElectionFault;
 use crate::recovery::restaging::{is_purged_by_now, restage, stage_above};
@@ -40,7 +40,7 @@ const STALLED_MAX: usize = 16;
 const REREAD_MAX: usize = 8;
 
 /// Places read in one survey. The next one goes on where the last ended.
-const PLACES_PER_SURVEY: usize = 1024;
+const POSITIONS_PER_SURVEY: usize = 1024;
 
 /// Limits the lines about rows without bytes: anyone who can write to the ledger can empty any
 /// number of them.
@@ -80,19 +80,19 @@ impl Sealer {
         self.survey.has_unsurveyed_read = false;
         let sealed_through = self.election.committed().sealed_through;
         self.seal_queue.forget_read(sealed_through);
-        let after = self.survey.after.max(self.seal_queue.read_places().from());
+        let after = self.survey.after.max(self.seal_queue.read_positions().from());
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
-        let read = || ledger.staged_places(law_id, after, PLACES_PER_SURVEY);
-        let places = until_definite("survey_staging", read).await?;
-        let last = places.last().filter(|_| places.len() >= PLACES_PER_SURVEY);
-        let surveyed = last.map_or(StagingId(u64::MAX), |place| place.id);
-        self.survey.after = last.map_or(StagingId(0), |place| place.id);
+        let read = || ledger.staged_positions(law_id, after, POSITIONS_PER_SURVEY);
+        let positions = until_definite("survey_staging", read).await?;
+        let last = positions.last().filter(|_| positions.len() >= POSITIONS_PER_SURVEY);
+        let surveyed = last.map_or(StagingId(u64::MAX), |position| position.id);
+        self.survey.after = last.map_or(StagingId(0), |position| position.id);
         let through = surveyed.min(self.seal_queue.read_through());
-        if !self.seal_queue.read_places().agree_with(&places, after, through) {
+        if !self.seal_queue.read_positions().agree_with(&positions, after, through) {
             self.recover_lost_staging().await?;
             return Ok(true);
         }
-        Ok(self.restage_emptied_batches(&places).await?
+        Ok(self.restage_emptied_batches(&positions).await?
             || self.reread_repaired_rows().await?
             || self.restage_stalled().await?)
     }
@@ -118,7 +118,8 @@ impl Sealer {
     /// Reads staging anew if a row that was passed over is a batch now: an operator has repaired
     /// it.
     async fn reread_repaired_rows(&mut self) -> Result<bool, ElectionFault> {
-        let unreadable = self.seal_queue.read_places().unreadable_after(self.survey.reread_after);
+        let unreadable =
+            self.seal_queue.read_positions().unreadable_after(self.survey.reread_after);
         let unreadable: Vec<StagingId> = unreadable.take(REREAD_MAX).collect();
         // After the last ones, the first are next: any number of other rows may lie before one.
         let last = unreadable.last().copied().filter(|_| unreadable.len() == REREAD_MAX);
@@ -175,24 +176,24 @@ impl Sealer {
     /// has. Any other one is missing, as if it had never been staged.
     async fn restage_emptied_batches(
         &mut self,
-        places: &[StagedPlace],
+        positions: &[StagedPosition],
     ) -> Result<bool, ElectionFault> {
-        let emptied = self.emptied(places);
+        let emptied = self.emptied(positions);
         let is_purged = || is_purged_by_now(&self.context, &self.election);
         if !emptied.is_empty() && until_definite("survey_staging", is_purged).await? {
             // This node is behind: the log that it will read explains them.
             return Ok(false);
         }
         let copies: Vec<Arc<Batch>> =
-            emptied.iter().filter_map(|place| self.own_copy(place)).collect();
-        for place in emptied.iter().filter(|place| !self.survey.emptied.contains(place)) {
+            emptied.iter().filter_map(|position| self.own_copy(position)).collect();
+        for position in emptied.iter().filter(|position| !self.survey.emptied.contains(position)) {
             if let Some(count) = EMPTIED.due(Instant::now()) {
                 tracing::error!(
                     event = "staged_batch_emptied",
                     alarm = true,
                     law_id = %self.election.law_id(),
-                    batch = %place.number,
-                    has_copy = copies.iter().any(|copy| copy.number() == place.number),
+                    batch = %position.number,
+                    has_copy = copies.iter().any(|copy| copy.number() == position.number),
                     count,
                     "the row of an undecided batch has lost its bytes"
                 );
@@ -211,24 +212,24 @@ impl Sealer {
 
     /// The rows without bytes that no purge explains: of batches of admitted nodes that the own log
     /// has not decided.
-    fn emptied(&self, places: &[StagedPlace]) -> Vec<StagedPlace> {
+    fn emptied(&self, positions: &[StagedPosition]) -> Vec<StagedPosition> {
         let log = self.election.log();
         let epochs = log.decisions().epochs();
-        let is_undecided = |place: &&StagedPlace| {
-            let number = place.number;
+        let is_undecided = |position: &&StagedPosition| {
+            let number = position.number;
             let progress = epochs.progress(number.node, number.epoch);
-            !place.has_batch
+            !position.has_batch
                 && !progress.ended
                 && number.sequence > progress.through
                 && log.node_key(number.node).is_some()
         };
-        places.iter().filter(is_undecided).copied().collect()
+        positions.iter().filter(is_undecided).copied().collect()
     }
 
     /// The batch of a place, if this node has it: in its queue, or because it has published it.
-    fn own_copy(&self, place: &StagedPlace) -> Option<Arc<Batch>> {
-        let waiting = self.seal_queue.batch(&place.number).map(Arc::clone);
-        let known = waiting.or_else(|| self.election.unsealed.batch(&place.number));
-        known.filter(|batch| batch.digest() == place.digest)
+    fn own_copy(&self, position: &StagedPosition) -> Option<Arc<Batch>> {
+        let waiting = self.seal_queue.batch(&position.number).map(Arc::clone);
+        let known = waiting.or_else(|| self.election.unsealed.batch(&position.number));
+        known.filter(|batch| batch.digest() == position.digest)
     }
 }

@@ -34,7 +34,7 @@ use crate::clock;
 use crate::{
     BatchName, BlockCommit, Changes, Conflict, Documents, EngineError, Head, Hints, LeaderFence,
     Leadership, Lease, Leases, Ledger, LogPosition, LogStore, NoLease, Restaged, ReviewNote,
-    StagedPlace, Staging, StagingId, StagingRead, StoredBlock,
+    StagedPosition, Staging, StagingId, StagingRead, StoredBlock,
 };
 
 /// The ledger of one process, of one node or of several.
@@ -195,14 +195,14 @@ impl Staging for EmbeddedLedger {
             .await
     }
 
-    async fn staged_places(
+    async fn staged_positions(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<StagedPlace>, EngineError> {
+    ) -> Result<Vec<StagedPosition>, EngineError> {
         self.read_of(law_id, move |connection, law_id| {
-            queries::staged_places(connection, law_id, after, limit)
+            queries::staged_positions(connection, law_id, after, limit)
         })
         .await
     }

@@ -12,7 +12,7 @@ use super::fault::{Fault, corrupt};
 use crate::block_rows::{LeafRange, verify_manifest, verify_tile};
 use crate::{
     BatchName, DamagedRow, EngineError, Head, Hints, LogRow, NewRow, ReviewNote, RowId, RowsRead,
-    Staged, StagedPlace, StagingId, StagingRead, StoredBlock, UnreadableRow,
+    Staged, StagedPosition, StagingId, StagingRead, StoredBlock, UnreadableRow,
 };
 
 /// Limit of one read in bytes: it ends with the row that reaches the limit. Blocks and batches have
@@ -137,12 +137,12 @@ pub(super) fn batch(
 
 /// The rows of staging after a position, in order. A row whose columns no batch has is another
 /// program's, and is left out.
-pub(super) fn staged_places(
+pub(super) fn staged_positions(
     connection: &Connection,
     law_id: &ElectionId,
     after: StagingId,
     limit: usize,
-) -> Result<Vec<StagedPlace>, Fault> {
+) -> Result<Vec<StagedPosition>, Fault> {
     let (Some(election), Some(after)) =
         (find_election(connection, law_id)?, columns::column(after.0))
     else {
@@ -155,7 +155,7 @@ pub(super) fn staged_places(
     )?;
     collect(statement.query((election.0, after, limit_column(limit)))?, |row| {
         let row = TableRow::new("batch", row);
-        Ok(StagedPlace {
+        Ok(StagedPosition {
             id: StagingId(row.number(0)?),
             number: BatchNumber {
                 node: NodeId::from_bytes(row.get(1)?),

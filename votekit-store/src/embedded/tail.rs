@@ -241,7 +241,7 @@ mod tests {
     }
 
     /// The positions in memory after `after`; `None` when the disk must be read.
-    fn places(tail: &Tail, after: u64, limit: usize) -> Option<Vec<u64>> {
+    fn positions(tail: &Tail, after: u64, limit: usize) -> Option<Vec<u64>> {
         let staged = tail.unsealed(&law_id(), StagingId(after), limit)?;
         Some(staged.into_iter().map(|staged| staged.id.0).collect())
     }
@@ -249,34 +249,34 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_to_the_disk_until_it_is_sealed() {
         let tail = Tail::with_bytes_max(3 * batch(1).as_bytes().len());
-        for place in 1..=5 {
-            tail.stage(StagingId(place), &batch(place));
+        for position in 1..=5 {
+            tail.stage(StagingId(position), &batch(position));
         }
-        assert_eq!(places(&tail, 0, 3), Some(vec![1, 2, 3]));
-        assert_eq!(places(&tail, 0, 4), None);
-        assert_eq!(places(&tail, 3, 1), None);
-        assert_eq!(places(&tail, 5, 1), Some(vec![]));
+        assert_eq!(positions(&tail, 0, 3), Some(vec![1, 2, 3]));
+        assert_eq!(positions(&tail, 0, 4), None);
+        assert_eq!(positions(&tail, 3, 1), None);
+        assert_eq!(positions(&tail, 5, 1), Some(vec![]));
         assert_eq!(
             tail.backlog(),
             [Backlog { law_id: law_id(), after: StagingId(0), through: StagingId(5) }]
         );
         tail.advance(&law_id(), head(3));
         tail.stage(StagingId(6), &batch(6));
-        assert_eq!(places(&tail, 3, 1), None, "memory must not skip what it has no room for");
+        assert_eq!(positions(&tail, 3, 1), None, "memory must not skip what it has no room for");
         tail.advance(&law_id(), head(6));
         tail.stage(StagingId(7), &batch(7));
-        assert_eq!(places(&tail, 6, 10), Some(vec![7]));
-        assert_eq!(places(&tail, 5, 10), None, "what is sealed is on the disk");
+        assert_eq!(positions(&tail, 6, 10), Some(vec![7]));
+        assert_eq!(positions(&tail, 5, 10), None, "what is sealed is on the disk");
     }
 
     #[test]
     fn what_is_purged_makes_room() {
         let tail = Tail::with_bytes_max(batch(1).as_bytes().len());
-        for place in 1..=5 {
-            tail.stage(StagingId(place), &batch(place));
+        for position in 1..=5 {
+            tail.stage(StagingId(position), &batch(position));
             tail.purge(&law_id());
         }
         tail.stage(StagingId(6), &batch(6));
-        assert_eq!(places(&tail, 0, 10), Some(vec![6]));
+        assert_eq!(positions(&tail, 0, 10), Some(vec![6]));
     }
 }

@@ -14,8 +14,8 @@ use super::{FaultPlan, Faulty};
 use crate::{
     BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
     Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, Restaged,
-    ReviewNote, Rounds, RowId, RowOutcome, RowsRead, StagedPlace, Staging, StagingId, StagingRead,
-    StoredBlock, WitnessLine, Witnessed,
+    ReviewNote, Rounds, RowId, RowOutcome, RowsRead, StagedPosition, Staging, StagingId,
+    StagingRead, StoredBlock, WitnessLine, Witnessed,
 };
 
 #[async_trait]
@@ -50,13 +50,13 @@ impl<T: Staging + ?Sized, P: FaultPlan> Staging for Faulty<T, P> {
         self.read(|| self.inner.batch_at(law_id, id)).await
     }
 
-    async fn staged_places(
+    async fn staged_positions(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<StagedPlace>, EngineError> {
-        self.read(|| self.inner.staged_places(law_id, after, limit)).await
+    ) -> Result<Vec<StagedPosition>, EngineError> {
+        self.read(|| self.inner.staged_positions(law_id, after, limit)).await
     }
 
     async fn staged_batch(

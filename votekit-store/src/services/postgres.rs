@@ -42,8 +42,8 @@ use crate::block_rows::{Appending, head_digest};
 use crate::{
     BatchName, BlockCommit, Changes, Documents, EngineError, Head, Hints, LeaderFence, Leadership,
     Lease, Leases, Ledger, LogPosition, LogRepair, LogRow, LogStore, NewRow, NoLease, Restaged,
-    ReviewNote, Rounds, RowId, RowOutcome, RowsRead, StagedPlace, Staging, StagingId, StagingRead,
-    StoredBlock, WitnessLine, Witnessed,
+    ReviewNote, Rounds, RowId, RowOutcome, RowsRead, StagedPosition, Staging, StagingId,
+    StagingRead, StoredBlock, WitnessLine, Witnessed,
 };
 use connections::{Connections, Connector};
 use listener::Listener;
@@ -129,14 +129,14 @@ impl Staging for PostgresLedger {
         queries::batch_at(&mut self.connections.session_for(law_id).await?, law_id, id).await
     }
 
-    async fn staged_places(
+    async fn staged_positions(
         &self,
         law_id: &ElectionId,
         after: StagingId,
         limit: usize,
-    ) -> Result<Vec<StagedPlace>, EngineError> {
+    ) -> Result<Vec<StagedPosition>, EngineError> {
         let mut session = self.connections.session_for(law_id).await?;
-        queries::staged_places(&mut session, law_id, after, limit).await
+        queries::staged_positions(&mut session, law_id, after, limit).await
     }
 
     async fn staged_batch(

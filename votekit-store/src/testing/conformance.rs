@@ -165,10 +165,10 @@ struct Case {
     name: &'static str,
     /// Whether the case counts calls, so that a repeated call breaks it.
     exact: bool,
-    run: for<'place> fn(&'place dyn TestStorage) -> Running<'place>,
+    run: for<'storage> fn(&'storage dyn TestStorage) -> Running<'storage>,
 }
 
-type Running<'place> = Pin<Box<dyn Future<Output = Outcome> + Send + 'place>>;
+type Running<'storage> = Pin<Box<dyn Future<Output = Outcome> + Send + 'storage>>;
 
 async fn run(
     cases: &[&[Case]],
@@ -177,8 +177,8 @@ async fn run(
 ) -> Vec<CaseResult> {
     let mut results = Vec::new();
     for case in cases.iter().copied().flatten().filter(|case| which == Which::All || !case.exact) {
-        let place = make();
-        results.push(CaseResult { name: case.name, outcome: (case.run)(&*place).await });
+        let storage = make();
+        results.push(CaseResult { name: case.name, outcome: (case.run)(&*storage).await });
     }
     results
 }
@@ -200,14 +200,14 @@ fn expect_conflict<T: std::fmt::Debug>(
 /// A case that also passes when calls are repeated.
 macro_rules! case {
     ($case:ident) => {
-        Case { name: stringify!($case), exact: false, run: |place| Box::pin($case(place)) }
+        Case { name: stringify!($case), exact: false, run: |storage| Box::pin($case(storage)) }
     };
 }
 
 /// A case that counts calls.
 macro_rules! exact_case {
     ($case:ident) => {
-        Case { name: stringify!($case), exact: true, run: |place| Box::pin($case(place)) }
+        Case { name: stringify!($case), exact: true, run: |storage| Box::pin($case(storage)) }
     };
 }
 

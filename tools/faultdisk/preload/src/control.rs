@@ -102,8 +102,8 @@ impl Control {
                 self.meet(&mut orders, "EIO sync", path);
                 Some(orders.faults.failing_sync_takes_back)
             }
-            Some(place) => {
-                orders.faults.failing_sync = Some(place - 1);
+            Some(location) => {
+                orders.faults.failing_sync = Some(location - 1);
                 None
             }
             None => None,

@@ -12,9 +12,9 @@ use faultdisk::journal::Journal;
 use crate::control::Control;
 use crate::descriptor::{Descriptor, c_string, path_of, status_of, status_of_path};
 use crate::file_log::FileLog;
+use crate::location::Location;
 use crate::lock::lock;
 use crate::name_log::NameLog;
-use crate::place::Place;
 use crate::real::{self, fatal, fatal_errno};
 
 /// The disk this process runs on.
@@ -104,7 +104,7 @@ impl Disk {
 
     /// Resolves a path to its folder and its name in it; `None` when the folder is neither the root
     /// nor below it.
-    pub(crate) fn place(&self, fd: c_int, path: *const c_char) -> Option<Place> {
+    pub(crate) fn location(&self, fd: c_int, path: *const c_char) -> Option<Location> {
         if path.is_null() {
             return None;
         }
@@ -128,7 +128,7 @@ impl Disk {
         if is_shared_memory(Path::new(name)) {
             return None;
         }
-        Some(Place {
+        Some(Location {
             folder,
             folder_inode: status.st_ino,
             name: name.to_owned(),

@@ -26,7 +26,7 @@ mod descriptor;
 mod disk;
 mod file_log;
 mod hooks;
+mod location;
 mod lock;
 mod name_log;
-mod place;
 mod real;

@@ -8,7 +8,7 @@ use faultdisk::record::NameRecord;
 
 use crate::descriptor::{Descriptor, c_string};
 use crate::file_log::{append, open_log, read_log, set_length};
-use crate::place::Place;
+use crate::location::Location;
 use crate::real::{self, fatal};
 
 /// The name log. It is locked while the change it records is made.
@@ -36,26 +36,26 @@ impl NameLog {
     }
 
     /// Records that a file or folder was created.
-    pub(crate) fn made(&mut self, place: &Place, inode: u64) {
+    pub(crate) fn made(&mut self, location: &Location, inode: u64) {
         let number = self.next_number();
         self.add(NameRecord::Made {
             number,
             inode,
-            folder: place.folder_inode,
-            name: place.name.clone(),
+            folder: location.folder_inode,
+            name: location.name.clone(),
         });
     }
 
     /// Records a removal before it is made, and keeps a removed file. Returns the number to undo it
     /// by.
-    pub(crate) fn remove(&mut self, place: &Place, status: &libc::stat) -> u64 {
+    pub(crate) fn remove(&mut self, location: &Location, status: &libc::stat) -> u64 {
         let number = self.next_number();
         let is_folder = status.st_mode & libc::S_IFMT == libc::S_IFDIR;
         if !is_folder {
-            place.hold(&self.held_path(number));
+            location.hold(&self.held_path(number));
         }
         let folder_mode = if is_folder { status.st_mode } else { 0 };
-        let (folder, name) = (place.folder_inode, place.name.clone());
+        let (folder, name) = (location.folder_inode, location.name.clone());
         self.add(NameRecord::Removed { number, inode: status.st_ino, folder, folder_mode, name });
         number
     }
@@ -64,9 +64,9 @@ impl NameLog {
     /// it by.
     pub(crate) fn rename(
         &mut self,
-        place: &Place,
+        location: &Location,
         inode: u64,
-        new: &Place,
+        new: &Location,
         replaced: Option<&libc::stat>,
     ) -> u64 {
         if replaced.is_some_and(|status| status.st_mode & libc::S_IFMT == libc::S_IFDIR) {
@@ -82,10 +82,10 @@ impl NameLog {
         self.add(NameRecord::Renamed {
             number,
             inode,
-            folder: place.folder_inode,
+            folder: location.folder_inode,
             new_folder: new.folder_inode,
             replaces: replaced.is_some(),
-            name: place.name.clone(),
+            name: location.name.clone(),
             new_name: new.name.clone(),
         });
         number

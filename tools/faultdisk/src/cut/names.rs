@@ -49,7 +49,7 @@ fn keeps(changes: usize, chance: Option<&mut Chance>) -> Vec<bool> {
         // A journalling file system keeps the order of name changes.
         2 => {
             let reached = usize::try_from(chance.below(changes as u64)).expect("below a length");
-            (0..changes).map(|place| place < reached).collect()
+            (0..changes).map(|path| path < reached).collect()
         }
         _ => (0..changes).map(|_| chance.one_in(2)).collect(),
     }
@@ -79,7 +79,7 @@ impl Folders {
     }
 
     /// The path of a name; `None` when its folder no longer exists.
-    fn place(&self, folder: u64, name: &OsStr) -> Option<PathBuf> {
+    fn path_of(&self, folder: u64, name: &OsStr) -> Option<PathBuf> {
         let folder = self.open.get(&folder)?;
         Some(Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string()).join(name))
     }
@@ -90,28 +90,28 @@ impl Folders {
 
     fn undo(&mut self, change: &NameRecord) -> io::Result<()> {
         match change {
-            NameRecord::Made { number, inode, folder, name } => match self.place(*folder, name) {
-                Some(place) if inode_of(&place)? == Some(*inode) => {
-                    fs::rename(place, self.held(*number))
+            NameRecord::Made { number, inode, folder, name } => match self.path_of(*folder, name) {
+                Some(path) if inode_of(&path)? == Some(*inode) => {
+                    fs::rename(path, self.held(*number))
                 }
                 _ => Ok(()),
             },
             NameRecord::Removed { number, inode, folder, folder_mode, name } => {
-                let Some(place) = self.place(*folder, name) else { return Ok(()) };
-                if inode_of(&place)?.is_some() {
+                let Some(path) = self.path_of(*folder, name) else { return Ok(()) };
+                if inode_of(&path)?.is_some() {
                     return Ok(());
                 }
                 if *folder_mode == 0 {
-                    return fs::hard_link(self.held(*number), place);
+                    return fs::hard_link(self.held(*number), path);
                 }
-                fs::DirBuilder::new().mode(*folder_mode & 0o7777).create(&place)?;
+                fs::DirBuilder::new().mode(*folder_mode & 0o7777).create(&path)?;
                 // Later records name the removed folder's inode; this folder replaces it.
-                self.open.insert(*inode, File::open(place)?);
+                self.open.insert(*inode, File::open(path)?);
                 Ok(())
             }
             NameRecord::Renamed { number, inode, folder, new_folder, replaces, name, new_name } => {
                 let (Some(old), Some(new)) =
-                    (self.place(*folder, name), self.place(*new_folder, new_name))
+                    (self.path_of(*folder, name), self.path_of(*new_folder, new_name))
                 else {
                     return Ok(());
                 };
@@ -128,28 +128,28 @@ impl Folders {
     /// Redoes a change. Returns whether it was possible.
     fn redo(&mut self, change: &NameRecord) -> io::Result<bool> {
         match change {
-            NameRecord::Made { number, folder, name, .. } => match self.place(*folder, name) {
-                Some(place) if self.held(*number).exists() && inode_of(&place)?.is_none() => {
-                    fs::rename(self.held(*number), place).map(|()| true)
+            NameRecord::Made { number, folder, name, .. } => match self.path_of(*folder, name) {
+                Some(path) if self.held(*number).exists() && inode_of(&path)?.is_none() => {
+                    fs::rename(self.held(*number), path).map(|()| true)
                 }
                 _ => Ok(false),
             },
             NameRecord::Removed { number, inode, folder, folder_mode, name } => {
-                let Some(place) = self.place(*folder, name) else { return Ok(false) };
+                let Some(path) = self.path_of(*folder, name) else { return Ok(false) };
                 if *folder_mode != 0 {
-                    return Ok(fs::remove_dir(place).is_ok());
+                    return Ok(fs::remove_dir(path).is_ok());
                 }
-                let there = inode_of(&place)?;
+                let there = inode_of(&path)?;
                 if there.is_none()
                     || (there != Some(*inode) && there != inode_of(&self.held(*number))?)
                 {
                     return Ok(false);
                 }
-                fs::remove_file(place).map(|()| true)
+                fs::remove_file(path).map(|()| true)
             }
             NameRecord::Renamed { inode, folder, new_folder, name, new_name, .. } => {
                 let (Some(old), Some(new)) =
-                    (self.place(*folder, name), self.place(*new_folder, new_name))
+                    (self.path_of(*folder, name), self.path_of(*new_folder, new_name))
                 else {
                     return Ok(false);
                 };

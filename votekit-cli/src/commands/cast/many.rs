@@ -62,15 +62,15 @@ pub(super) async fn run(
     let rows = read(from)?;
     let bar = progress::count("casting", Some(rows.len() as u64));
     let client = Arc::new(client);
-    let places = Arc::new(Semaphore::new(usize::from(concurrency)));
+    let permits = Arc::new(Semaphore::new(usize::from(concurrency)));
     let mut casting = JoinSet::new();
     let mut outcomes = Vec::with_capacity(rows.len());
     for row in rows {
-        let place = Arc::clone(&places).acquire_owned().await;
+        let permit = Arc::clone(&permits).acquire_owned().await;
         let client = Arc::clone(&client);
         casting.spawn(async move {
             let outcome = cast(&client, &row, wait_seconds).await;
-            drop(place);
+            drop(permit);
             outcome
         });
         while let Some(done) = casting.try_join_next() {

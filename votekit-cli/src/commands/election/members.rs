@@ -48,9 +48,9 @@ impl MemberFile {
 
     /// The error for members whom the node refuses, by their lines.
     pub(super) fn refused(&self, faults: &[RefusedMember]) -> CommandError {
-        let line = |place: usize| self.lines.get(place).copied().unwrap_or_default();
+        let line = |index: usize| self.lines.get(index).copied().unwrap_or_default();
         let faults: Vec<(u64, &str)> =
-            faults.iter().map(|fault| (line(fault.place), fault.rule.as_str())).collect();
+            faults.iter().map(|fault| (line(fault.index), fault.rule.as_str())).collect();
         bad_rows(&self.name, &faults)
             .hint("`votekit user list` shows the accounts, their roles and their states")
     }

@@ -9,7 +9,7 @@ use votekit_core::credential::CredentialHasher;
 use votekit_core::id::Digest;
 use votekit_core::manifest::{Manifest, RollFacts};
 use votekit_core::roll::parallel::ScopedThreads;
-use votekit_core::roll::{GatheredRoll, LiveCredentials, RollRules, RowPlace};
+use votekit_core::roll::{GatheredRoll, LiveCredentials, RollRules, RowLocation};
 use votekit_messages::InWords as _;
 
 use super::{Args, read};
@@ -58,7 +58,7 @@ impl Chain {
                 known.extend(manifest_beside(path, &wanted));
             }
             let found = known.iter().position(|manifest| manifest.digest() == wanted);
-            let place = found.ok_or_else(|| {
+            let index = found.ok_or_else(|| {
                 CommandError::bad_input(format!(
                     "{} supplements the manifest {wanted}, which was not found; nothing was \
                      written",
@@ -69,7 +69,7 @@ impl Chain {
                      that one",
                 )
             })?;
-            chain.push(known.swap_remove(place));
+            chain.push(known.swap_remove(index));
         }
         chain.reverse();
         Ok(Self(chain))
@@ -244,9 +244,9 @@ impl PriorFiles {
     }
 
     /// Names the file and line of an earlier row, for messages.
-    pub(super) fn place(&self, place: RowPlace) -> String {
+    pub(super) fn location(&self, location: RowLocation) -> String {
         // File 0 is the roll; then the additions and the revocations of each supplement alternate.
-        let name = match place.file.checked_sub(1) {
+        let name = match location.file.checked_sub(1) {
             None => &self.roll.name,
             Some(file) => match self.supplements.get(file / 2) {
                 Some((add, _)) if file % 2 == 0 => &add.name,
@@ -254,6 +254,6 @@ impl PriorFiles {
                 None => &self.roll.name,
             },
         };
-        format!("{name} line {}", place.line)
+        format!("{name} line {}", location.line)
     }
 }

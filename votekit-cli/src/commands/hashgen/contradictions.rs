@@ -54,7 +54,7 @@ pub(super) fn readmitted(found: &Readmission, names: &ChangeNames, before: &Prio
         names.add,
         found.line,
         found.law_id,
-        before.place(found.revoked)
+        before.location(found.revoked)
     )
 }
 
@@ -71,20 +71,20 @@ fn words(rule: &ContradictionRule, names: &ChangeNames, before: &PriorFiles) -> 
     match rule {
         ContradictionRule::SecondCode { registered } => format!(
             "a second code for an elector whose code stays live ({})",
-            before.place(*registered)
+            before.location(*registered)
         ),
         ContradictionRule::Registered { registered } => {
             format!(
                 "the elector is registered already, with this code ({})",
-                before.place(*registered)
+                before.location(*registered)
             )
         }
         ContradictionRule::OtherCode { registered } => format!(
             "the elector is registered with another code ({}), and this one is not live",
-            before.place(*registered)
+            before.location(*registered)
         ),
         ContradictionRule::RevokedBefore { revoked } => {
-            format!("this code was revoked before ({})", before.place(*revoked))
+            format!("this code was revoked before ({})", before.location(*revoked))
         }
         ContradictionRule::Unchanged { revoked_line } => format!(
             "it adds what {} line {revoked_line} revokes: the same elector, law and code",

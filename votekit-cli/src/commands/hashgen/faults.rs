@@ -113,7 +113,7 @@ pub(super) fn refuse_skipping(
         outcome: "nothing was written",
         hint: "correct the rows, or raise --max-rejects if they must be skipped",
     };
-    bad.refuse_lost_place()?;
+    bad.refuse_lost_position()?;
     let (rejects, rows) = (roll.rejects(), roll.rows);
     if max.allows(rejects, rows) {
         return Ok(());

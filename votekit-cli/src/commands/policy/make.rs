@@ -69,7 +69,7 @@ pub(super) struct Args {
 
 /// A line, and where it was given.
 struct GivenLine {
-    place: String,
+    source: String,
     member: AuthorityMember,
 }
 
@@ -94,8 +94,8 @@ impl fmt::Display for Report {
 
 pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let mut lines = Vec::new();
-    for (place, given) in (1..).zip(&args.lines) {
-        lines.extend(read(given, place, &args.base)?);
+    for (number, given) in (1..).zip(&args.lines) {
+        lines.extend(read(given, number, &args.base)?);
     }
     check_distinct(&lines)?;
     check_quorum(args.quorum, lines.len())?;
@@ -142,8 +142,8 @@ fn with_witnesses(
     let witnesses = given
         .iter()
         .enumerate()
-        .map(|(place, text)| {
-            let feeder = &members[place % members.len()].name;
+        .map(|(index, text)| {
+            let feeder = &members[index % members.len()].name;
             parse_witness(text, feeder)
                 .map_err(|rule| CommandError::bad_input(format!("--witness {text}: {rule}")))
         })
@@ -153,9 +153,9 @@ fn with_witnesses(
         let AuthoritySetError::Malformed { line, rule } = &error else {
             return CommandError::bad_input(error.to_string());
         };
-        let text = line.checked_sub(first_line).and_then(|place| given.get(place));
-        let place = text.map_or("--witness-quorum".to_owned(), |text| format!("--witness {text}"));
-        CommandError::bad_input(format!("{place}: {rule}"))
+        let text = line.checked_sub(first_line).and_then(|index| given.get(index));
+        let source = text.map_or("--witness-quorum".to_owned(), |text| format!("--witness {text}"));
+        CommandError::bad_input(format!("{source}: {rule}"))
     })
 }
 
@@ -171,9 +171,9 @@ fn parse_witness(text: &str, feeder: &KeyName) -> Result<SetWitness, AuthoritySe
 }
 
 /// Reads the lines of a file, or a line given on the command line.
-fn read(given: &str, place: usize, base: &KeyName) -> Result<Vec<GivenLine>, CommandError> {
+fn read(given: &str, number: usize, base: &KeyName) -> Result<Vec<GivenLine>, CommandError> {
     if given.starts_with("authority ") {
-        return parse(given, &format!("argument {place}"), base);
+        return parse(given, &format!("argument {number}"), base);
     }
     let text = fs::read_to_string(given)
         .map_err(|error| CommandError::reading(given.as_ref(), &error).hint(LINE_HINT))?;
@@ -184,17 +184,17 @@ fn parse(text: &str, from: &str, base: &KeyName) -> Result<Vec<GivenLine>, Comma
     let mut found = Vec::new();
     for (number, line) in (1..).zip(text.lines()) {
         let line = line.trim_end();
-        let place = format!("{from}, line {number}");
+        let source = format!("{from}, line {number}");
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         if let Some(other) = line.strip_prefix("base ") {
-            check_base(other, base, &place)?;
+            check_base(other, base, &source)?;
             continue;
         }
         let member = AuthorityMember::parse_line(line)
-            .map_err(|rule| CommandError::bad_input(format!("{place}: {rule}")).hint(LINE_HINT))?;
-        found.push(GivenLine { place, member });
+            .map_err(|rule| CommandError::bad_input(format!("{source}: {rule}")).hint(LINE_HINT))?;
+        found.push(GivenLine { source, member });
     }
     if found.is_empty() {
         return Err(
@@ -204,12 +204,12 @@ fn parse(text: &str, from: &str, base: &KeyName) -> Result<Vec<GivenLine>, Comma
     Ok(found)
 }
 
-fn check_base(other: &str, base: &KeyName, place: &str) -> Result<(), CommandError> {
+fn check_base(other: &str, base: &KeyName, source: &str) -> Result<(), CommandError> {
     if other == base.as_str() {
         return Ok(());
     }
     Err(CommandError::bad_input(format!(
-        "{place}: this authority has the base {other}, and --base is {base}"
+        "{source}: this authority has the base {other}, and --base is {base}"
     ))
     .hint(
         "all authorities of an installation have one base: give that one, or make the keys again \
@@ -219,17 +219,17 @@ fn check_base(other: &str, base: &KeyName, place: &str) -> Result<(), CommandErr
 
 /// Checks that each name and each key is given once. The message names both sources.
 fn check_distinct(lines: &[GivenLine]) -> Result<(), CommandError> {
-    for (place, line) in lines.iter().enumerate() {
+    for (index, line) in lines.iter().enumerate() {
         let name = &line.member.name;
-        if let Some(first) = lines[..place].iter().find(|first| first.member.name == *name) {
+        if let Some(first) = lines[..index].iter().find(|first| first.member.name == *name) {
             return Err(CommandError::bad_input(format!(
                 "{} and {} are both the line of {name}",
-                first.place, line.place
+                first.source, line.source
             ))
             .hint("give each authority a different name, and each line once"));
         }
         for (key, bytes) in keys(&line.member) {
-            let shared = lines[..=place].iter().find_map(|first| {
+            let shared = lines[..=index].iter().find_map(|first| {
                 let mut keys = keys(&first.member).into_iter();
                 let other = keys.find(|(other, value)| {
                     *value == bytes && !(first.member.name == *name && *other == key)
@@ -239,7 +239,7 @@ fn check_distinct(lines: &[GivenLine]) -> Result<(), CommandError> {
             if let Some((first, other)) = shared {
                 return Err(CommandError::bad_input(format!(
                     "{}: the {key} key of {name} is also the {other} key of {} ({})",
-                    line.place, first.member.name, first.place
+                    line.source, first.member.name, first.source
                 ))
                 .hint("each authority makes its own keys with `votekit authority keygen`"));
             }
@@ -289,7 +289,7 @@ fn refused(error: &AuthoritySetError, lines: &[GivenLine]) -> CommandError {
     let AuthoritySetError::Malformed { line, rule } = error else {
         return CommandError::bad_input(error.to_string()).hint(LINE_HINT);
     };
-    let line = line.checked_sub(FIRST_LINE).and_then(|place| lines.get(place));
-    let place = line.map_or("the file would break a rule", |line| line.place.as_str());
-    CommandError::bad_input(format!("{place}: {rule}")).hint(LINE_HINT)
+    let line = line.checked_sub(FIRST_LINE).and_then(|index| lines.get(index));
+    let source = line.map_or("the file would break a rule", |line| line.source.as_str());
+    CommandError::bad_input(format!("{source}: {rule}")).hint(LINE_HINT)
 }

@@ -128,7 +128,7 @@ impl Batches {
         if !matches!(state, Some(State::Open | State::Closing)) {
             line.fail(Rule::BatchState, format_args!("a batch while the poll is not open"));
         }
-        if let Err(error) = self.epochs.take_batch(&batch.place(), None) {
+        if let Err(error) = self.epochs.take_batch(&batch.position(), None) {
             line.fail(Rule::BatchNumber, format_args!("{error}"));
         }
         if !self.digests.insert(*batch.digest.as_bytes().first_chunk().expect("16 of 32 bytes")) {

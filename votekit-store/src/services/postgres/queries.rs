@@ -12,7 +12,7 @@ use super::fault::{corrupt, report_passed_over};
 use super::rows::{self, column, fixed_bytes, name_table, number, value};
 use crate::block_rows::{LeafRange, LeafRun, verify_manifest, verify_tile};
 use crate::{
-    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, StagedPlace, StagingId,
+    BatchName, EngineError, Head, Lease, LogPosition, ReviewNote, StagedPosition, StagingId,
     StagingRead, StoredBlock, UnreadableRow,
 };
 
@@ -238,12 +238,12 @@ pub(super) async fn staged_through(
 /// can have: another program wrote them. A row above the last position that the ledger gave is
 /// reported without its batch, as if its bytes were missing, because [`staged`] does not read it
 /// either.
-pub(super) async fn staged_places(
+pub(super) async fn staged_positions(
     session: &mut Session,
     law_id: &ElectionId,
     after: StagingId,
     limit: usize,
-) -> Result<Vec<StagedPlace>, EngineError> {
+) -> Result<Vec<StagedPosition>, EngineError> {
     let Some(after) = column(after.0) else { return Ok(Vec::new()) };
     let part = |bytes: &str| {
         // Each part uses its own index, in the order of positions: `+ 0` keeps the planner from
@@ -263,8 +263,8 @@ pub(super) async fn staged_places(
     let sql =
         format!("SELECT * FROM (({whole}) UNION ALL ({emptied})) AS places ORDER BY id LIMIT $3");
     let rows = session.read(&sql, &[&law_id.as_str(), &after, &limit_column(limit)]).await?;
-    let place = |row: &Row| {
-        Ok(StagedPlace {
+    let position = |row: &Row| {
+        Ok(StagedPosition {
             id: StagingId(number(row, "id")?),
             number: BatchNumber {
                 node: NodeId::from_bytes(fixed_bytes(row, "node")?),
@@ -275,7 +275,7 @@ pub(super) async fn staged_places(
             has_batch: value(row, "has_batch")?,
         })
     };
-    rows.iter().map(|row| name_table("batch", place(row))).collect()
+    rows.iter().map(|row| name_table("batch", position(row))).collect()
 }
 
 /// Whether each of these batches is stored with this digest and with its bytes, at a position that

@@ -118,23 +118,23 @@ async fn write(
             ],
         )
         .await?;
-    let (places, stored): (Vec<i64>, Vec<Vec<u8>>) =
+    let (positions, stored): (Vec<i64>, Vec<Vec<u8>>) =
         (value(&row, "places")?, value(&row, "stored")?);
     let restored: Vec<bool> = value(&row, "restored")?;
     for (waiting, _) in group.iter().zip(restored).filter(|(_, restored)| *restored) {
         report_bytes_restored(&waiting.batch);
     }
-    if places.len() != group.len() || stored.len() != group.len() {
+    if positions.len() != group.len() || stored.len() != group.len() {
         return Err(corrupt(format!(
             "function stage returned {} rows for {} batches",
-            places.len(),
+            positions.len(),
             group.len()
         )));
     }
-    let answers = group.iter().zip(digests).zip(places.into_iter().zip(stored));
+    let answers = group.iter().zip(digests).zip(positions.into_iter().zip(stored));
     Ok(answers
-        .map(|((waiting, offered), (place, stored))| {
-            check_stored(&waiting.batch, offered, place, &stored)
+        .map(|((waiting, offered), (position, stored))| {
+            check_stored(&waiting.batch, offered, position, &stored)
         })
         .collect())
 }
@@ -142,7 +142,7 @@ async fn write(
 fn check_stored(
     batch: &Batch,
     offered: Digest,
-    place: i64,
+    position: i64,
     stored: &[u8],
 ) -> Result<StagingId, EngineError> {
     let damage =
@@ -154,5 +154,5 @@ fn check_stored(
             Conflict::BatchNumber { law_id, number: batch.number(), stored, offered }.into()
         );
     }
-    u64::try_from(place).map(StagingId).map_err(|_| damage())
+    u64::try_from(position).map(StagingId).map_err(|_| damage())
 }

@@ -35,8 +35,8 @@ const CASES_OF_ACCOUNTS: &[Case] = &[
     case!(the_first_creator_of_an_election_stays),
 ];
 
-async fn a_new_store_has_no_accounts(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_new_store_has_no_accounts(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     ensure_eq!(accounts.account(id(1)).await?, None, "an account by its id");
     ensure_eq!(accounts.account_by_email("a@example.org").await?, None, "by its address");
     ensure_eq!(accounts.account_by_email("\0").await?, None, "by a text that is not an address");
@@ -47,8 +47,8 @@ async fn a_new_store_has_no_accounts(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn an_added_account_is_found_with_every_field(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn an_added_account_is_found_with_every_field(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let added = [invited(1), active(2)];
     accounts.add(&added).await?;
     for account in added {
@@ -68,19 +68,19 @@ async fn an_added_account_is_found_with_every_field(place: &dyn TestStorage) -> 
     Ok(())
 }
 
-async fn accounts_and_creators_survive_a_reopening(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn accounts_and_creators_survive_a_reopening(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[active(1)]).await?;
     accounts.record_creator(&law("L1"), id(1)).await?;
     drop(accounts);
-    let accounts = place.open().await?.accounts;
+    let accounts = storage.open().await?.accounts;
     ensure!(accounts.account(id(1)).await? == Some(active(1)), "the account was not kept");
     ensure_eq!(accounts.creators().await?, [(law("L1"), id(1))], "creators");
     Ok(())
 }
 
-async fn an_id_and_an_address_are_added_once(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn an_id_and_an_address_are_added_once(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1)]).await?;
     let exists = |conflict: &Conflict| *conflict == Conflict::AccountExists;
     let same_id = Account { email: "other@example.org".to_owned(), ..invited(1) };
@@ -94,8 +94,8 @@ async fn an_id_and_an_address_are_added_once(place: &dyn TestStorage) -> Outcome
     Ok(())
 }
 
-async fn accounts_are_added_all_or_none(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn accounts_are_added_all_or_none(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let exists = |conflict: &Conflict| *conflict == Conflict::AccountExists;
     accounts.add(&[invited(3)]).await?;
     let one_exists = [invited(1), invited(2), Account { id: id(9), ..invited(3) }];
@@ -112,8 +112,8 @@ async fn accounts_are_added_all_or_none(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn adding_the_same_accounts_again_succeeds(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn adding_the_same_accounts_again_succeeds(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let added = [invited(1), active(2)];
     for _ in 0..3 {
         accounts.add(&added).await?;
@@ -122,8 +122,8 @@ async fn adding_the_same_accounts_again_succeeds(place: &dyn TestStorage) -> Out
     Ok(())
 }
 
-async fn a_malformed_account_is_refused(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_malformed_account_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1)]).await?;
     let email = |email: &str| Account { email: email.to_owned(), ..invited(2) };
     let malformed = [
@@ -145,8 +145,10 @@ async fn a_malformed_account_is_refused(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn an_update_replaces_the_account_and_raises_its_version(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn an_update_replaces_the_account_and_raises_its_version(
+    storage: &dyn TestStorage,
+) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1), invited(2)]).await?;
     accounts.update(&active(1)).await?;
     let expected = Account { version: 1, ..active(1) };
@@ -159,8 +161,8 @@ async fn an_update_replaces_the_account_and_raises_its_version(place: &dyn TestS
     Ok(())
 }
 
-async fn an_update_of_another_version_is_refused(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn an_update_of_another_version_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1)]).await?;
     accounts.update(&active(1)).await?;
     let changed = |conflict: &Conflict| *conflict == Conflict::AccountChanged;
@@ -175,8 +177,8 @@ async fn an_update_of_another_version_is_refused(place: &dyn TestStorage) -> Out
     Ok(())
 }
 
-async fn an_update_of_an_unknown_account_is_refused(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn an_update_of_an_unknown_account_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let changed = |conflict: &Conflict| *conflict == Conflict::AccountChanged;
     expect_conflict(accounts.update(&active(1)).await, changed, "an unknown account")?;
     ensure_eq!(accounts.accounts("", 10).await?, [], "accounts");
@@ -184,9 +186,9 @@ async fn an_update_of_an_unknown_account_is_refused(place: &dyn TestStorage) -> 
 }
 
 async fn an_update_to_the_address_of_another_account_is_refused(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let accounts = place.open().await?.accounts;
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1), invited(2)]).await?;
     let update = Account { email: invited(2).email, ..active(1) };
     let exists = |conflict: &Conflict| *conflict == Conflict::AccountExists;
@@ -196,8 +198,8 @@ async fn an_update_to_the_address_of_another_account_is_refused(
 }
 
 /// As when one recovery code is used twice at the same time.
-async fn one_of_many_identical_updates_succeeds(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn one_of_many_identical_updates_succeeds(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1)]).await?;
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..16 {
@@ -223,8 +225,8 @@ async fn one_of_many_identical_updates_succeeds(place: &dyn TestStorage) -> Outc
     Ok(())
 }
 
-async fn a_used_link_finds_no_account(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_used_link_finds_no_account(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.add(&[invited(1)]).await?;
     let token = Invitation::digest_of("token 1");
     accounts.update(&Account { invitation: None, ..invited(1) }).await?;
@@ -237,8 +239,8 @@ async fn a_used_link_finds_no_account(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn accounts_are_listed_by_address_in_pages(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn accounts_are_listed_by_address_in_pages(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     // In the order of their bytes, which no locale changes.
     let mut emails = ["-", "1", "_", "a", "a-", "a.", "aa", "b", "z", "\u{e9}", "\u{1f600}"]
         .map(|local| format!("{local}@example.org"));
@@ -263,8 +265,8 @@ async fn accounts_are_listed_by_address_in_pages(place: &dyn TestStorage) -> Out
     Ok(())
 }
 
-async fn the_first_creator_of_an_election_stays(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn the_first_creator_of_an_election_stays(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     for (law_id, creator) in [("b", 1), ("a", 2), ("B", 3), ("a", 1), ("b", 1)] {
         accounts.record_creator(&law(law_id), id(creator)).await?;
     }

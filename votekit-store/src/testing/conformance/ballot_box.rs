@@ -72,15 +72,15 @@ async fn publish_all(ballot_box: &dyn BallotBox, batches: &[Arc<Batch>]) -> Outc
     Ok(())
 }
 
-async fn published_batch_is_delivered_unchanged(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn published_batch_is_delivered_unchanged(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batch = batch(&law("L1"), 1, Epoch(1), 1, 500, 0);
     roles.ballot_box.publish(&batch).await?;
     take_all(&roles, &[batch]).await
 }
 
-async fn a_delivery_waits_for_a_publication(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn a_delivery_waits_for_a_publication(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let waiting = tokio::spawn({
         let roles = roles.clone();
         async move { take_all(&roles, &batches(&law("L1"), 1)).await }
@@ -90,16 +90,16 @@ async fn a_delivery_waits_for_a_publication(place: &dyn TestStorage) -> Outcome 
     waiting.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
 }
 
-async fn each_of_many_batches_is_delivered(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn each_of_many_batches_is_delivered(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 100);
     publish_all(&*roles.ballot_box, &batches).await?;
     take_all(&roles, &batches).await
 }
 
-async fn many_publishers_and_receivers_lose_nothing(place: &dyn TestStorage) -> Outcome {
+async fn many_publishers_and_receivers_lose_nothing(storage: &dyn TestStorage) -> Outcome {
     const PUBLISHERS: u8 = 8;
-    let roles = place.open().await?;
+    let roles = storage.open().await?;
     let mut publishers = tokio::task::JoinSet::new();
     let mut expected = BTreeSet::new();
     for by in 0..PUBLISHERS {
@@ -137,8 +137,8 @@ async fn many_publishers_and_receivers_lose_nothing(place: &dyn TestStorage) -> 
     Ok(())
 }
 
-async fn publishing_again_is_safe(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn publishing_again_is_safe(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 3);
     for _ in 0..3 {
         publish_all(&*roles.ballot_box, &batches).await?;
@@ -151,16 +151,16 @@ async fn publishing_again_is_safe(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn published_batch_survives_a_restart(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn published_batch_survives_a_restart(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 200);
     publish_all(&*roles.ballot_box, &batches).await?;
     drop(roles);
-    take_all(&place.open().await?, &batches).await
+    take_all(&storage.open().await?, &batches).await
 }
 
-async fn unacknowledged_batch_is_redelivered_after_a_restart(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn unacknowledged_batch_is_redelivered_after_a_restart(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 5);
     publish_all(&*roles.ballot_box, &batches).await?;
     let mut deliveries = Vec::new();
@@ -168,11 +168,11 @@ async fn unacknowledged_batch_is_redelivered_after_a_restart(place: &dyn TestSto
         deliveries.push(next(&*roles.ballot_box).await?);
     }
     drop((deliveries, roles));
-    take_all(&place.open().await?, &batches).await
+    take_all(&storage.open().await?, &batches).await
 }
 
-async fn forwarding_and_acknowledging_again_is_safe(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn forwarding_and_acknowledging_again_is_safe(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 2);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
     let delivery = next(&*roles.ballot_box).await?;
@@ -188,8 +188,8 @@ async fn forwarding_and_acknowledging_again_is_safe(place: &dyn TestStorage) -> 
     take_all(&roles, &batches[1..]).await
 }
 
-async fn cancelled_receive_loses_nothing(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn cancelled_receive_loses_nothing(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 20);
     for batch in &batches {
         // A receiver polls once and stops waiting, whether or not there is a delivery.
@@ -211,22 +211,22 @@ async fn cancelled_receive_loses_nothing(place: &dyn TestStorage) -> Outcome {
     take_all(&roles, &batches).await
 }
 
-async fn elections_share_the_box(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn elections_share_the_box(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let mut all = batches(&law("L1"), 70);
     all.extend(batches(&law("L2"), 70));
     all.extend(batches(&law("L-3"), 1));
     publish_all(&*roles.ballot_box, &all).await?;
     drop(roles);
-    let roles = place.open().await?;
+    let roles = storage.open().await?;
     let later = [batch(&law("L2"), 2, Epoch(1), 1, 1, 0)];
     publish_all(&*roles.ballot_box, &later).await?;
     all.extend(later);
     take_all(&roles, &all).await
 }
 
-async fn more_batches_pass_than_fit_at_once(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn more_batches_pass_than_fit_at_once(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches: Vec<_> =
         (1..=1500).map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0)).collect();
     let publisher = tokio::spawn({
@@ -237,8 +237,8 @@ async fn more_batches_pass_than_fit_at_once(place: &dyn TestStorage) -> Outcome 
     publisher.await.unwrap_or(Err(CaseError::Missing { what: "the end of a task" }))
 }
 
-async fn hints_travel_with_their_batch(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn hints_travel_with_their_batch(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let hints = vec![
         Hint::Accepted,
         Hint::Duplicate { attempt: 2 },
@@ -278,9 +278,9 @@ async fn pass(roles: &Engines, batch: &Arc<Batch>, hints: &Hints) -> Outcome {
 }
 
 async fn unacknowledged_validated_batch_is_collected_again_after_a_restart(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let roles = place.open().await?;
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 5);
     publish_all(&*roles.ballot_box, &batches).await?;
     for batch in &batches {
@@ -291,7 +291,7 @@ async fn unacknowledged_validated_batch_is_collected_again_after_a_restart(
     // One batch is collected, none acknowledged.
     let collected = next_validated(&*roles.ballot_box).await?;
     drop((collected, roles));
-    let roles = place.open().await?;
+    let roles = storage.open().await?;
     let mut uncollected: BTreeSet<Digest> = batches.iter().map(|batch| batch.digest()).collect();
     while !uncollected.is_empty() {
         // An engine may deliver the batches for validation again.
@@ -310,8 +310,8 @@ async fn unacknowledged_validated_batch_is_collected_again_after_a_restart(
     Ok(())
 }
 
-async fn refused_batch_is_not_redelivered(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn refused_batch_is_not_redelivered(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 3);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
     let delivery = next(&*roles.ballot_box).await?;
@@ -332,8 +332,8 @@ async fn refused_batch_is_not_redelivered(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn rejected_batch_is_not_redelivered(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn rejected_batch_is_not_redelivered(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let batches = batches(&law("L1"), 2);
     publish_all(&*roles.ballot_box, &batches[..1]).await?;
     pass(&roles, &batches[0], &Hints::new()).await?;
@@ -386,14 +386,14 @@ async fn settle(roles: &Engines) -> Outcome {
     Err(CaseError::Missing { what: "the end of settling" })
 }
 
-async fn settle_of_an_empty_box_returns(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn settle_of_an_empty_box_returns(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let _working = work(&roles);
     settle(&roles).await
 }
 
-async fn settle_waits_for_earlier_publications(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn settle_waits_for_earlier_publications(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     let before = batches(&law("L1"), 40);
     publish_all(&*roles.ballot_box, &before).await?;
     let _working = work(&roles);
@@ -421,8 +421,8 @@ async fn settle_waits_for_earlier_publications(place: &dyn TestStorage) -> Outco
     Ok(())
 }
 
-async fn settle_can_be_repeated(place: &dyn TestStorage) -> Outcome {
-    let roles = place.open().await?;
+async fn settle_can_be_repeated(storage: &dyn TestStorage) -> Outcome {
+    let roles = storage.open().await?;
     // Some callers give up early. Messages that they left in the box must not block later callers.
     for _ in 0..3 {
         let law_id = law("L1");

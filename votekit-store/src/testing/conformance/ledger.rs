@@ -41,8 +41,8 @@ const CASES_OF_ALL: &[Case] = &[
     case!(the_last_record_of_each_node_is_kept),
 ];
 
-async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn a_new_ledger_is_empty(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     ensure_eq!(ledger.elections().await?, [], "elections");
     ensure_eq!(ledger.epochs(&law_id).await?, [], "epochs");
@@ -71,8 +71,8 @@ async fn a_new_ledger_is_empty(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn the_engine_answers_a_ping(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn the_engine_answers_a_ping(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     ledger.ping().await?;
     for batch in batches(&law("L1"), 3) {
         ledger.stage(&batch, &Hints::new()).await?;
@@ -81,15 +81,15 @@ async fn the_engine_answers_a_ping(place: &dyn TestStorage) -> Outcome {
     Ok(ledger.ping().await?)
 }
 
-async fn manifests_are_named_by_their_digest(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn manifests_are_named_by_their_digest(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let manifests = [&b"first"[..], b"", &[0xff; 100_000]];
     for manifest in manifests.iter().chain(&manifests) {
         let digest = ledger.put_manifest(manifest).await?;
         ensure_eq!(digest, votekit_core::id::Digest::compute(manifest), "the manifest's name");
     }
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     for manifest in manifests {
         let found = ledger.manifest(&votekit_core::id::Digest::compute(manifest)).await?;
         ensure!(
@@ -106,8 +106,8 @@ async fn manifests_are_named_by_their_digest(place: &dyn TestStorage) -> Outcome
     Ok(())
 }
 
-async fn sealed_keys_are_kept_for_each_recipient(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn sealed_keys_are_kept_for_each_recipient(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let (one, other) = ([1; 32], [2; 32]);
     ledger.put_sealed_key(&law("L1"), &one, b"first").await?;
     ledger.put_sealed_key(&law("L1"), &other, b"").await?;
@@ -115,7 +115,7 @@ async fn sealed_keys_are_kept_for_each_recipient(place: &dyn TestStorage) -> Out
     ledger.put_sealed_key(&law("L1"), &one, b"second").await?;
     ensure_eq!(ledger.elections().await?, [], "a sealed key creates no log");
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     for (law_id, recipient, expected) in [
         ("L1", one, Some(b"second".to_vec())),
         ("L1", other, Some(Vec::new())),
@@ -133,8 +133,8 @@ async fn sealed_keys_are_kept_for_each_recipient(place: &dyn TestStorage) -> Out
     Ok(())
 }
 
-async fn a_purge_removes_sealed_keys(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn a_purge_removes_sealed_keys(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     for batch in batches(&law("L1"), 3) {
         ledger.stage(&batch, &Hints::new()).await?;
     }
@@ -152,8 +152,8 @@ async fn a_purge_removes_sealed_keys(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn the_last_record_of_each_node_is_kept(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn the_last_record_of_each_node_is_kept(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let records: [(&str, &[u8]); 4] = [("b", b"first"), ("Z", b"z"), ("é", b""), ("b", b"second")];
     for (name, bytes) in records {
         ledger.put_node_record(name, bytes).await?;
@@ -167,7 +167,7 @@ async fn the_last_record_of_each_node_is_kept(place: &dyn TestStorage) -> Outcom
     drop(ledger);
     let expected = [("Z", "z"), ("b", "second"), ("é", "")]
         .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()));
-    let found = place.open().await?.ledger.node_records().await?;
+    let found = storage.open().await?.ledger.node_records().await?;
     ensure_eq!(found, expected, "records after a restart");
     Ok(())
 }

@@ -47,9 +47,9 @@ async fn expect(
 /// A shared registry without a roll may have lost it. It then returns `Unavailable`, on every
 /// retry.
 async fn without_a_roll_every_credential_is_unknown_or_marking_fails(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let registry = place.open().await?.registry;
+    let registry = storage.open().await?.registry;
     ensure_eq!(registry.registered(&law("L1")).await?, 0, "registered without a roll");
     match registry.mark(&law("L1"), &[mark(1, 1), mark(2, 2)]).await {
         Err(EngineError::Unavailable { .. }) if registry.is_shared() => Ok(()),
@@ -60,22 +60,22 @@ async fn without_a_roll_every_credential_is_unknown_or_marking_fails(
     }
 }
 
-async fn mark_of_an_unregistered_credential_is_unknown(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn mark_of_an_unregistered_credential_is_unknown(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     ensure_eq!(registry.registered(&law("L1")).await?, 3, "registered with a roll");
     expect(&*registry, "L1", &[mark(4, 4)], &[Unknown], "not on the roll").await
 }
 
-async fn first_request_is_hinted_accepted(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn first_request_is_hinted_accepted(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1000)).await?;
     let marks: Vec<Mark> = (1..=1000).map(|number| mark(number, number)).collect();
     expect(&*registry, "L1", &marks, &vec![Accepted; 1000], "each credential's first request").await
 }
 
-async fn first_request_repeated_stays_accepted(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn first_request_repeated_stays_accepted(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     for _ in 0..3 {
         expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "the same request").await?;
@@ -84,8 +84,8 @@ async fn first_request_repeated_stays_accepted(place: &dyn TestStorage) -> Outco
         .await
 }
 
-async fn further_requests_are_numbered_from_2(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn further_requests_are_numbered_from_2(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "first").await?;
     for attempt in 2..=20 {
@@ -94,8 +94,8 @@ async fn further_requests_are_numbered_from_2(place: &dyn TestStorage) -> Outcom
     expect(&*registry, "L1", &[mark(2, 99)], &[Accepted], "another credential").await
 }
 
-async fn further_request_repeated_keeps_its_number(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn further_request_repeated_keeps_its_number(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     let marks: Vec<Mark> = (1..=4).map(|number| mark(1, number)).collect();
     let expected =
@@ -106,8 +106,8 @@ async fn further_request_repeated_keeps_its_number(place: &dyn TestStorage) -> O
     expect(&*registry, "L1", &[mark(1, 5)], &[Duplicate { attempt: 5 }], "a new one").await
 }
 
-async fn marks_of_one_call_are_made_in_order(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn marks_of_one_call_are_made_in_order(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
     let marks =
         [mark(1, 1), mark(1, 2), mark(9, 3), mark(2, 4), mark(1, 1), mark(1, 2), mark(2, 5)];
@@ -123,8 +123,8 @@ async fn marks_of_one_call_are_made_in_order(place: &dyn TestStorage) -> Outcome
     expect(&*registry, "L1", &marks, &expected, "in order").await
 }
 
-async fn an_empty_call_marks_nothing(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn an_empty_call_marks_nothing(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     expect(&*registry, "L1", &[], &[], "no marks").await?;
     registry.apply(&law("L1"), &Changes::default()).await?;
@@ -132,8 +132,8 @@ async fn an_empty_call_marks_nothing(place: &dyn TestStorage) -> Outcome {
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "unspent").await
 }
 
-async fn elections_do_not_share_credentials(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn elections_do_not_share_credentials(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=2)).await?;
     registry.add_roll(&law("L2"), &roll(2..=4)).await?;
     expect(&*registry, "L1", &[mark(2, 1)], &[Accepted], "in one").await?;
@@ -144,8 +144,8 @@ async fn elections_do_not_share_credentials(place: &dyn TestStorage) -> Outcome 
     Ok(())
 }
 
-async fn adding_a_roll_again_changes_nothing(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn adding_a_roll_again_changes_nothing(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     let keys = roll(1..=10);
     registry.add_roll(&law("L1"), &keys).await?;
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "first").await?;
@@ -163,8 +163,8 @@ async fn adding_a_roll_again_changes_nothing(place: &dyn TestStorage) -> Outcome
     .await
 }
 
-async fn rolls_that_overlap_count_each_credential_once(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn rolls_that_overlap_count_each_credential_once(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=10)).await?;
     expect(&*registry, "L1", &[mark(7, 1)], &[Accepted], "on the first roll").await?;
     registry.add_roll(&law("L1"), &roll(6..=15)).await?;
@@ -181,8 +181,8 @@ async fn rolls_that_overlap_count_each_credential_once(place: &dyn TestStorage) 
     .await
 }
 
-async fn a_supplement_adds_revokes_and_replaces(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn a_supplement_adds_revokes_and_replaces(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
     let changes = Changes {
         add: vec![key(10), key(1)],
@@ -204,8 +204,8 @@ async fn a_supplement_adds_revokes_and_replaces(place: &dyn TestStorage) -> Outc
     .await
 }
 
-async fn applying_a_supplement_again_changes_nothing(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn applying_a_supplement_again_changes_nothing(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=5)).await?;
     let changes = Changes {
         add: vec![key(10)],
@@ -225,8 +225,8 @@ async fn applying_a_supplement_again_changes_nothing(place: &dyn TestStorage) ->
     expect(&*registry, "L1", &marks, &expected, "applied again").await
 }
 
-async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn a_spent_credential_is_neither_revoked_nor_replaced(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 2)], &[Accepted, Accepted], "spent").await?;
     let changes =
@@ -244,8 +244,8 @@ async fn a_spent_credential_is_neither_revoked_nor_replaced(place: &dyn TestStor
     .await
 }
 
-async fn an_elector_is_readmitted_once_revoked(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn an_elector_is_readmitted_once_revoked(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     expect(&*registry, "L1", &[mark(2, 2)], &[Accepted], "spent").await?;
     let revoke = Changes { revoke: vec![key(1), key(2)], ..Changes::default() };
@@ -261,8 +261,8 @@ async fn an_elector_is_readmitted_once_revoked(place: &dyn TestStorage) -> Outco
     expect(&*registry, "L1", &marks, &[Revoked, Accepted, Unknown, Unknown], "after both").await
 }
 
-async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn a_revoked_credential_comes_back_when_it_is_added(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(1)], ..Changes::default() }).await?;
     expect(&*registry, "L1", &[mark(1, 1)], &[Revoked], "revoked").await?;
@@ -271,9 +271,9 @@ async fn a_revoked_credential_comes_back_when_it_is_added(place: &dyn TestStorag
     expect(&*registry, "L1", &[mark(1, 2)], &[Accepted], "back").await
 }
 
-async fn exactly_one_of_many_concurrent_requests_is_first(place: &dyn TestStorage) -> Outcome {
+async fn exactly_one_of_many_concurrent_requests_is_first(storage: &dyn TestStorage) -> Outcome {
     const REQUESTS: u32 = 32;
-    let registry = place.open().await?.registry;
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=20)).await?;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..REQUESTS {
@@ -314,8 +314,8 @@ async fn exactly_one_of_many_concurrent_requests_is_first(place: &dyn TestStorag
     Ok(())
 }
 
-async fn one_request_marked_concurrently_counts_once(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn one_request_marked_concurrently_counts_once(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=1)).await?;
     expect(&*registry, "L1", &[mark(1, 1)], &[Accepted], "first").await?;
     let mut tasks = tokio::task::JoinSet::new();
@@ -333,8 +333,8 @@ async fn one_request_marked_concurrently_counts_once(place: &dyn TestStorage) ->
 }
 
 /// An engine may return no hint from a peek, but a hint it returns must be true.
-async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn a_peek_marks_nothing_and_agrees_with_the_marks(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
     registry.mark(&law("L1"), &[mark(2, 7)]).await?;
@@ -358,8 +358,8 @@ async fn a_peek_marks_nothing_and_agrees_with_the_marks(place: &dyn TestStorage)
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "after peeks").await
 }
 
-async fn registered_credentials_are_recognised_used_or_not(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn registered_credentials_are_recognised_used_or_not(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=3)).await?;
     registry.apply(&law("L1"), &Changes { revoke: vec![key(3)], ..Changes::default() }).await?;
     registry.mark(&law("L1"), &[mark(2, 7)]).await?;
@@ -372,8 +372,8 @@ async fn registered_credentials_are_recognised_used_or_not(place: &dyn TestStora
     expect(&*registry, "L1", &[mark(1, 1), mark(2, 7)], &[Accepted, Accepted], "unchanged").await
 }
 
-async fn an_election_restored_as_a_whole_has_the_given_marks(place: &dyn TestStorage) -> Outcome {
-    let registry = place.open().await?.registry;
+async fn an_election_restored_as_a_whole_has_the_given_marks(storage: &dyn TestStorage) -> Outcome {
+    let registry = storage.open().await?.registry;
     registry.add_roll(&law("L1"), &roll(1..=4)).await?;
     expect(&*registry, "L1", &[mark(1, 9), mark(4, 9)], &[Accepted; 2], "before").await?;
     let (keys, late) = (roll(1..=3), roll(7..=7));

@@ -5,20 +5,20 @@ use std::ffi::{c_char, c_int, c_uint};
 use libc::{AT_FDCWD, AT_REMOVEDIR, mode_t};
 
 use crate::disk::{Disk, disk};
-use crate::place::Place;
+use crate::location::Location;
 use crate::real::{self, fatal};
 
 fn remove(fd: c_int, path: *const c_char, flags: c_int) -> c_int {
     // SAFETY: passes the program's arguments on.
     let remove = || unsafe { real::unlinkat(fd, path, flags) };
-    let Some((disk, place)) = on_disk(fd, path) else { return remove() };
+    let Some((disk, location)) = on_disk(fd, path) else { return remove() };
     let mut names = disk.names();
-    let Some(status) = place.status() else { return remove() };
+    let Some(status) = location.status() else { return remove() };
     let is_folder = status.st_mode & libc::S_IFMT == libc::S_IFDIR;
     if is_folder != (flags & AT_REMOVEDIR != 0) {
         return remove();
     }
-    let number = names.remove(&place, &status);
+    let number = names.remove(&location, &status);
     let result = remove();
     if result != 0 {
         keeping_errno(|| names.undo(number));
@@ -38,9 +38,9 @@ fn rename_at(
     let (disk, old, new) = match (on_disk(fd, path), on_disk(new_fd, new_path)) {
         (Some((disk, old)), Some((_, new))) => (disk, old, new),
         (None, None) => return rename(),
-        (Some((_, place)), None) | (None, Some((_, place))) => fatal(&format!(
+        (Some((_, location)), None) | (None, Some((_, location))) => fatal(&format!(
             "{} is moved onto the disk or off it, which cannot be followed",
-            place.shown.display()
+            location.shown.display()
         )),
     };
     if flags & !libc::RENAME_NOREPLACE != 0 {
@@ -64,20 +64,20 @@ fn rename_at(
 
 /// Runs a call that only creates a name, and records the name.
 fn make(fd: c_int, path: *const c_char, make: impl Fn() -> c_int) -> c_int {
-    let Some((disk, place)) = on_disk(fd, path) else { return make() };
+    let Some((disk, location)) = on_disk(fd, path) else { return make() };
     let mut names = disk.names();
     let result = make();
     if result == 0
-        && let Some(status) = place.status()
+        && let Some(status) = location.status()
     {
-        names.made(&place, status.st_ino);
+        names.made(&location, status.st_ino);
     }
     result
 }
 
-fn on_disk(fd: c_int, path: *const c_char) -> Option<(&'static Disk, Place)> {
+fn on_disk(fd: c_int, path: *const c_char) -> Option<(&'static Disk, Location)> {
     let disk = disk()?;
-    disk.place(fd, path).map(|place| (disk, place))
+    disk.location(fd, path).map(|location| (disk, location))
 }
 
 fn keeping_errno(act: impl FnOnce()) {

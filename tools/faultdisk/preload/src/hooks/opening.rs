@@ -17,19 +17,19 @@ fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int 
         return open();
     }
     let Some(disk) = disk() else { return open() };
-    let Some(place) = disk.place(fd, path) else { return open() };
+    let Some(location) = disk.location(fd, path) else { return open() };
     if temporary || flags & O_DIRECT != 0 {
         fatal(&format!(
             "{} is opened with O_TMPFILE or O_DIRECT, which cannot be followed",
-            place.shown.display()
+            location.shown.display()
         ));
     }
     let mut names = disk.names();
-    let Some(status) = place.status() else {
+    let Some(status) = location.status() else {
         let opened = open();
         if let Some(status) = (opened >= 0).then(|| status_of(opened)).flatten() {
             disk.begin_file(status.st_ino);
-            names.made(&place, status.st_ino);
+            names.made(&location, status.st_ino);
         }
         return opened;
     };
@@ -37,7 +37,7 @@ fn open_at(fd: c_int, path: *const c_char, flags: c_int, mode: mode_t) -> c_int 
         return open();
     }
     // The bytes are recorded before the open truncates them.
-    let before = place.read();
+    let before = location.read();
     let Some(log) = disk.file(before.0) else { return open() };
     let mut log = lock(&log);
     log.resize(before.0, 0);

@@ -46,10 +46,10 @@ unsafe extern "C" fn mmap64(
 }
 
 fn symlink_at(target: *const c_char, fd: c_int, path: *const c_char) -> c_int {
-    if let Some(place) = disk().and_then(|disk| disk.place(fd, path)) {
+    if let Some(location) = disk().and_then(|disk| disk.location(fd, path)) {
         fatal(&format!(
             "{} is to be a symbolic link, which this disk cannot hold",
-            place.shown.display()
+            location.shown.display()
         ));
     }
     // SAFETY: passes the program's arguments on.

@@ -32,7 +32,7 @@ fn write_vector(
         let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
         // A write to a read-only descriptor will be refused and changes nothing.
         if flags & libc::O_ACCMODE != libc::O_RDONLY {
-            log.write(fd, place_of_write(fd, flags, offset)?, admitted);
+            log.write(fd, write_offset(fd, flags, offset)?, admitted);
         }
     }
     let admitted_parts = shortened(vector, admitted);
@@ -47,7 +47,7 @@ fn write_vector(
 }
 
 /// The offset at which a write begins.
-fn place_of_write(fd: c_int, flags: c_int, offset: Option<off_t>) -> Option<u64> {
+fn write_offset(fd: c_int, flags: c_int, offset: Option<off_t>) -> Option<u64> {
     // On Linux, O_APPEND appends even when an offset is given: pwrite(2).
     if flags & libc::O_APPEND != 0 {
         return status_of(fd).map(|status| status.st_size.cast_unsigned());

@@ -20,8 +20,8 @@ fn key(id: &str, byte: u8, expires: u64) -> TokenKey {
     TokenKey { id: id.to_owned(), public: [byte; 32], expires: UnixSeconds(expires) }
 }
 
-async fn a_published_key_is_listed_until_it_expires(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_published_key_is_listed_until_it_expires(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let long = "k".repeat(64);
     let keys = [key("B", 1, 200), key("a", 2, 100), key(&long, 3, 300)];
     for published in keys.iter().rev() {
@@ -29,14 +29,14 @@ async fn a_published_key_is_listed_until_it_expires(place: &dyn TestStorage) -> 
     }
     ensure_eq!(accounts.token_keys(UnixSeconds(99)).await?, keys, "keys, by their ids");
     drop(accounts);
-    let accounts = place.open().await?.accounts;
+    let accounts = storage.open().await?.accounts;
     let listed = accounts.token_keys(UnixSeconds(100)).await?;
     ensure_eq!(listed, [keys[0].clone(), keys[2].clone()], "keys that have not expired");
     Ok(())
 }
 
-async fn a_key_published_again_is_replaced(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_key_published_again_is_replaced(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     for published in [key("a", 1, 100), key("a", 1, 100), key("a", 2, 200)] {
         accounts.publish_token_key(&published).await?;
     }
@@ -44,8 +44,8 @@ async fn a_key_published_again_is_replaced(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn a_malformed_key_is_refused(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_malformed_key_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let too_long = "k".repeat(65);
     for id in ["", "a\0", too_long.as_str()] {
         let refused = |conflict: &Conflict| matches!(conflict, Conflict::MalformedAccount { .. });
@@ -55,8 +55,8 @@ async fn a_malformed_key_is_refused(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn what_has_expired_is_removed_and_counted(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn what_has_expired_is_removed_and_counted(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     ensure_eq!(accounts.remove_expired(UnixSeconds(u64::MAX)).await?, 0, "removed from nothing");
     begin(&*accounts, PAGES, "idle", 1).await?;
     begin(&*accounts, REFRESH, "used", 1).await?;

@@ -80,8 +80,8 @@ pub(super) async fn rotated(
     Ok(accounts.rotate(&token(from), &token(to), now, idle_until).await?)
 }
 
-async fn a_session_of_the_pages_is_valid_until_it_is_idle(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_session_of_the_pages_is_valid_until_it_is_idle(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, PAGES, "a", 1).await?;
     begin(&*accounts, PAGES, "b", 2).await?;
     ensure_eq!(used(&*accounts, "c", 0, 200).await?, None, "a token of no session");
@@ -93,8 +93,8 @@ async fn a_session_of_the_pages_is_valid_until_it_is_idle(place: &dyn TestStorag
     Ok(())
 }
 
-async fn a_session_of_the_pages_ends_at_its_expiry(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_session_of_the_pages_ends_at_its_expiry(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, PAGES, "a", 1).await?;
     ensure_eq!(used(&*accounts, "a", 50, 5_000).await?, Some(id(1)), "used for long");
     ensure_eq!(used(&*accounts, "a", 999, 5_000).await?, Some(id(1)), "before it expires");
@@ -112,8 +112,8 @@ async fn a_session_of_the_pages_ends_at_its_expiry(place: &dyn TestStorage) -> O
     Ok(())
 }
 
-async fn a_use_never_shortens_a_session(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_use_never_shortens_a_session(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, PAGES, "a", 1).await?;
     begin(&*accounts, REFRESH, "b", 1).await?;
     ensure_eq!(used(&*accounts, "a", 10, 20).await?, Some(id(1)), "used");
@@ -124,8 +124,8 @@ async fn a_use_never_shortens_a_session(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn beginning_a_session_again_changes_nothing(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn beginning_a_session_again_changes_nothing(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, REFRESH, "a", 1).await?;
     begin(&*accounts, REFRESH, "a", 1).await?;
     let expected = Rotation::Rotated(id(1));
@@ -137,8 +137,8 @@ async fn beginning_a_session_again_changes_nothing(place: &dyn TestStorage) -> O
     Ok(())
 }
 
-async fn a_token_counts_for_its_kind_of_session_only(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_token_counts_for_its_kind_of_session_only(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, PAGES, "cookie", 1).await?;
     begin(&*accounts, REFRESH, "refresh", 1).await?;
     ensure_eq!(used(&*accounts, "refresh", 0, 200).await?, None, "a refresh token as a cookie");
@@ -150,8 +150,8 @@ async fn a_token_counts_for_its_kind_of_session_only(place: &dyn TestStorage) ->
     Ok(())
 }
 
-async fn a_refresh_token_is_replaced_by_the_next(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_refresh_token_is_replaced_by_the_next(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, REFRESH, "0", 1).await?;
     begin(&*accounts, REFRESH, "other", 2).await?;
     ensure_eq!(rotated(&*accounts, "1", "2", 0, 200).await?, Rotation::Unknown, "not yet issued");
@@ -166,8 +166,8 @@ async fn a_refresh_token_is_replaced_by_the_next(place: &dyn TestStorage) -> Out
     Ok(())
 }
 
-async fn a_refresh_session_ends_when_it_is_idle_or_expired(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_refresh_session_ends_when_it_is_idle_or_expired(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, REFRESH, "a", 1).await?;
     begin(&*accounts, REFRESH, "b", 1).await?;
     let unknown = Rotation::Unknown;
@@ -181,8 +181,8 @@ async fn a_refresh_session_ends_when_it_is_idle_or_expired(place: &dyn TestStora
     Ok(())
 }
 
-async fn the_same_rotation_again_has_the_same_answer(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn the_same_rotation_again_has_the_same_answer(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, REFRESH, "a", 1).await?;
     let expected = Rotation::Rotated(id(1));
     for _ in 0..3 {
@@ -193,9 +193,9 @@ async fn the_same_rotation_again_has_the_same_answer(place: &dyn TestStorage) ->
 }
 
 async fn a_refresh_session_is_found_by_each_of_its_tokens_until_it_ends(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let accounts = place.open().await?.accounts;
+    let accounts = storage.open().await?.accounts;
     ensure_eq!(found(&*accounts, "a", 0).await?, None, "before it begins");
     begin(&*accounts, REFRESH, "a", 1).await?;
     begin(&*accounts, REFRESH, "apart", 2).await?;
@@ -219,8 +219,8 @@ async fn a_refresh_session_is_found_by_each_of_its_tokens_until_it_ends(
     Ok(())
 }
 
-async fn a_reused_token_ends_its_session(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_reused_token_ends_its_session(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     let (expected, reused) = (Rotation::Rotated(id(1)), Rotation::Reused(id(1)));
     begin(&*accounts, REFRESH, "bystander", 1).await?;
     for (session, again) in [("first", "other"), ("second", "2 of second")] {
@@ -240,8 +240,8 @@ async fn a_reused_token_ends_its_session(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn one_of_many_concurrent_rotations_succeeds(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn one_of_many_concurrent_rotations_succeeds(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, REFRESH, "a", 1).await?;
     let mut tasks = tokio::task::JoinSet::new();
     for number in 0..16 {
@@ -270,8 +270,8 @@ async fn one_of_many_concurrent_rotations_succeeds(place: &dyn TestStorage) -> O
     Ok(())
 }
 
-async fn a_session_is_ended_by_any_of_its_tokens(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn a_session_is_ended_by_any_of_its_tokens(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     accounts.end_session(&token("none")).await?;
     begin(&*accounts, PAGES, "cookie", 1).await?;
     begin(&*accounts, PAGES, "other", 1).await?;
@@ -292,8 +292,8 @@ async fn a_session_is_ended_by_any_of_its_tokens(place: &dyn TestStorage) -> Out
     Ok(())
 }
 
-async fn every_session_of_an_account_is_ended(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn every_session_of_an_account_is_ended(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, PAGES, "cookie 1", 1).await?;
     begin(&*accounts, PAGES, "cookie 2", 1).await?;
     begin(&*accounts, REFRESH, "refresh 1", 1).await?;
@@ -309,15 +309,15 @@ async fn every_session_of_an_account_is_ended(place: &dyn TestStorage) -> Outcom
     Ok(())
 }
 
-async fn sessions_survive_a_reopening(place: &dyn TestStorage) -> Outcome {
-    let accounts = place.open().await?.accounts;
+async fn sessions_survive_a_reopening(storage: &dyn TestStorage) -> Outcome {
+    let accounts = storage.open().await?.accounts;
     begin(&*accounts, PAGES, "cookie", 1).await?;
     begin(&*accounts, REFRESH, "a", 1).await?;
     let expected = Rotation::Rotated(id(1));
     ensure_eq!(used(&*accounts, "cookie", 0, 200).await?, Some(id(1)), "used");
     ensure_eq!(rotated(&*accounts, "a", "b", 0, 200).await?, expected, "rotated");
     drop(accounts);
-    let accounts = place.open().await?.accounts;
+    let accounts = storage.open().await?.accounts;
     ensure_eq!(used(&*accounts, "cookie", 150, 200).await?, Some(id(1)), "used after reopening");
     ensure_eq!(rotated(&*accounts, "b", "c", 150, 200).await?, expected, "rotated after it");
     Ok(())

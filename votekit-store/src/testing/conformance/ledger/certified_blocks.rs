@@ -16,8 +16,8 @@ pub(super) const CASES: &[Case] = &[
     case!(appending_the_same_block_by_many_succeeds),
 ];
 
-async fn append_is_decided_by_size_and_height(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn append_is_decided_by_size_and_height(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let (first, second) = (log.block(10, "leaf"), log.block(300, "leaf"));
     let head = |expected, found| {
@@ -47,8 +47,8 @@ async fn append_is_decided_by_size_and_height(place: &dyn TestStorage) -> Outcom
     Ok(())
 }
 
-async fn append_is_in_any_term_and_raises_the_fence(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn append_is_in_any_term_and_raises_the_fence(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let term = term_of(&ledger.acquire_leadership("first", LONG, 5).await?)?;
     let is_term = |conflict: &Conflict| matches!(conflict, Conflict::Term { .. });
@@ -72,7 +72,7 @@ async fn append_is_in_any_term_and_raises_the_fence(place: &dyn TestStorage) -> 
     other_signatures.head.checkpoint.push(b'\n');
     ledger.append(&Arc::new(other_signatures)).await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let expected = with_fence(&third, term + 4);
     ensure_eq!(ledger.head(&law("L1")).await?, Some(expected), "the head after a restart");
     ensure_eq!(ledger.blocks(&law("L1"), 1, 10).await?.len(), 3, "blocks after a restart");
@@ -88,8 +88,8 @@ async fn append_is_in_any_term_and_raises_the_fence(place: &dyn TestStorage) -> 
     Ok(())
 }
 
-async fn appending_the_same_block_by_many_succeeds(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn appending_the_same_block_by_many_succeeds(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     for height in 1..=5 {
         let commit = log.block(50, "leaf");

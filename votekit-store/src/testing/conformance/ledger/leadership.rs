@@ -42,8 +42,8 @@ pub(super) fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
     }
 }
 
-async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leadership_is_exclusive_until_released(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     ensure!(term >= 1, "terms count from 1, found {term}");
     for _ in 0..3 {
@@ -79,8 +79,8 @@ async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outc
     Ok(())
 }
 
-async fn expired_leadership_can_be_acquired(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn expired_leadership_can_be_acquired(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = term_of(&ledger.acquire_leadership("first", SHORT, 0).await?)?;
     outwait_short().await;
     let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
@@ -92,8 +92,8 @@ async fn expired_leadership_can_be_acquired(place: &dyn TestStorage) -> Outcome 
     Ok(())
 }
 
-async fn only_one_of_many_candidates_acquires_leadership(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn only_one_of_many_candidates_acquires_leadership(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..16 {
         let ledger = Arc::clone(&ledger);
@@ -112,8 +112,8 @@ async fn only_one_of_many_candidates_acquires_leadership(place: &dyn TestStorage
     Ok(())
 }
 
-async fn block_of_a_deposed_leader_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn block_of_a_deposed_leader_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     log.term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     let first = log.grow(&*ledger, 10).await?;
@@ -144,8 +144,8 @@ async fn block_of_a_deposed_leader_is_refused(place: &dyn TestStorage) -> Outcom
     Ok(())
 }
 
-async fn a_term_is_at_least_what_its_holder_demands(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn a_term_is_at_least_what_its_holder_demands(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let first = term_of(&ledger.acquire_leadership("first", LONG, 7).await?)?;
     ensure!(first >= 7, "a term of at least 7 was asked for, found {first}");
     for at_least in [0, first - 1, first] {
@@ -171,8 +171,8 @@ async fn a_term_is_at_least_what_its_holder_demands(place: &dyn TestStorage) -> 
     Ok(())
 }
 
-async fn a_term_far_above_the_present_one_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn a_term_far_above_the_present_one_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
     let term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     for at_least in [term + TERM_STEP_MAX + 1, u64::MAX / 2, u64::MAX] {
@@ -196,13 +196,13 @@ async fn a_term_far_above_the_present_one_is_refused(place: &dyn TestStorage) ->
     Ok(())
 }
 
-async fn terms_survive_a_restart(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn terms_survive_a_restart(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     // No block is committed in this term.
     let term = term_of(&ledger.acquire_leadership("first", LONG, 400).await?)?;
     ledger.release_leadership("first").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
     // If no other node can have used the term, it may continue.
     let lowest = if ledger.is_shared() { term + 1 } else { term };
@@ -214,8 +214,8 @@ fn is_following(leadership: &Leadership, in_term: u64) -> bool {
     matches!(leadership, Leadership::Following { term, .. } if *term == in_term)
 }
 
-async fn passing_over_ends_the_lease_of_one_term(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn passing_over_ends_the_lease_of_one_term(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let first = term_of(&ledger.acquire_leadership("first", LONG, 5).await?)?;
     for other in [0, first - 1, first + 1, u64::MAX] {
         let answer = ledger.pass_over(other, "second", LONG, 0).await?;

@@ -58,8 +58,8 @@ async fn commit_head(ledger: &dyn Ledger, log: &mut SampleLog, takes_votes: bool
     Ok(ledger.commit(&Arc::new(commit)).await?)
 }
 
-async fn leases_are_granted_and_extended(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leases_are_granted_and_extended(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
     let first = ledger.allocate_epoch(&law_id, node(1)).await?;
@@ -86,8 +86,8 @@ async fn leases_are_granted_and_extended(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn leases_held_back_are_granted_again(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leases_held_back_are_granted_again(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let (law_id, other) = (law("L1"), law("L2"));
     let (mut log, mut other_log) = (SampleLog::new(&law_id), SampleLog::new(&other));
     ledger.set_takes_votes(&law_id, true).await?;
@@ -110,8 +110,8 @@ async fn leases_held_back_are_granted_again(place: &dyn TestStorage) -> Outcome 
     Ok(())
 }
 
-async fn leases_of_several_elections_are_renewed_in_one_call(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leases_of_several_elections_are_renewed_in_one_call(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let (open, closed) = (law("L1"), law("L2"));
     commit_head(&*ledger, &mut SampleLog::new(&open), true).await?;
     commit_head(&*ledger, &mut SampleLog::new(&closed), false).await?;
@@ -128,8 +128,8 @@ async fn leases_of_several_elections_are_renewed_in_one_call(place: &dyn TestSto
     Ok(())
 }
 
-async fn leases_expire(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leases_expire(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
@@ -141,8 +141,8 @@ async fn leases_expire(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn lease_is_refused_while_no_votes_are_accepted(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn lease_is_refused_while_no_votes_are_accepted(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
     let refused = no_lease(NoLease::TakesNoVotes);
@@ -177,8 +177,8 @@ async fn lease_is_refused_while_no_votes_are_accepted(place: &dyn TestStorage) -
     Ok(())
 }
 
-async fn lease_of_a_fenced_epoch_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn lease_of_a_fenced_epoch_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
     let mut epochs = Vec::new();
@@ -203,8 +203,8 @@ async fn lease_of_a_fenced_epoch_is_refused(place: &dyn TestStorage) -> Outcome 
     Ok(())
 }
 
-async fn lease_of_an_unallocated_epoch_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn lease_of_an_unallocated_epoch_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     commit_head(&*ledger, &mut SampleLog::new(&law_id), true).await?;
     let epoch = ledger.allocate_epoch(&law_id, node(1)).await?;
@@ -231,8 +231,8 @@ fn remark(number: u32, at: u64, by: &str, text: &str) -> ReviewNote {
     }
 }
 
-async fn review_notes_are_stored_once_and_in_order(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn review_notes_are_stored_once_and_in_order(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let longest = "é".repeat(ReviewNote::TEXT_BYTES_MAX / 2);
     let remarks = [
@@ -265,17 +265,17 @@ async fn review_notes_are_stored_once_and_in_order(place: &dyn TestStorage) -> O
         )?;
     }
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     ledger.add_review_note(&law_id, &remarks[0]).await?;
     ensure_eq!(ledger.review_notes(&law_id).await?, remarks, "remarks after a restart");
     ensure_eq!(ledger.review_notes(&law("L2")).await?, remarks[..1], "another election's");
     Ok(())
 }
 
-async fn a_reader_never_misses_a_batch(place: &dyn TestStorage) -> Outcome {
+async fn a_reader_never_misses_a_batch(storage: &dyn TestStorage) -> Outcome {
     const TASKS: u8 = 8;
     const BATCHES: u64 = 25;
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let mut tasks = tokio::task::JoinSet::new();
     for by in 0..TASKS {
@@ -312,11 +312,11 @@ async fn a_reader_never_misses_a_batch(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn second_opening_shares_the_storage_or_is_refused(place: &dyn TestStorage) -> Outcome {
-    let first = place.open().await?.ledger;
+async fn second_opening_shares_the_storage_or_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let first = storage.open().await?.ledger;
     let law_id = law("L1");
     first.stage(&batch(&law_id, 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
-    let second = match place.open().await {
+    let second = match storage.open().await {
         Err(EngineError::Unavailable { .. }) => return Ok(()),
         opened => opened?.ledger,
     };

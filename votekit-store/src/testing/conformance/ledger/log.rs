@@ -61,8 +61,8 @@ async fn expect_log(ledger: &dyn Ledger, commits: &[Arc<BlockCommit>], what: &st
     Ok(())
 }
 
-async fn the_first_block_creates_the_log(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn the_first_block_creates_the_log(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     // Staging alone does not create a log.
     ledger.stage(&batch(&law("L1"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
     ensure_eq!(ledger.elections().await?, [], "elections before a block");
@@ -76,32 +76,32 @@ async fn the_first_block_creates_the_log(place: &dyn TestStorage) -> Outcome {
     );
     drop(ledger);
     ensure_eq!(
-        place.open().await?.ledger.elections().await?,
+        storage.open().await?.ledger.elections().await?,
         ["L2", "L1", "L3"].map(law),
         "elections after a restart"
     );
     Ok(())
 }
 
-async fn heads_and_blocks_survive_a_restart(place: &dyn TestStorage) -> Outcome {
+async fn heads_and_blocks_survive_a_restart(storage: &dyn TestStorage) -> Outcome {
     let mut logs = [SampleLog::new(&law("L1")), SampleLog::new(&law("L2"))];
     let mut commits = [Vec::new(), Vec::new()];
     for leaf_count in [1, 255, 300, 7] {
-        let ledger = place.open().await?.ledger;
+        let ledger = storage.open().await?.ledger;
         for (log, commits) in logs.iter_mut().zip(&mut commits) {
             commits.push(log.grow(&*ledger, leaf_count).await?);
             expect_log(&*ledger, commits, "before a restart").await?;
         }
     }
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     for commits in &commits {
         expect_log(&*ledger, commits, "after a restart").await?;
     }
     Ok(())
 }
 
-async fn block_that_does_not_extend_the_head_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn block_that_does_not_extend_the_head_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let early = log.clone();
     let first = log.block(10, "leaf");
@@ -123,8 +123,8 @@ async fn block_that_does_not_extend_the_head_is_refused(place: &dyn TestStorage)
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-async fn block_of_a_lower_term_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn block_of_a_lower_term_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
     for term in [3, 3, 7] {
@@ -142,9 +142,9 @@ async fn block_of_a_lower_term_is_refused(place: &dyn TestStorage) -> Outcome {
     expect_log(&*ledger, &commits, "the same term goes on").await
 }
 
-async fn block_after_its_deadline_is_refused(place: &dyn TestStorage) -> Outcome {
+async fn block_after_its_deadline_is_refused(storage: &dyn TestStorage) -> Outcome {
     const LONG_MILLIS: u64 = 600_000;
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = vec![log.grow(&*ledger, 3).await?];
     let now = ledger.clock().await?;
@@ -175,8 +175,8 @@ async fn block_after_its_deadline_is_refused(place: &dyn TestStorage) -> Outcome
     expect_log(&*ledger, &commits, "a block that came in time").await
 }
 
-async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn inconsistent_block_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let staged = batch(&law("L1"), 1, Epoch(1), 1, 1, 0);
     log.seal(ledger.stage(&staged, &Hints::new()).await?, &staged);
@@ -219,9 +219,9 @@ async fn inconsistent_block_is_refused(place: &dyn TestStorage) -> Outcome {
 /// As after the ledger was restored from an older copy while nodes run that had read staging
 /// before: the positions that they know have other batches, or none.
 async fn a_block_seals_through_a_position_only_with_the_batch_that_is_staged_there(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let [first, second, later] =
         [1, 2, 3].map(|sequence| batch(&law("L1"), 1, Epoch(1), sequence, 1, 0));
     let foreign = batch(&law("L2"), 1, Epoch(1), 1, 1, 0);
@@ -268,8 +268,8 @@ async fn a_block_seals_through_a_position_only_with_the_batch_that_is_staged_the
     expect_log(&*ledger, &commits, "a block that seals nothing more").await
 }
 
-async fn committing_the_head_again_succeeds(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn committing_the_head_again_succeeds(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
     for _ in 0..3 {
@@ -281,13 +281,13 @@ async fn committing_the_head_again_succeeds(place: &dyn TestStorage) -> Outcome 
     }
     expect_log(&*ledger, &commits, "committed again").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     ledger.commit(&commits[2]).await?;
     expect_log(&*ledger, &commits, "committed again after a restart").await
 }
 
-async fn another_block_at_the_heads_height_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn another_block_at_the_heads_height_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let first = log.grow(&*ledger, 10).await?;
     let other = log.clone().block(10, "other");
@@ -317,8 +317,8 @@ async fn another_block_at_the_heads_height_is_refused(place: &dyn TestStorage) -
     expect_log(&*ledger, &[first, second], "nothing of them was written").await
 }
 
-async fn only_one_of_two_competing_blocks_commits(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn only_one_of_two_competing_blocks_commits(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
     for height in 1..=5 {
@@ -354,8 +354,8 @@ async fn only_one_of_two_competing_blocks_commits(place: &dyn TestStorage) -> Ou
     expect_log(&*ledger, &commits, "the winners").await
 }
 
-async fn blocks_are_read_from_a_height_on(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn blocks_are_read_from_a_height_on(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     for leaf_count in 1..=10 {
         log.grow(&*ledger, leaf_count).await?;
@@ -381,8 +381,8 @@ async fn blocks_are_read_from_a_height_on(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn leaves_are_read_in_any_range(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leaves_are_read_in_any_range(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     SampleLog::new(&law("L2")).grow(&*ledger, 1000).await?;
     let mut leaves: Vec<Vec<u8>> = Vec::new();
@@ -423,8 +423,8 @@ async fn leaves_are_read_in_any_range(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn full_tiles_are_kept(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn full_tiles_are_kept(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut log = SampleLog::new(&law("L1"));
     let mut commits = Vec::new();
     for leaf_count in [255, 1, 40_000, 25_279, 1, 256] {
@@ -456,8 +456,8 @@ pub(super) async fn expect_change(
     }
 }
 
-async fn positions_and_changes_follow_heads_and_staging(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn positions_and_changes_follow_heads_and_staging(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut changes = ledger.changes();
     let before = *changes.borrow();
     ensure_eq!(ledger.positions().await?, vec![], "a new ledger");

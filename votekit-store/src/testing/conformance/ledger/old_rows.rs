@@ -10,8 +10,8 @@ pub(super) const CASES: &[Case] = &[
     exact_case!(old_rows_are_removed_in_parts),
 ];
 
-async fn old_rows_are_removed_and_present_ones_stay(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn old_rows_are_removed_and_present_ones_stay(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let first = lead(&*ledger, "", "first").await?;
     SampleLog::new(&law("L1")).grow(&*ledger, 3).await?;
     let mut rows = vec![
@@ -57,12 +57,12 @@ async fn old_rows_are_removed_and_present_ones_stay(place: &dyn TestStorage) -> 
     rows.retain(|row| !is_old(row));
     expect_rows(&*ledger, &rows, "what a round may need, and what is younger").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     expect_rows(&*ledger, &rows, "after a restart").await.map(|_| ())
 }
 
-async fn old_rows_are_removed_in_parts(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn old_rows_are_removed_in_parts(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = lead(&*ledger, "", "first").await?;
     let mut rows = Vec::new();
     for height in 1..=5 {

@@ -6,8 +6,8 @@ use crate::{Head, LogRow, StagingId};
 
 pub(super) const CASES: &[Case] = &[exact_case!(a_log_is_taken_back_to_an_earlier_head)];
 
-async fn a_log_is_taken_back_to_an_earlier_head(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn a_log_is_taken_back_to_an_earlier_head(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     ensure_eq!(ledger.log_rows_above(&law("L1"), 1, 1).await?, [], "rows of no log");
     let mut log = SampleLog::new(&law("L1"));
     // The first block fills one tile, the second another one.
@@ -30,7 +30,7 @@ async fn a_log_is_taken_back_to_an_earlier_head(place: &dyn TestStorage) -> Outc
     ensure!(ledger.discard_above(&law("L1"), &kept, &seen).await?, "the rows that were seen");
     ensure!(!ledger.discard_above(&law("L1"), &kept, &seen).await?, "nothing is left to remove");
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let taken_back =
         Head { fence: 0, sealed_through: StagingId(0), takes_votes: false, ..kept.clone() };
     ensure_eq!(ledger.head(&law("L1")).await?, Some(taken_back), "the head");

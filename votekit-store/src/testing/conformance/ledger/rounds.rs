@@ -112,8 +112,8 @@ pub(super) async fn lead(
     term_of(&ledger.acquire_leadership(holder, LONG, 0).await?)
 }
 
-async fn rows_of_other_bytes_are_kept_beside_one_another(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn rows_of_other_bytes_are_kept_beside_one_another(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = lead(&*ledger, "", "first").await?;
     let kinds = RowKind::ALL.into_iter().filter(|kind| *kind != RowKind::Proposal);
     let mut stored = Vec::new();
@@ -145,7 +145,7 @@ async fn rows_of_other_bytes_are_kept_beside_one_another(place: &dyn TestStorage
     }
     expect_rows(&*ledger, &stored, "each row once").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     for kind in kinds {
         let first = row(kind, "a", 1, term, "first");
         ensure_eq!(ledger.put_row(&first, None).await?, RowOutcome::Present, "after a restart");
@@ -153,8 +153,8 @@ async fn rows_of_other_bytes_are_kept_beside_one_another(place: &dyn TestStorage
     expect_rows(&*ledger, &stored, "each row once, after a restart").await.map(|_| ())
 }
 
-async fn rows_are_read_in_order_and_in_parts(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn rows_are_read_in_order_and_in_parts(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let rows: Vec<NewRow> =
         (1..=20).map(|height| row(RowKind::Cosign, "a", height, 0, "line")).collect();
     for row in &rows {
@@ -179,8 +179,8 @@ async fn rows_are_read_in_order_and_in_parts(place: &dyn TestStorage) -> Outcome
     Ok(())
 }
 
-async fn the_newest_rows_are_read_from_the_end(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn the_newest_rows_are_read_from_the_end(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     ensure_eq!(ledger.newest_rows(10).await?, RowsRead::default(), "no row");
     for height in 1..=20 {
         store(&*ledger, &row(RowKind::Cosign, "a", height, 0, "line"), None).await?;
@@ -198,8 +198,8 @@ async fn the_newest_rows_are_read_from_the_end(place: &dyn TestStorage) -> Outco
     Ok(())
 }
 
-async fn a_read_reports_the_row_before_it(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn a_read_reports_the_row_before_it(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     lead(&*ledger, "", "first").await?;
     let rows = [
         row(RowKind::Proposal, "a", 1, 1, "block"),
@@ -222,15 +222,15 @@ async fn a_read_reports_the_row_before_it(place: &dyn TestStorage) -> Outcome {
     ensure!(digests[0] != digests[1] && digests[1] != digests[2], "each row has its digest");
     ensure_eq!(ledger.rows_after(RowId(u64::MAX), 10).await?.after, None, "after all rows");
     ledger.remove_rows(&law("L1"), 1).await?;
-    let after = |place: usize| ledger.rows_after(read.rows[place].id, 10);
+    let after = |storage: usize| ledger.rows_after(read.rows[storage].id, 10);
     ensure_eq!(after(1).await?.after, None, "a row that was removed");
     ensure_eq!(after(2).await?.after, Some(digests[2]), "a row that stays");
     Ok(())
 }
 
-async fn large_rows_are_read_in_parts(place: &dyn TestStorage) -> Outcome {
+async fn large_rows_are_read_in_parts(storage: &dyn TestStorage) -> Outcome {
     const BYTES: usize = 5 << 20;
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     lead(&*ledger, "", "first").await?;
     let mut rows = Vec::new();
     for height in 1..=3_u8 {
@@ -245,8 +245,8 @@ async fn large_rows_are_read_in_parts(place: &dyn TestStorage) -> Outcome {
     expect_rows(&*ledger, &rows, "all parts").await.map(|_| ())
 }
 
-async fn accept_of_another_term_is_late(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn accept_of_another_term_is_late(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let early = row(RowKind::Accept, "a", 1, 1, "early");
     expect_late(&*ledger, &early, None, 0, "an accept before any term").await?;
     let first = lead(&*ledger, "", "first").await?;
@@ -273,13 +273,13 @@ async fn accept_of_another_term_is_late(place: &dyn TestStorage) -> Outcome {
     expect_rows(&*ledger, &stored, "late accepts are not stored").await?;
     // After a restart the term is the same until the next leader begins another.
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     expect_late(&*ledger, &late, None, second, "an accept of an earlier term, after a restart")
         .await
 }
 
-async fn proposal_without_the_lease_of_its_term_is_late(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn proposal_without_the_lease_of_its_term_is_late(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let proposal = |height, term| row(RowKind::Proposal, "a", height, term, "block");
     expect_late(&*ledger, &proposal(1, 1), Some("first"), 0, "before any leader").await?;
     let first = lead(&*ledger, "", "first").await?;
@@ -311,8 +311,8 @@ async fn proposal_without_the_lease_of_its_term_is_late(place: &dyn TestStorage)
     expect_rows(&*ledger, &stored, "late proposals are not stored").await.map(|_| ())
 }
 
-async fn earlier_proposal_is_inserted_again(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn earlier_proposal_is_inserted_again(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let proposal = |term| row(RowKind::Proposal, "a", 1, term, "block");
     let first = lead(&*ledger, "", "first").await?;
     store(&*ledger, &proposal(first), Some("first")).await?;
@@ -327,8 +327,8 @@ async fn earlier_proposal_is_inserted_again(place: &dyn TestStorage) -> Outcome 
     expect_rows(&*ledger, &stored, "the copies").await.map(|_| ())
 }
 
-async fn second_proposal_under_a_key_is_kept(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn second_proposal_under_a_key_is_kept(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = lead(&*ledger, "", "first").await?;
     let one = row(RowKind::Proposal, "a", 1, term, "one block");
     let other = row(RowKind::Proposal, "a", 1, term, "another block");
@@ -341,8 +341,8 @@ async fn second_proposal_under_a_key_is_kept(place: &dyn TestStorage) -> Outcome
     expect_rows(&*ledger, &rows, "all of them, once").await.map(|_| ())
 }
 
-async fn removal_is_of_one_election_up_to_a_height(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn removal_is_of_one_election_up_to_a_height(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = lead(&*ledger, "", "first").await?;
     let mut rows = Vec::new();
     for height in 1..=3 {
@@ -370,7 +370,7 @@ async fn removal_is_of_one_election_up_to_a_height(place: &dyn TestStorage) -> O
     });
     expect_rows(&*ledger, &rows, "what is left").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let read = ledger.rows_after(RowId(0), 1).await?;
     ensure_eq!(Some(&read.last), ids.last(), "the last position after its row was removed");
     let next = row(RowKind::Cosign, "b", 9, term, "row");
@@ -384,10 +384,10 @@ async fn removal_is_of_one_election_up_to_a_height(place: &dyn TestStorage) -> O
     expect_rows(&*ledger, &rows, "what is never removed").await.map(|_| ())
 }
 
-async fn a_reader_never_misses_a_row(place: &dyn TestStorage) -> Outcome {
+async fn a_reader_never_misses_a_row(storage: &dyn TestStorage) -> Outcome {
     const TASKS: u64 = 8;
     const ROWS: u64 = 25;
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..TASKS {
         let ledger = Arc::clone(&ledger);
@@ -429,8 +429,8 @@ async fn a_reader_never_misses_a_row(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn row_that_breaks_a_rule_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn row_that_breaks_a_rule_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     lead(&*ledger, "", "first").await?;
     let accept = || row(RowKind::Accept, "a", 1, 1, "accept");
     let vote = || row(RowKind::Vote, "a", 0, 1, "vote");
@@ -453,8 +453,8 @@ async fn row_that_breaks_a_rule_is_refused(place: &dyn TestStorage) -> Outcome {
     expect_rows(&*ledger, &[], "nothing of them was written").await.map(|_| ())
 }
 
-async fn statement_of_a_term_far_ahead_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn statement_of_a_term_far_ahead_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
     let term = lead(&*ledger, "", "first").await?;
     let mut stored = Vec::new();
@@ -477,8 +477,8 @@ async fn statement_of_a_term_far_ahead_is_refused(place: &dyn TestStorage) -> Ou
     expect_rows(&*ledger, &stored, "nothing of the others").await.map(|_| ())
 }
 
-async fn rows_blocks_and_terms_wake_readers(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn rows_blocks_and_terms_wake_readers(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut changes = ledger.changes();
     let mut log = SampleLog::new(&law("L1"));
     for height in 1..=3 {

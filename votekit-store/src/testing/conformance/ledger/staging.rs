@@ -10,7 +10,7 @@ use super::super::samples::{SampleLog, batch, batches, law, node};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, exact_case, expect_conflict,
 };
-use crate::{BatchName, Conflict, Hints, Ledger, Restaged, Staged, StagedPlace, StagingId};
+use crate::{BatchName, Conflict, Hints, Ledger, Restaged, Staged, StagedPosition, StagingId};
 
 pub(super) const CASES: &[Case] = &[
     case!(staging_ids_ascend_in_order_of_arrival),
@@ -63,8 +63,8 @@ async fn expect_staged(
     Ok(())
 }
 
-async fn staging_ids_ascend_in_order_of_arrival(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn staging_ids_ascend_in_order_of_arrival(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut ids = Vec::new();
     for sequence in 1..=20 {
         for law_id in ["L1", "L2"] {
@@ -87,8 +87,8 @@ async fn staging_ids_ascend_in_order_of_arrival(place: &dyn TestStorage) -> Outc
     .await
 }
 
-async fn stored_batches_are_recognised_by_their_digests(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn stored_batches_are_recognised_by_their_digests(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let stored = batches(&law("L1"), 3);
     stage_all(&*ledger, &stored).await?;
     let wanted = [
@@ -108,26 +108,26 @@ async fn stored_batches_are_recognised_by_their_digests(place: &dyn TestStorage)
     ensure_eq!(ledger.are_staged(&names).await?, [false; 5], "after a purge");
     stage_all(&*ledger, &stored[..1]).await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let expected = [false, false, true, false, false];
     ensure_eq!(ledger.are_staged(&names).await?, expected, "staged again, after a restart");
     Ok(())
 }
 
-async fn staging_again_returns_the_same_id(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn staging_again_returns_the_same_id(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut batches = batches(&law("L1"), 5);
     batches.push(batch(&law("L1"), 1, Epoch(1), 6, 0, 0));
     let ids = stage_all(&*ledger, &batches).await?;
     ensure_eq!(stage_all(&*ledger, &batches).await?, ids, "places when staged again");
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     ensure_eq!(stage_all(&*ledger, &batches).await?, ids, "places after a restart");
     expect_staged(&*ledger, &law("L1"), StagingId(0), &batches, "each batch once").await
 }
 
-async fn batch_number_belongs_to_one_batch(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn batch_number_belongs_to_one_batch(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let stored = batches(&law("L1"), 3);
     stage_all(&*ledger, &stored).await?;
     let other = batch(&law("L1"), 1, Epoch(1), 2, 2, 77);
@@ -171,8 +171,8 @@ async fn batch_number_belongs_to_one_batch(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn batch_numbers_are_scoped_by_election_node_and_epoch(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn batch_numbers_are_scoped_by_election_node_and_epoch(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut ids = BTreeSet::new();
     for law_id in ["L1", "L2"] {
         for by in 1..=2 {
@@ -189,8 +189,8 @@ async fn batch_numbers_are_scoped_by_election_node_and_epoch(place: &dyn TestSto
     Ok(())
 }
 
-async fn staged_batches_are_read_in_parts(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn staged_batches_are_read_in_parts(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let batches = batches(&law("L1"), 25);
     stage_all(&*ledger, &batches).await?;
     let mut after = StagingId(0);
@@ -216,14 +216,14 @@ async fn staged_batches_are_read_in_parts(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn staging_survives_a_restart(place: &dyn TestStorage) -> Outcome {
+async fn staging_survives_a_restart(storage: &dyn TestStorage) -> Outcome {
     let batches = batches(&law("L1"), 30);
     for part in batches.chunks(10) {
-        let ledger = place.open().await?.ledger;
+        let ledger = storage.open().await?.ledger;
         stage_all(&*ledger, part).await?;
     }
     expect_staged(
-        &*place.open().await?.ledger,
+        &*storage.open().await?.ledger,
         &law("L1"),
         StagingId(0),
         &batches,
@@ -232,8 +232,8 @@ async fn staging_survives_a_restart(place: &dyn TestStorage) -> Outcome {
     .await
 }
 
-async fn many_tasks_stage_at_once(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn many_tasks_stage_at_once(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut tasks = tokio::task::JoinSet::new();
     for task in 0..32_u8 {
         let ledger = Arc::clone(&ledger);
@@ -263,8 +263,8 @@ async fn many_tasks_stage_at_once(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn the_batch_at_a_position_is_found_by_its_election(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn the_batch_at_a_position_is_found_by_its_election(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let (one, other) =
         (batch(&law("L1"), 1, Epoch(1), 1, 1, 0), batch(&law("L2"), 1, Epoch(1), 1, 1, 0));
     let id = ledger.stage(&one, &Hints::new()).await?;
@@ -284,13 +284,13 @@ async fn the_batch_at_a_position_is_found_by_its_election(place: &dyn TestStorag
     }
     ledger.purge_evidence(&law("L1")).await?;
     drop(ledger);
-    let found = place.open().await?.ledger.batch_at(&law("L1"), id).await?;
+    let found = storage.open().await?.ledger.batch_at(&law("L1"), id).await?;
     ensure_eq!(found, Some(one.digest()), "a purged batch, after a restart");
     Ok(())
 }
 
-async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn the_highest_sequence_of_an_epoch_is_returned(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     for (epoch, sequence) in [(1, 1), (1, 2), (1, 3), (2, 1)] {
         ledger.stage(&batch(&law_id, 1, Epoch(epoch), sequence, 1, 0), &Hints::new()).await?;
@@ -307,8 +307,8 @@ async fn the_highest_sequence_of_an_epoch_is_returned(place: &dyn TestStorage) -
     Ok(())
 }
 
-async fn unsealed_batches_are_those_after_the_head(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn unsealed_batches_are_those_after_the_head(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
     let ids = stage_all(&*ledger, &batches).await?;
@@ -328,7 +328,7 @@ async fn unsealed_batches_are_those_after_the_head(place: &dyn TestStorage) -> O
         .await?;
     drop(ledger);
     expect_staged(
-        &*place.open().await?.ledger,
+        &*storage.open().await?.ledger,
         &law_id,
         log.sealed_through,
         &[late],
@@ -337,8 +337,8 @@ async fn unsealed_batches_are_those_after_the_head(place: &dyn TestStorage) -> O
     .await
 }
 
-async fn sealed_batches_remain_as_evidence(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn sealed_batches_remain_as_evidence(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
     let ids = stage_all(&*ledger, &batches).await?;
@@ -356,7 +356,7 @@ async fn sealed_batches_remain_as_evidence(place: &dyn TestStorage) -> Outcome {
     expect_staged(&*ledger, &law_id, ids[5], &batches[6..], "unsealed all the same").await?;
     drop(ledger);
     expect_staged(
-        &*place.open().await?.ledger,
+        &*storage.open().await?.ledger,
         &law_id,
         StagingId(0),
         &batches,
@@ -365,8 +365,8 @@ async fn sealed_batches_remain_as_evidence(place: &dyn TestStorage) -> Outcome {
     .await
 }
 
-async fn purging_counts_and_spares_the_rest(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn purging_counts_and_spares_the_rest(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let (purged, spared) = (law("L1"), law("L2"));
     let destroyed = batches(&purged, 600);
     let ids = stage_all(&*ledger, &destroyed).await?;
@@ -380,7 +380,7 @@ async fn purging_counts_and_spares_the_rest(place: &dyn TestStorage) -> Outcome 
     expect_staged(&*ledger, &purged, StagingId(0), &[], "no evidence is left").await?;
     expect_staged(&*ledger, &spared, StagingId(0), &others, "another election's batches").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     expect_staged(&*ledger, &purged, StagingId(0), &[], "no evidence is left after a restart")
         .await?;
     expect_staged(
@@ -402,9 +402,9 @@ async fn purging_counts_and_spares_the_rest(place: &dyn TestStorage) -> Outcome 
 }
 
 async fn a_batch_that_lost_its_bytes_is_stored_again_behind_the_others(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 10);
     let ids = stage_all(&*ledger, &batches).await?;
@@ -423,7 +423,7 @@ async fn a_batch_that_lost_its_bytes_is_stored_again_behind_the_others(
     ensure_eq!(gone, None, "a batch without its bytes");
     expect_staged(&*ledger, &law_id, ids[9], &batches[..3], "behind all others").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     expect_staged(&*ledger, &law_id, StagingId(0), &batches[..3], "after a restart").await?;
     let other = batch(&law_id, 1, Epoch(1), 4, 2, 77);
     let same_number = |conflict: &Conflict| matches!(conflict, Conflict::BatchNumber { .. });
@@ -438,11 +438,11 @@ async fn a_batch_that_lost_its_bytes_is_stored_again_behind_the_others(
 }
 
 async fn a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
     let (law_id, hints) = (law("L1"), Hints::new());
     let batches = batches(&law_id, 4);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let ids = stage_all(&*ledger, &batches[..3]).await?;
     let unmoved = |id| Restaged { id, is_new: false };
     let there = ledger.restage(&batches[1], &hints, ids[0]).await?;
@@ -460,23 +460,23 @@ async fn a_batch_that_is_staged_again_above_a_position_is_behind_the_others_once
     let in_order = [&batches[2], &batches[0], &batches[3], &other].map(Arc::clone);
     expect_staged(&*ledger, &law_id, StagingId(0), &in_order, "one row of each number").await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     expect_staged(&*ledger, &law_id, StagingId(0), &in_order, "after a restart").await?;
     let later = ledger.stage(&batch(&law_id, 1, Epoch(1), 5, 2, 0), &hints).await?;
     ensure!(later > replacing, "a place was given twice: {later:?}");
     Ok(())
 }
 
-async fn places_are_listed_with_and_without_their_batches(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn places_are_listed_with_and_without_their_batches(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let law_id = law("L1");
     let batches = batches(&law_id, 5);
     let ids = stage_all(&*ledger, &batches).await?;
     ledger.stage(&batch(&law("L2"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
-    let expected = |has_batch| -> Vec<StagedPlace> {
+    let expected = |has_batch| -> Vec<StagedPosition> {
         let places = ids.iter().zip(&batches);
         places
-            .map(|(id, batch)| StagedPlace {
+            .map(|(id, batch)| StagedPosition {
                 id: *id,
                 number: batch.number(),
                 digest: batch.digest(),
@@ -484,27 +484,27 @@ async fn places_are_listed_with_and_without_their_batches(place: &dyn TestStorag
             })
             .collect()
     };
-    ensure_eq!(ledger.staged_places(&law_id, StagingId(0), 10).await?, expected(true), "all");
-    let part = ledger.staged_places(&law_id, ids[1], 2).await?;
+    ensure_eq!(ledger.staged_positions(&law_id, StagingId(0), 10).await?, expected(true), "all");
+    let part = ledger.staged_positions(&law_id, ids[1], 2).await?;
     ensure_eq!(part, expected(true)[2..4], "two of them");
-    ensure_eq!(ledger.staged_places(&law_id, ids[4], 10).await?, [], "after the last");
-    ensure_eq!(ledger.staged_places(&law("L3"), StagingId(0), 10).await?, [], "of no election");
+    ensure_eq!(ledger.staged_positions(&law_id, ids[4], 10).await?, [], "after the last");
+    ensure_eq!(ledger.staged_positions(&law("L3"), StagingId(0), 10).await?, [], "of no election");
     ledger.purge_evidence(&law_id).await?;
     drop(ledger);
-    let ledger = place.open().await?.ledger;
-    let purged = ledger.staged_places(&law_id, StagingId(0), 10).await?;
+    let ledger = storage.open().await?.ledger;
+    let purged = ledger.staged_positions(&law_id, StagingId(0), 10).await?;
     ensure_eq!(purged, expected(false), "after a purge and a restart");
     let again = ledger.stage(&batches[0], &Hints::new()).await?;
     let mut mixed = expected(false)[1..].to_vec();
-    mixed.push(StagedPlace { id: again, has_batch: true, ..expected(true)[0] });
-    let found = ledger.staged_places(&law_id, StagingId(0), 10).await?;
+    mixed.push(StagedPosition { id: again, has_batch: true, ..expected(true)[0] });
+    let found = ledger.staged_positions(&law_id, StagingId(0), 10).await?;
     ensure_eq!(found, mixed, "with one that is stored again");
     Ok(())
 }
 
-async fn epochs_count_from_1(place: &dyn TestStorage) -> Outcome {
+async fn epochs_count_from_1(storage: &dyn TestStorage) -> Outcome {
     for epoch in 1..=5 {
-        let ledger = place.open().await?.ledger;
+        let ledger = storage.open().await?.ledger;
         for (law_id, by) in [("L1", 1), ("L1", 2), ("L2", 1)] {
             ensure_eq!(
                 ledger.allocate_epoch(&law(law_id), node(by)).await?,
@@ -516,14 +516,14 @@ async fn epochs_count_from_1(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn an_epoch_above_one_is_the_lowest_that_is_free(place: &dyn TestStorage) -> Outcome {
+async fn an_epoch_above_one_is_the_lowest_that_is_free(storage: &dyn TestStorage) -> Outcome {
     let (law_id, of) = (law("L1"), node(1));
     for (above, expected) in [(7, 8), (0, 1), (7, 9), (0, 2), (1, 3), (3, 4), (8, 10), (20, 21)] {
-        let ledger = place.open().await?.ledger;
+        let ledger = storage.open().await?.ledger;
         let given = ledger.allocate_epoch_above(&law_id, of, Epoch(above)).await?;
         ensure_eq!(given, Epoch(expected), format!("above {above}"));
     }
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     ensure_eq!(ledger.allocate_epoch(&law_id, of).await?, Epoch(5), "the next one");
     let highest = ledger.allocate_epoch_above(&law_id, of, Epoch(u32::MAX - 1)).await?;
     ensure_eq!(highest, Epoch(u32::MAX), "the last one");
@@ -533,10 +533,10 @@ async fn an_epoch_above_one_is_the_lowest_that_is_free(place: &dyn TestStorage) 
     Ok(())
 }
 
-async fn epochs_are_never_allocated_twice(place: &dyn TestStorage) -> Outcome {
+async fn epochs_are_never_allocated_twice(storage: &dyn TestStorage) -> Outcome {
     let mut given = BTreeSet::new();
     for _ in 0..3 {
-        let ledger = place.open().await?.ledger;
+        let ledger = storage.open().await?.ledger;
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..20 {
             let ledger = Arc::clone(&ledger);
@@ -555,8 +555,8 @@ async fn epochs_are_never_allocated_twice(place: &dyn TestStorage) -> Outcome {
     Ok(())
 }
 
-async fn epochs_are_listed(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn epochs_are_listed(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let mut given: BTreeSet<(NodeId, Epoch)> = BTreeSet::new();
     for by in [1, 2, 1, 3, 1] {
         given.insert((node(by), ledger.allocate_epoch(&law("L1"), node(by)).await?));
@@ -564,7 +564,7 @@ async fn epochs_are_listed(place: &dyn TestStorage) -> Outcome {
     ledger.allocate_epoch(&law("L2"), node(9)).await?;
     drop(ledger);
     let listed: BTreeSet<_> =
-        place.open().await?.ledger.epochs(&law("L1")).await?.into_iter().collect();
+        storage.open().await?.ledger.epochs(&law("L1")).await?.into_iter().collect();
     ensure!(
         given.is_subset(&listed),
         "an epoch that was given is not listed: {given:?} in {listed:?}"

@@ -40,9 +40,9 @@ async fn lines_at(
 }
 
 async fn a_witness_has_the_line_over_a_head_that_was_stored_last(
-    place: &dyn TestStorage,
+    storage: &dyn TestStorage,
 ) -> Outcome {
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     // Any program may have written the first one.
     let first = line("w1", 10, 1, "first");
     ledger.put_witness_line(&law("L1"), &first).await?;
@@ -54,7 +54,7 @@ async fn a_witness_has_the_line_over_a_head_that_was_stored_last(
     ledger.put_witness_line(&law("L2"), &of_other).await?;
     ensure_eq!(ledger.elections().await?, [], "a line of a witness creates no log");
     drop(ledger);
-    let ledger = place.open().await?.ledger;
+    let ledger = storage.open().await?.ledger;
     let both = ["w2", "w1", "w1"];
     let found = lines_at(&*ledger, "L1", (10, 1), &both).await?;
     ensure_eq!(found, [second.clone(), by_other.clone()], "lines of L1");
@@ -64,8 +64,8 @@ async fn a_witness_has_the_line_over_a_head_that_was_stored_last(
     Ok(())
 }
 
-async fn lines_are_read_by_head_and_by_witness(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn lines_are_read_by_head_and_by_witness(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let lines = [
         line("b", 10, 1, "b at 10"),
         line("Z", 10, 1, "Z at 10"),
@@ -111,8 +111,8 @@ async fn lines_are_read_by_head_and_by_witness(place: &dyn TestStorage) -> Outco
     Ok(())
 }
 
-async fn only_the_last_lines_of_each_witness_are_kept(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn only_the_last_lines_of_each_witness_are_kept(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let kept = WitnessLine::KEPT_PER_WITNESS as u64;
     ledger.put_witness_line(&law("L1"), &line("w2", 1, 1, "of another")).await?;
     ledger.put_witness_line(&law("L2"), &line("w1", 1, 1, "of another election")).await?;
@@ -137,8 +137,8 @@ async fn only_the_last_lines_of_each_witness_are_kept(place: &dyn TestStorage) -
     Ok(())
 }
 
-async fn lines_over_larger_trees_keep_no_line_out(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn lines_over_larger_trees_keep_no_line_out(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let kept = WitnessLine::KEPT_PER_WITNESS as u64;
     for size in 1000..1001 + kept {
         ledger.put_witness_line(&law("L1"), &line("w1", size, 1, "invented")).await?;
@@ -150,8 +150,8 @@ async fn lines_over_larger_trees_keep_no_line_out(place: &dyn TestStorage) -> Ou
     Ok(())
 }
 
-async fn line_that_breaks_a_rule_is_refused(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn line_that_breaks_a_rule_is_refused(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let malformed = |conflict: &Conflict| matches!(conflict, Conflict::Malformed { .. });
     let too_long = "x".repeat(256);
     let long_line = "x".repeat(WitnessLine::LINE_BYTES_MAX + 1);

@@ -7,11 +7,11 @@ use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::time::Instant;
 
 use votekit_core::id::Digest;
-use votekit_store::{StagedPlace, StagingId};
+use votekit_store::{StagedPosition, StagingId};
 
 /// What was read of staging after a position.
 #[derive(Debug)]
-pub(crate) struct ReadPlaces {
+pub(crate) struct ReadPositions {
     from: StagingId,
     read: BTreeMap<StagingId, Digest>,
     /// The rows that were passed over, since they are no batches.
@@ -29,7 +29,7 @@ pub(crate) struct StagingSurvey {
     /// The position after which the next survey looks for rows that were repaired.
     pub(crate) reread_after: StagingId,
     /// The rows without bytes that the last survey found.
-    pub(crate) emptied: Vec<StagedPlace>,
+    pub(crate) emptied: Vec<StagedPosition>,
     /// The earliest time at which batches that wait for long are staged again.
     pub(crate) next_restage: Instant,
 }
@@ -48,7 +48,7 @@ impl StagingSurvey {
     }
 }
 
-impl ReadPlaces {
+impl ReadPositions {
     /// Nothing was read after a position yet.
     pub(crate) fn new(from: StagingId) -> Self {
         Self { from, read: BTreeMap::new(), unreadable: BTreeSet::new() }
@@ -85,10 +85,10 @@ impl ReadPlaces {
     }
 
     /// Whether the ledger has, after a position and up to another one, the batches that were read
-    /// there and no further ones. `places` is all that it has in between.
+    /// there and no further ones. `positions` is all that it has in between.
     pub(crate) fn agree_with(
         &self,
-        places: &[StagedPlace],
+        positions: &[StagedPosition],
         after: StagingId,
         through: StagingId,
     ) -> bool {
@@ -96,18 +96,19 @@ impl ReadPlaces {
         if through <= after {
             return true;
         }
-        let is_between = |place: &&StagedPlace| place.id > after && place.id <= through;
-        let stored: BTreeMap<StagingId, &StagedPlace> =
-            places.iter().filter(is_between).map(|place| (place.id, place)).collect();
+        let is_between = |position: &&StagedPosition| position.id > after && position.id <= through;
+        let stored: BTreeMap<StagingId, &StagedPosition> =
+            positions.iter().filter(is_between).map(|position| (position.id, position)).collect();
         // A batch that lost its bytes is still where it was.
         let is_stored = |(id, batch): (&StagingId, &Digest)| {
-            stored.get(id).is_some_and(|place| place.digest == *batch)
+            stored.get(id).is_some_and(|position| position.digest == *batch)
         };
-        let is_read = |place: &&StagedPlace| {
-            self.read.get(&place.id) == Some(&place.digest) || self.unreadable.contains(&place.id)
+        let is_read = |position: &&StagedPosition| {
+            self.read.get(&position.id) == Some(&position.digest)
+                || self.unreadable.contains(&position.id)
         };
         self.read.range((Excluded(after), Included(through))).all(is_stored)
-            && stored.values().filter(|place| place.has_batch).all(is_read)
+            && stored.values().filter(|position| position.has_batch).all(is_read)
     }
 }
 
@@ -121,65 +122,69 @@ mod tests {
         Digest::compute(batch.as_bytes())
     }
 
-    fn place(id: u64, batch: &str) -> StagedPlace {
+    fn position(id: u64, batch: &str) -> StagedPosition {
         let node = NodeId::from_bytes([1; 8]);
         let number = BatchNumber { node, epoch: Epoch(1), sequence: Sequence(id) };
-        StagedPlace { id: StagingId(id), number, digest: digest(batch), has_batch: true }
+        StagedPosition { id: StagingId(id), number, digest: digest(batch), has_batch: true }
     }
 
-    fn read(from: u64, batches: &[(u64, &str)]) -> ReadPlaces {
-        let mut places = ReadPlaces::new(StagingId(from));
-        batches.iter().for_each(|(id, batch)| places.add(StagingId(*id), digest(batch)));
-        places
+    fn read(from: u64, batches: &[(u64, &str)]) -> ReadPositions {
+        let mut positions = ReadPositions::new(StagingId(from));
+        batches.iter().for_each(|(id, batch)| positions.add(StagingId(*id), digest(batch)));
+        positions
     }
 
     #[test]
     fn a_batch_below_the_last_one_is_noticed_when_the_last_one_is_where_it_was() {
-        let places = read(7, &[(8, "first"), (9, "lost"), (10, "last")]);
-        let agree = |stored: &[StagedPlace]| places.agree_with(stored, StagingId(0), StagingId(10));
-        assert!(agree(&[place(8, "first"), place(9, "lost"), place(10, "last")]));
+        let positions = read(7, &[(8, "first"), (9, "lost"), (10, "last")]);
+        let agree =
+            |stored: &[StagedPosition]| positions.agree_with(stored, StagingId(0), StagingId(10));
+        assert!(agree(&[position(8, "first"), position(9, "lost"), position(10, "last")]));
         // The ledger was rolled back to place 8, and has grown again.
-        assert!(!agree(&[place(8, "first"), place(9, "other"), place(10, "last")]));
-        assert!(!agree(&[place(8, "first"), place(10, "last")]), "one is gone");
+        assert!(!agree(&[position(8, "first"), position(9, "other"), position(10, "last")]));
+        assert!(!agree(&[position(8, "first"), position(10, "last")]), "one is gone");
         assert!(!agree(&[]));
         // Another program has moved a row to a place that was passed.
         let gap = read(7, &[(8, "first"), (10, "last")]);
-        let moved = [place(8, "first"), place(9, "moved"), place(10, "last")];
+        let moved = [position(8, "first"), position(9, "moved"), position(10, "last")];
         assert!(!gap.agree_with(&moved, StagingId(0), StagingId(10)));
         // One that is still to be read.
-        let later = [place(8, "first"), place(10, "last"), place(11, "later")];
+        let later = [position(8, "first"), position(10, "last"), position(11, "later")];
         assert!(gap.agree_with(&later, StagingId(0), StagingId(10)));
     }
 
     #[test]
     fn a_row_that_is_no_batch_is_no_difference_until_it_is_sealed() {
-        let mut places = read(7, &[(8, "first"), (10, "last")]);
-        let stored = [place(8, "first"), place(9, "no batch"), place(10, "last")];
-        assert!(!places.agree_with(&stored, StagingId(0), StagingId(10)));
-        places.add_unreadable(StagingId(9));
-        assert!(places.agree_with(&stored, StagingId(0), StagingId(10)));
-        let unreadable = |places: &ReadPlaces, after| -> Vec<u64> {
-            places.unreadable_after(StagingId(after)).map(|id| id.0).collect()
+        let mut positions = read(7, &[(8, "first"), (10, "last")]);
+        let stored = [position(8, "first"), position(9, "no batch"), position(10, "last")];
+        assert!(!positions.agree_with(&stored, StagingId(0), StagingId(10)));
+        positions.add_unreadable(StagingId(9));
+        assert!(positions.agree_with(&stored, StagingId(0), StagingId(10)));
+        let unreadable = |positions: &ReadPositions, after| -> Vec<u64> {
+            positions.unreadable_after(StagingId(after)).map(|id| id.0).collect()
         };
-        assert_eq!((unreadable(&places, 0), unreadable(&places, 9)), (vec![9], vec![]));
-        places.forget(StagingId(9));
-        assert!(unreadable(&places, 0).is_empty());
+        assert_eq!((unreadable(&positions, 0), unreadable(&positions, 9)), (vec![9], vec![]));
+        positions.forget(StagingId(9));
+        assert!(unreadable(&positions, 0).is_empty());
     }
 
     #[test]
     fn places_without_bytes_sealed_places_and_other_parts_are_no_difference() {
-        let mut places = read(7, &[(8, "first"), (10, "last")]);
-        let emptied = StagedPlace { has_batch: false, ..place(8, "first") };
-        let unread = StagedPlace { has_batch: false, ..place(9, "never read") };
-        let stored = [emptied, unread, place(10, "last")];
-        assert!(places.agree_with(&stored, StagingId(0), StagingId(10)));
-        assert!(places.agree_with(&stored[2..], StagingId(9), StagingId(10)), "a part");
-        places.forget(StagingId(8));
-        assert_eq!(places.from(), StagingId(8));
-        assert!(places.agree_with(&stored[2..], StagingId(0), StagingId(10)), "the rest is sealed");
-        places.forget(StagingId(5));
-        assert_eq!(places.from(), StagingId(8), "what is forgotten stays forgotten");
-        places.forget(StagingId(u64::MAX));
-        assert!(places.agree_with(&[place(9, "sealed")], StagingId(0), StagingId(10)));
+        let mut positions = read(7, &[(8, "first"), (10, "last")]);
+        let emptied = StagedPosition { has_batch: false, ..position(8, "first") };
+        let unread = StagedPosition { has_batch: false, ..position(9, "never read") };
+        let stored = [emptied, unread, position(10, "last")];
+        assert!(positions.agree_with(&stored, StagingId(0), StagingId(10)));
+        assert!(positions.agree_with(&stored[2..], StagingId(9), StagingId(10)), "a part");
+        positions.forget(StagingId(8));
+        assert_eq!(positions.from(), StagingId(8));
+        assert!(
+            positions.agree_with(&stored[2..], StagingId(0), StagingId(10)),
+            "the rest is sealed"
+        );
+        positions.forget(StagingId(5));
+        assert_eq!(positions.from(), StagingId(8), "what is forgotten stays forgotten");
+        positions.forget(StagingId(u64::MAX));
+        assert!(positions.agree_with(&[position(9, "sealed")], StagingId(0), StagingId(10)));
     }
 }

@@ -16,7 +16,7 @@ pub(crate) struct BundleDownloads(Mutex<Vec<AccountId>>);
 
 /// The slot of one download; dropping it frees the slot.
 #[derive(Debug)]
-pub(crate) struct DownloadPlace {
+pub(crate) struct DownloadSlot {
     downloads: Arc<BundleDownloads>,
     account: AccountId,
 }
@@ -26,17 +26,17 @@ impl BundleDownloads {
     ///
     /// # Errors
     /// [`Problem::TooManyDownloads`].
-    pub(crate) fn take(self: &Arc<Self>, account: AccountId) -> Result<DownloadPlace, Problem> {
+    pub(crate) fn take(self: &Arc<Self>, account: AccountId) -> Result<DownloadSlot, Problem> {
         let mut accounts = self.0.lock();
         if accounts.len() >= DOWNLOADS_MAX || accounts.contains(&account) {
             return Err(Problem::TooManyDownloads);
         }
         accounts.push(account);
-        Ok(DownloadPlace { downloads: Arc::clone(self), account })
+        Ok(DownloadSlot { downloads: Arc::clone(self), account })
     }
 }
 
-impl Drop for DownloadPlace {
+impl Drop for DownloadSlot {
     fn drop(&mut self) {
         self.downloads.0.lock().retain(|account| *account != self.account);
     }

@@ -10,7 +10,7 @@ use crate::descriptor::{Descriptor, c_string};
 use crate::real::{self, fatal, fatal_errno};
 
 /// A name in a folder of the disk.
-pub(crate) struct Place {
+pub(crate) struct Location {
     pub(crate) folder: Descriptor,
     pub(crate) folder_inode: u64,
     pub(crate) name: OsString,
@@ -18,7 +18,7 @@ pub(crate) struct Place {
     pub(crate) shown: PathBuf,
 }
 
-impl Place {
+impl Location {
     /// The status of the file with this name. Aborts on a symbolic link: a power cut would have to
     /// follow it too.
     pub(crate) fn status(&self) -> Option<stat> {
