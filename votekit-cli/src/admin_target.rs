@@ -19,6 +19,7 @@ use votekit_node::{
 };
 use zeroize::Zeroizing;
 
+use crate::argument;
 use crate::client::{Client, Problem, ProblemField};
 use crate::error::CommandError;
 
@@ -42,6 +43,7 @@ pub(crate) struct AdminTargetArgs {
 #[derive(Debug, clap::Args)]
 pub(crate) struct ElectionArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     pub(crate) law_id: ElectionId,
 
     #[command(flatten)]

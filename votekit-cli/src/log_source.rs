@@ -13,6 +13,7 @@ use votekit_node::archive::Archive;
 use votekit_store::services::url::{Service, ServiceAddress};
 
 use crate::admin_target::read_token;
+use crate::argument;
 use crate::client::Client;
 use crate::error::CommandError;
 
@@ -35,7 +36,7 @@ pub(crate) struct LogArgs {
     ledger: LedgerArgs,
 
     /// Election; may be omitted when there is only one
-    #[arg(long, value_name = "LAW_ID")]
+    #[arg(long, value_name = "LAW_ID", value_parser = argument::parse::<ElectionId>)]
     election: Option<ElectionId>,
 }
 
@@ -50,7 +51,7 @@ pub(crate) struct ArchiveArgs {
     pub(crate) ledger: LedgerArgs,
 
     /// Election; may be omitted when there is only one
-    #[arg(long, value_name = "LAW_ID")]
+    #[arg(long, value_name = "LAW_ID", value_parser = argument::parse::<ElectionId>)]
     election: Option<ElectionId>,
 }
 

@@ -7,6 +7,7 @@
 #[cfg(feature = "node")]
 mod admin_target;
 mod allocator;
+mod argument;
 mod atomic_output;
 #[cfg(feature = "node")]
 mod ballot_call;

@@ -8,6 +8,7 @@ use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LedgerArgs, choose};
@@ -43,7 +44,10 @@ struct ShowArgs {
     ledger: LedgerArgs,
 
     /// Election; may be omitted when there is only one
-    #[arg(long, value_name = "LAW_ID", requires = "data")]
+    #[arg(
+        long, value_name = "LAW_ID", requires = "data",
+        value_parser = argument::parse::<ElectionId>
+    )]
     election: Option<ElectionId>,
 
     /// Write the stored batch to this file, unchanged

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use votekit_core::id::ElectionId;
 
 use crate::admin_target;
+use crate::argument;
 use crate::client::Client;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -34,7 +35,10 @@ pub(crate) struct Args {
     node: String,
 
     /// Law to vote on; prompted for when omitted
-    #[arg(long, value_name = "LAW_ID", conflicts_with = "from")]
+    #[arg(
+        long, value_name = "LAW_ID", conflicts_with = "from",
+        value_parser = argument::parse::<ElectionId>
+    )]
     law: Option<ElectionId>,
 
     /// Write the receipt of the vote to this file, for `votekit verify receipt`

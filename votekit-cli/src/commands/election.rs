@@ -22,6 +22,7 @@ use votekit_node::{
 };
 
 use crate::admin_target::{self, AdminTargetArgs, ElectionArgs};
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::invitation_links::Report;
@@ -81,6 +82,7 @@ enum Action {
 #[derive(Debug, clap::Args)]
 struct OpenArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Waive a rule of a binding election, by name; recorded in the log. 'results' allows results
@@ -102,6 +104,7 @@ struct OpenArgs {
 #[derive(Debug, clap::Args)]
 struct CloseArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Close before the planned end, for this reason; it is kept in the public log
@@ -118,6 +121,7 @@ struct CloseArgs {
 #[derive(Debug, clap::Args)]
 struct CertifyArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Certify although outside witnesses are missing, for this reason; it is kept in the public
@@ -142,6 +146,7 @@ Example:
   votekit election amend L2025-001 --title-en 'Water Act' --closes 2036-11-22T20:00:00-05:00 --data node/")]
 struct AmendArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Title in French
@@ -187,6 +192,7 @@ struct AmendArgs {
 #[derive(Debug, clap::Args)]
 struct AnnulArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Reason, kept in the public log
@@ -203,6 +209,7 @@ struct AnnulArgs {
 #[derive(Debug, clap::Args)]
 struct StepArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     #[command(flatten)]

@@ -21,6 +21,7 @@ use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks};
 use votekit_core::roll::{HashedRoll, RollRules, RollWarning, RuleCount, count_by_rule};
 use votekit_core::shard::{ShardFormat, ShardHead};
 
+use crate::argument;
 use crate::atomic_output::refuse_occupied;
 use crate::commands::pepper;
 use crate::context::Context;
@@ -96,7 +97,10 @@ pub(crate) struct Args {
     pepper_file: Option<PathBuf>,
 
     /// Hash only the rows of this law; may be repeated
-    #[arg(long = "law", value_name = "ID", conflicts_with = "supplement_of")]
+    #[arg(
+        long = "law", value_name = "ID", conflicts_with = "supplement_of",
+        value_parser = argument::parse::<ElectionId>
+    )]
     laws: Vec<ElectionId>,
 
     /// Refuse a NAS with a wrong check digit, and one of nine zeros

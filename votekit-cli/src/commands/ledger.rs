@@ -18,6 +18,7 @@ use votekit_store::Ledger;
 use votekit_store::embedded::EmbeddedLedger;
 
 use crate::admin_target;
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 #[cfg(feature = "services")]
@@ -52,6 +53,7 @@ Examples:
   votekit ledger discard-above L2025-001 --keep bad-rows.jsonl --data node/ --checkpoint head")]
 struct DiscardAboveArgs {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Data folder of an authority, with the file of all authorities

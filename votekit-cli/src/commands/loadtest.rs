@@ -23,6 +23,7 @@ use votekit_node::ElectionView;
 
 use self::threshold::{Measured, Threshold};
 use crate::admin_target;
+use crate::argument;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::client::Client;
 use crate::context::Context;
@@ -95,7 +96,7 @@ pub(crate) struct Args {
 #[command(next_help_heading = "Votes")]
 struct MixArgs {
     /// Vote only on this law; may be repeated [default: all of the roll]
-    #[arg(long = "law", value_name = "ID")]
+    #[arg(long = "law", value_name = "ID", value_parser = argument::parse::<ElectionId>)]
     laws: Vec<ElectionId>,
 
     /// Choice, optionally with a weight, such as oui=55; may be repeated

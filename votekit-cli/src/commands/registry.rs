@@ -11,6 +11,7 @@ use votekit_node::archive::Archive;
 use votekit_store::services::redis::{Finding, RedisRegistry, Severity};
 use votekit_store::services::url::{Service, ServiceAddress};
 
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::LedgerArgs;
@@ -65,7 +66,7 @@ struct TargetArgs {
     ledger: LedgerArgs,
 
     /// Only this election; may be repeated
-    #[arg(long = "election", value_name = "LAW_ID")]
+    #[arg(long = "election", value_name = "LAW_ID", value_parser = argument::parse::<ElectionId>)]
     elections: Vec<ElectionId>,
 }
 

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use votekit_core::id::ElectionId;
 
+use crate::argument;
 use crate::atomic_output::{Secrecy, StagedFile};
 use crate::context::Context;
 use crate::error::CommandError;
@@ -49,7 +50,10 @@ struct SampleArgs {
     electors: u64,
 
     /// Law they vote on; may be repeated
-    #[arg(long = "law", value_name = "ID", required = true)]
+    #[arg(
+        long = "law", value_name = "ID", required = true,
+        value_parser = argument::parse::<ElectionId>
+    )]
     laws: Vec<ElectionId>,
 
     /// Seed: another number makes another roll

@@ -6,7 +6,6 @@ mod list;
 mod rows;
 mod target;
 
-use votekit_messages::InWords as _;
 use votekit_node::accounts::OneTimeLink;
 use votekit_store::{Account, Accounts, EmailAddress, clock};
 
@@ -93,9 +92,4 @@ async fn find(accounts: &dyn Accounts, email: &EmailAddress) -> Result<Account, 
         CommandError::bad_input(format!("there is no account with the address {email}"))
             .hint("`votekit user list` shows the accounts")
     })
-}
-
-/// Parses an address on the command line.
-fn parse_email(text: &str) -> Result<EmailAddress, String> {
-    text.parse().map_err(|error: votekit_store::EmailError| error.in_words())
 }

@@ -13,6 +13,7 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::{ClusterView, WitnessView};
 
 use crate::admin_target::{self, AdminTargetArgs, TargetLocation};
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::LedgerArgs;
@@ -50,7 +51,7 @@ struct RequestArgs {
 
     /// Election that is not created yet, with only the data folder; it is binding unless --test is
     /// given. Without this option all existing elections are printed
-    #[arg(long = "election", value_name = "LAW_ID")]
+    #[arg(long = "election", value_name = "LAW_ID", value_parser = argument::parse::<ElectionId>)]
     elections: Vec<ElectionId>,
 
     /// The elections named with --election are not binding

@@ -9,6 +9,7 @@ use votekit_node::{ChoiceRequest, CreateElection};
 use super::members::MemberFile;
 use super::{Created, offline_config, parse_choice, parse_policy, print_created};
 use crate::admin_target::{self, AdminTarget, AdminTargetArgs};
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interruption;
@@ -34,6 +35,7 @@ A file of members:
   bob@example.org")]
 pub(super) struct CreateArgs {
     /// Law put to the vote; it becomes the id of the election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// Title in French

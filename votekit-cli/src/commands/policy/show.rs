@@ -8,6 +8,7 @@ use serde::Serialize;
 use votekit_core::authority::AuthoritySet;
 use votekit_core::id::ElectionId;
 
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -23,6 +24,7 @@ Examples:
   votekit policy show --authorities node/authorities L2025-001 --json")]
 pub(super) struct Args {
     /// Election
+    #[arg(value_parser = argument::parse::<ElectionId>)]
     law_id: ElectionId,
 
     /// File of the authorities, as `votekit policy make` wrote it

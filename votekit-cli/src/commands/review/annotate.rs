@@ -11,6 +11,7 @@ use votekit_store::{Documents, ReviewNote};
 
 use super::case;
 use crate::admin_target;
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::ArchiveArgs;
@@ -25,6 +26,7 @@ Example:
   votekit review annotate 0c6f3a1d9b8e47f2a5d0c3b6e9f81724 --by 'M. Roy' --text 'letter returned, new code sent' --data node/")]
 pub(super) struct Args {
     /// Request
+    #[arg(value_parser = argument::parse::<RequestId>)]
     request: RequestId,
 
     /// Name of the reviewer, at most 200 bytes

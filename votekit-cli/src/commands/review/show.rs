@@ -10,6 +10,7 @@ use votekit_core::id::RequestId;
 
 use super::case::{self, Case, for_each_case};
 use super::receipt;
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::ArchiveArgs;
@@ -26,6 +27,7 @@ Example:
   votekit review show 0c6f3a1d9b8e47f2a5d0c3b6e9f81724 --data node/ -o request.receipt")]
 pub(super) struct Args {
     /// Request, as given to its voter and recorded in the log
+    #[arg(value_parser = argument::parse::<RequestId>)]
     request: RequestId,
 
     /// Write the proof of inclusion to this file

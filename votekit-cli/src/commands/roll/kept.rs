@@ -8,6 +8,7 @@ use votekit_node::RollView;
 use votekit_node::config::Config;
 
 use crate::admin_target::{self, AdminTargetArgs};
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
@@ -36,7 +37,7 @@ Example:
   votekit roll discard 6f3c…the whole digest, as `votekit roll list` shows it… --data node/")]
 pub(super) struct DiscardArgs {
     /// SHA-256 of the roll's manifest
-    #[arg(value_name = "DIGEST")]
+    #[arg(value_name = "DIGEST", value_parser = argument::parse::<Digest>)]
     manifest: Digest,
 
     #[command(flatten)]

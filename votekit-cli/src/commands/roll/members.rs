@@ -16,6 +16,7 @@ use votekit_core::roll::{MemberList, read_members};
 use self::credentials::{MEMBERS_MAX, draw, roll};
 use self::links::{LinkForm, LinkLang, PagesUrl};
 use super::refuse_repeated;
+use crate::argument;
 use crate::atomic_output::{Secrecy, StagedFolder, refuse_occupied};
 use crate::context::Context;
 use crate::error::CommandError;
@@ -53,7 +54,10 @@ pub(super) struct MembersArgs {
     list: PathBuf,
 
     /// Law they vote on; may be repeated
-    #[arg(long = "law", value_name = "ID", required = true)]
+    #[arg(
+        long = "law", value_name = "ID", required = true,
+        value_parser = argument::parse::<ElectionId>
+    )]
     laws: Vec<ElectionId>,
 
     /// Address of the pages on which they vote, such as `https://vote.example.ca`

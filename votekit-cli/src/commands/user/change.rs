@@ -7,8 +7,9 @@ use votekit_node::accounts::{self as changes, AccountError, LastAdministrator};
 use votekit_store::{Account, AccountState, EmailAddress};
 
 use super::target::TargetArgs;
-use super::{TimedLinkArgs, find, parse_email};
+use super::{TimedLinkArgs, find};
 use crate::admin_target;
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::interruption;
@@ -24,7 +25,7 @@ Example:
   votekit user disable m.roy@example.org --data node/")]
 pub(super) struct DisableArgs {
     /// E-mail address of the account
-    #[arg(value_name = "EMAIL", value_parser = parse_email)]
+    #[arg(value_name = "EMAIL", value_parser = argument::parse::<EmailAddress>)]
     email: EmailAddress,
 
     /// Disable the last active administrator too
@@ -45,7 +46,7 @@ Example:
   votekit user enable m.roy@example.org --data node/")]
 pub(super) struct EnableArgs {
     /// E-mail address of the account
-    #[arg(value_name = "EMAIL", value_parser = parse_email)]
+    #[arg(value_name = "EMAIL", value_parser = argument::parse::<EmailAddress>)]
     email: EmailAddress,
 
     #[command(flatten)]
@@ -62,7 +63,7 @@ Example:
   votekit user reset m.roy@example.org --url https://vote.example.org --data node/")]
 pub(super) struct ResetArgs {
     /// E-mail address of the account
-    #[arg(value_name = "EMAIL", value_parser = parse_email)]
+    #[arg(value_name = "EMAIL", value_parser = argument::parse::<EmailAddress>)]
     email: EmailAddress,
 
     #[command(flatten)]
