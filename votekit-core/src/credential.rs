@@ -40,35 +40,31 @@ hex_bytes! {
 #[non_exhaustive]
 pub enum CredentialError {
     /// A NAS has exactly 9 digits once spaces and hyphens are removed.
-    #[error("a NAS has exactly 9 digits, this one has {digits}")]
+    #[error("NAS of {digits} digits, not 9")]
     NasLength {
         /// Number of digits found.
         digits: usize,
     },
     /// A NAS contains only digits, spaces and hyphens.
-    #[error(
-        "a NAS contains only digits, spaces and hyphens: character {position} is something else"
-    )]
+    #[error("NAS with a wrong character at {position}")]
     NasCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
     },
     /// The NAS fails the requested Luhn check.
-    #[error("the NAS fails its check digit")]
+    #[error("NAS with a wrong check digit")]
     NasCheckDigit,
     /// Nine zeros pass the Luhn check but are never issued.
-    #[error("a NAS of nine zeros is never issued")]
+    #[error("NAS of zeros alone")]
     NasZeros,
     /// An access code has 4 to 32 characters.
-    #[error("an access code has 4 to 32 characters, this one has {length}")]
+    #[error("access code of {length} characters, not 4 to 32")]
     CodeLength {
         /// Number of characters found.
         length: usize,
     },
     /// An access code consists of the letters A-Z and digits.
-    #[error(
-        "an access code is made of letters A-Z and digits: character {position} is something else"
-    )]
+    #[error("access code with a wrong character at {position}")]
     CodeCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
@@ -312,9 +308,7 @@ pub struct Pepper(Zeroizing<[u8; 32]>);
 
 /// A text is not a pepper file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "not a pepper file: expected one line 'votekit-pepper/1 ' followed by 64 lower-case hexadecimal digits"
-)]
+#[error("not a pepper file")]
 pub struct PepperError;
 
 impl Pepper {

@@ -24,25 +24,25 @@ pub struct EmailAddress(String);
 #[non_exhaustive]
 pub enum EmailError {
     /// Nothing is left after trimming.
-    #[error("the e-mail address is missing")]
+    #[error("no e-mail address")]
     Missing,
     /// It is longer than a mail server accepts.
-    #[error("the e-mail address has more than {} bytes", EmailAddress::BYTES_MAX)]
+    #[error("e-mail address of over {} bytes", EmailAddress::BYTES_MAX)]
     TooLong,
     /// It has no `@`, or several.
-    #[error("an e-mail address contains exactly one @")]
+    #[error("e-mail address without @, or with several")]
     NotOneAt,
     /// It contains a space, a control character, or one that is not visible.
-    #[error("an e-mail address has no spaces, control characters or invisible characters")]
+    #[error("e-mail address with a space, a control or an invisible character")]
     Invisible,
     /// It contains a character that addresses need quotation marks for, or two names.
-    #[error("an e-mail address has none of the characters \" ( ) , : ; < > [ ] \\")]
+    #[error("e-mail address with a reserved character")]
     Special,
     /// The part before the `@` is empty, or has a dot at its beginning or end, or two in a row.
-    #[error("the part before the @ is empty, or has a dot in the wrong place")]
+    #[error("e-mail address with a wrong local part")]
     Local,
     /// The part after the `@` is not the name of a host with a dot.
-    #[error("the part after the @ is not the name of a domain, such as example.org")]
+    #[error("e-mail address with a wrong domain")]
     Domain,
 }
 

@@ -15,24 +15,22 @@ use sha2::{Digest as _, Sha256};
 #[non_exhaustive]
 pub enum IdError {
     /// A law id is 1 to 50 characters long.
-    #[error("a law id has 1 to 50 characters, this one has {length}")]
+    #[error("law id of {length} characters, not 1 to 50")]
     LawLength {
         /// Number of characters found.
         length: usize,
     },
     /// A law id consists of `A-Z a-z 0-9 . _ -`.
-    #[error(
-        "a law id is made of A-Z, a-z, 0-9, '.', '_' and '-': character {position} is something else"
-    )]
+    #[error("law id with a wrong character at {position}")]
     LawCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
     },
     /// `.` and `..` would be folder names in a URL.
-    #[error("a law id may not be '.' or '..'")]
+    #[error("law id of dots alone")]
     LawDots,
     /// A fixed number of lower-case hexadecimal digits was expected.
-    #[error("expected {expected} lower-case hexadecimal digits")]
+    #[error("not {expected} hexadecimal digits in lower case")]
     Hex {
         /// Expected number of digits.
         expected: usize,

@@ -2,12 +2,13 @@ use std::io;
 use std::path::PathBuf;
 
 use votekit_core::binding::BindingRule;
-use votekit_core::credential::CredentialError;
-use votekit_core::election::{DefinitionError, State, TextPart};
+use votekit_core::credential::{CredentialError, PepperError};
+use votekit_core::election::{ChoiceIdError, DefinitionError, State, TextPart};
 use votekit_core::election_log::{Change, ElectionLogError};
+use votekit_core::email::EmailError;
 use votekit_core::envelope::VoteRequest;
-use votekit_core::id::{Digest, ElectionId};
-use votekit_core::instant::UnixMinutes;
+use votekit_core::id::{Digest, ElectionId, IdError};
+use votekit_core::instant::{TimeError, UnixMinutes};
 use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Role;
@@ -90,6 +91,20 @@ fn parameters_are_part_of_the_sentence() {
         (engine.in_words(), "SQLite is not available: database is locked"),
     ] {
         assert_eq!(words, expected);
+    }
+}
+
+#[test]
+fn each_error_of_a_parser_has_a_sentence_beside_its_display() {
+    for (words, display) in [
+        (IdError::LawDots.in_words(), IdError::LawDots.to_string()),
+        (ChoiceIdError.in_words(), ChoiceIdError.to_string()),
+        (TimeError.in_words(), TimeError.to_string()),
+        (PepperError.in_words(), PepperError.to_string()),
+        (CredentialError::NasZeros.in_words(), CredentialError::NasZeros.to_string()),
+        (EmailError::Domain.in_words(), EmailError::Domain.to_string()),
+    ] {
+        assert_ne!(words, display);
     }
 }
 

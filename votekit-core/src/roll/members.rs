@@ -215,7 +215,7 @@ mod tests {
                 "line 3, email: the same as on line 2",
                 "line 4, id: the same as on line 2",
                 "line 5, row: the row is empty: it has only separators",
-                "line 6, email: the part after the @ is not the name of a domain, such as example.org",
+                "line 6, email: e-mail address with a wrong domain",
                 "line 7, name: character 2 is U+000A (a line feed), which is invisible",
                 "line 9, name: the text has 201 characters, more than 200",
                 "line 10, email: character 2 is U+200B (a zero-width space), which is invisible",
