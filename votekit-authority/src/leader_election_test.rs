@@ -188,7 +188,7 @@ fn a_hindered_leader_steps_down_and_leads_again_only_if_no_other_wants_to() {
 }
 
 #[test]
-fn a_hindered_authority_yields_anew_after_another_has_led() {
+fn hindered_authority_yields_again_after_another_has_led() {
     let mut one = election(3, 2);
     assert_eq!(one.step(Event::Hindered, at(0)), [], "it leads nothing");
     refused(&mut one, "b/1", at(0));

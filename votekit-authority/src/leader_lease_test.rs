@@ -85,7 +85,7 @@ fn overtaken_without_a_term_rules_out_the_own_one() {
 }
 
 #[test]
-fn a_resigned_node_releases_a_lease_that_comes_late_and_asks_no_more() {
+fn resigned_node_releases_a_late_lease_and_requests_no_other() {
     let mut lease = granted();
     lease.step(Event::Tick, at(400));
     let commands = lease.step(Event::Resign, at(410));

@@ -11,7 +11,7 @@ const AMQP: &str = "http://votekit:geheim@127.0.0.1:5672";
 const POSTGRES: &str = "mysql://votekit:geheim@127.0.0.1:5432/votekit";
 
 #[test]
-fn each_verb_says_what_is_wrong_with_an_address() {
+fn each_verb_names_the_fault_of_an_address() {
     let (dir, _) = poll::drafted(3, &[]);
     let good =
         ["redis://127.0.0.1:1", "amqp://127.0.0.1:1", "postgres://votekit@127.0.0.1:1/votekit"];

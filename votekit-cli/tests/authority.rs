@@ -402,7 +402,7 @@ fn the_table_shows_the_only_authority() {
 }
 
 #[test]
-fn nothing_is_discarded_without_authorities_a_certificate_and_a_ledger() {
+fn discard_requires_authorities_a_certificate_and_a_ledger() {
     let dir = authorities(&["a", "b", "c"]);
     let discard = ["ledger", "discard-above", "L1", "--keep", "kept", "--data", "a"];
     let with = |more: &[&str]| dir.run(&[&discard[..], more].concat());

@@ -107,7 +107,7 @@ fn a_vote_that_does_not_count_is_reported_as_such() {
 }
 
 #[test]
-fn what_is_malformed_is_refused_before_it_is_sent() {
+fn malformed_votes_are_refused_before_sending() {
     let (dir, electors) = poll::opened(5);
     let node = Node::serve(&dir);
     let Elector { nas, code } = &electors[0];

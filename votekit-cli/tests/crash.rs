@@ -138,7 +138,7 @@ fn killed_while_closing(seed: u64) {
 }
 
 #[test]
-fn a_close_that_was_cut_off_goes_on_by_itself() {
+fn interrupted_close_is_resumed_after_a_restart() {
     for seed in 1..=6 {
         killed_while_closing(seed);
     }

@@ -289,7 +289,7 @@ fn the_roll_of_a_draft_is_replaced() {
 }
 
 #[test]
-fn a_supplement_says_what_it_changed_and_what_was_refused() {
+fn supplement_reports_changes_and_refusals() {
     let (dir, electors) = poll::opened(5);
     poll::revoke(&dir, &electors[0]);
     let node = Node::serve(&dir);

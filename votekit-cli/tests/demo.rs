@@ -12,7 +12,7 @@ use support::http::Http;
 use support::node::terminate;
 
 #[test]
-fn it_ends_with_a_report_that_names_every_kind_of_vote() {
+fn demo_report_names_every_kind_of_vote() {
     let dir = TestDir::new();
     let demo = dir.run(&["demo", "--electors", "60"]);
     for part in [
@@ -48,7 +48,7 @@ fn it_ends_with_a_report_that_names_every_kind_of_vote() {
 }
 
 #[test]
-fn its_json_says_the_same_in_one_line() {
+fn demo_json_report_is_one_line_with_the_same_content() {
     let dir = TestDir::new();
     let demo = dir.run(&["demo", "--electors", "20", "--dir", "there", "--json"]);
     let report = demo.json();

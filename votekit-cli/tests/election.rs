@@ -108,7 +108,7 @@ fn the_states_follow_one_another_offline() {
 }
 
 #[test]
-fn what_breaks_a_rule_is_not_created() {
+fn elections_that_break_a_rule_are_not_created() {
     let (dir, _) = poll::loaded(3);
     for (more, code, said) in [
         (&["--opens", "2026-11-21T08:00:00"][..], 3, "opens: expected a time with its offset"),

@@ -365,7 +365,7 @@ fn a_fault_that_may_hide_other_rows_is_never_skipped() {
 }
 
 #[test]
-fn what_a_spreadsheet_may_have_changed_is_warned_of() {
+fn values_changed_by_a_spreadsheet_raise_a_warning() {
     let dir = TestDir::new();
     let roll = "nas,code,law_id\n000000042,7KQ2M9XA,L1\n000000059,12345678,L1\n\
         000000067,345678,L1\n000000075,B3XQ77ZP,L1\n";

@@ -71,7 +71,7 @@ fn pass_on(mut stream: TcpStream, behind: &str) -> Option<()> {
 }
 
 #[test]
-fn what_a_node_answers_drives_no_terminal() {
+fn answers_of_a_node_cannot_control_the_terminal() {
     let (dir, electors) = poll::opened(3);
     let node = Node::serve(&dir);
     let (hostile, admin) = (stand_before(&node.public), stand_before(&node.admin));

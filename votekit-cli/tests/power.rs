@@ -120,7 +120,7 @@ fn a_node_whose_disk_loses_all_that_was_not_synced_keeps_every_answered_vote_onc
 }
 
 #[test]
-fn what_a_command_has_done_is_there_after_a_power_cut() {
+fn completed_commands_survive_a_power_cut() {
     let (dir, _) = poll::hashed(3);
     let disk = disk(&dir, "volume");
     let run = |arguments: &[&str]| {

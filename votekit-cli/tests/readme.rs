@@ -142,7 +142,7 @@ impl Drop for NodeProcess {
 }
 
 #[test]
-fn what_is_shown_is_matched_in_full() {
+fn shown_output_is_matched_in_full() {
     assert!(fits("a…c…", "abbc\nd") && fits("…", "") && fits("a", "a"));
     assert!(!fits("a…c", "abcd") && !fits("a", "ab") && !fits("…x…y", "ay"));
     let json = |text: &str| serde_json::from_str::<Value>(text).expect("JSON");

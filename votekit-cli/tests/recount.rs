@@ -120,7 +120,7 @@ fn an_altered_batch_is_named() {
 }
 
 #[test]
-fn after_the_purge_it_says_why_it_cannot() {
+fn recount_after_the_purge_is_refused_with_a_reason() {
     let dir = closed();
     dir.run(&["election", "certify", LAW, "--yes", "--data", "node"]).succeeds();
     dir.run(&RECOUNT).succeeds();

@@ -36,7 +36,7 @@ fn list(dir: &TestDir, more: &[&str]) -> Vec<serde_json::Value> {
 }
 
 #[test]
-fn what_did_not_count_is_listed_shown_and_proven() {
+fn votes_that_did_not_count_are_listed_shown_and_proven() {
     let dir = reviewed();
     let all = list(&dir, &[]);
     let decisions: Vec<_> = all

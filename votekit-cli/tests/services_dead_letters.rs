@@ -10,7 +10,7 @@ fn broker() -> String {
 }
 
 #[test]
-fn a_box_that_is_not_there_is_not_made() {
+fn missing_ballot_box_is_not_created() {
     let dir = TestDir::new();
     let address =
         format!("{}?prefix=test-dead-letters-cli-{}&queues=1", broker(), std::process::id());

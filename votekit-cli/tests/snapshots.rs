@@ -101,7 +101,7 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
 }
 
 #[test]
-fn a_damaged_snapshot_is_said_aloud() {
+fn damaged_snapshot_is_reported() {
     let (dir, electors) = poll::opened(20);
     dir.write("node.toml", CONFIG);
     let node = serve(&dir, &[]);

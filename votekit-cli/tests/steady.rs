@@ -72,7 +72,7 @@ fn poll_without_a_log(prepare: impl FnOnce(&mut std::process::Command)) {
 }
 
 #[test]
-fn a_log_reader_that_goes_away_changes_nothing() {
+fn closed_log_reader_does_not_affect_the_node() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     poll_without_a_log(|command| {

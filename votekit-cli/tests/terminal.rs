@@ -181,7 +181,7 @@ fn an_interrupted_hidden_prompt_leaves_the_terminal_as_it_was() {
 }
 
 #[test]
-fn a_stopped_hidden_prompt_hides_again_when_it_goes_on() {
+fn stopped_hidden_prompt_hides_input_again_when_continued() {
     let (dir, electors) = poll::opened(3);
     let node = Node::serve(&dir);
     let mut terminal = at_the_code(&dir, &node, &electors[0].nas);
@@ -200,7 +200,7 @@ fn a_stopped_hidden_prompt_hides_again_when_it_goes_on() {
 }
 
 #[test]
-fn a_voter_who_mistypes_is_asked_again() {
+fn mistyped_answer_is_asked_for_again() {
     let (dir, electors) = poll::opened(3);
     let node = Node::serve(&dir);
     let mut terminal = Terminal::start(&dir, &["cast", "--node", &node.public, "--law", LAW]);

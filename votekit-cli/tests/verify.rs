@@ -236,7 +236,7 @@ fn extra_and_missing_files_are_reported() {
 }
 
 #[test]
-fn what_cannot_be_read_is_bad_input() {
+fn unreadable_bundles_are_bad_input() {
     assert_eq!(votekit(&["verify", "bundle", &path("nowhere")]).status.code(), Some(3));
     let bundle = path("bundle");
     assert_eq!(
@@ -256,7 +256,7 @@ fn what_cannot_be_read_is_bad_input() {
 }
 
 #[test]
-fn a_receipt_says_the_decision_in_words() {
+fn receipt_shows_the_decision_in_words() {
     let (receipt, policy, bundle) = (path("receipt.txt"), path("bundle.policy"), path("bundle"));
     let output =
         votekit(&["verify", "receipt", &receipt, "--policy", &policy, "--bundle", &bundle]);

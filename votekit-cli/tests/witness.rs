@@ -75,7 +75,7 @@ fn the_file_names_witnesses_and_their_operators_get_what_they_need() {
 }
 
 #[test]
-fn witnesses_that_break_a_rule_are_refused_and_a_risk_is_said() {
+fn invalid_witnesses_are_refused_and_risks_raise_a_warning() {
     let (dir, keys) = (authorities(), keys());
     let given = |text: &str, more: &[&str]| make(&dir, &[&["--witness", text][..], more].concat());
     let good = format!("w={},https://w.example,a", keys[0]);

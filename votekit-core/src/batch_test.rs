@@ -36,7 +36,7 @@ fn parse(bytes: Vec<u8>) -> Result<Arc<Batch>, BatchError> {
 
 proptest! {
     #[test]
-    fn what_is_sealed_reads_back(
+    fn sealed_batches_read_back(
         choices in prop::collection::vec((any::<u8>(), any::<u16>()), 0..40),
         last: bool,
     ) {

@@ -500,7 +500,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_say_where() {
+    fn errors_name_the_position() {
         assert_eq!(Nas::parse(b"12345678").unwrap_err(), CredentialError::NasLength { digits: 8 });
         assert_eq!(
             Nas::parse(b"12345678O").unwrap_err(),

@@ -23,7 +23,7 @@ fn one_mailbox_has_one_text() {
 }
 
 #[test]
-fn what_is_no_address_is_refused_with_its_rule() {
+fn invalid_addresses_are_refused_with_their_rule() {
     for (text, error) in [
         ("", EmailError::Missing),
         (" \t", EmailError::Missing),

@@ -69,7 +69,7 @@ fn every_way_of_writing_a_roll_gives_the_same_keys() {
 }
 
 #[test]
-fn faults_tell_line_field_and_rule_and_never_the_value() {
+fn faults_name_line_field_and_rule_and_never_the_value() {
     let roll = "nas,code,law_id\n\
         12345678,ABC123,L1\n\
         12345678O,ABC123,L1\n\

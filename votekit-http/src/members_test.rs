@@ -158,7 +158,7 @@ async fn a_member_who_has_no_password_yet_gets_a_new_link() {
 }
 
 #[tokio::test]
-async fn what_is_refused_makes_no_account() {
+async fn refused_members_get_no_account() {
     let site = Site::start().await;
     site.add("official@example.com", AccountRole::Auditor, AccountState::Active).await;
     site.add("away@example.com", AccountRole::Voter, AccountState::Disabled).await;

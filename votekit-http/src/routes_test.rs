@@ -251,7 +251,7 @@ fn a_new_election_is_a_definition_with_its_members() {
 }
 
 #[test]
-fn the_document_says_where_each_listener_is_and_shows_a_vote() {
+fn openapi_document_names_each_listener_and_shows_a_vote() {
     let document = document();
     assert_eq!(document["servers"][0]["url"], "/");
     for (path, item) in document["paths"].as_object().expect("paths") {

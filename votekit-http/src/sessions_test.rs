@@ -51,7 +51,7 @@ fn sent_back(set: &HeaderValue) -> HeaderMap {
 }
 
 #[test]
-fn a_session_comes_back_as_it_was_sealed() {
+fn sealed_session_opens_unchanged() {
     let sessions = sessions();
     let mut session = signed_in(2);
     let request = RequestId::from_bytes([7; 16]);

@@ -116,7 +116,7 @@ async fn without_a_session_the_ballots_page_leads_to_the_sign_in() {
 }
 
 #[tokio::test]
-async fn the_sign_in_says_what_the_session_holds_and_another_person_begins_a_new_one() {
+async fn sign_in_shows_the_session_and_another_person_begins_a_new_one() {
     let site = site_of_laws().await;
     let cookie = site.send_code(LAW, "code", 5, "").await.cookie();
     let known = site.get(&format!("/fr/vote/{LAW}"), &cookie).await;

@@ -30,7 +30,7 @@ fn encoded(text: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_poll_that_is_not_open_says_when_it_opens() {
+async fn page_of_an_unopened_poll_shows_its_opening() {
     let pages = PagesConfig {
         time_zone: Some("EST5EDT,M3.2.0,M11.1.0".parse().expect("a zone")),
         time_zone_fr: "heure de l’Est".to_owned(),
@@ -107,7 +107,7 @@ async fn a_draft_is_on_no_page_of_voters_and_readers() {
 }
 
 #[tokio::test]
-async fn a_closed_poll_and_a_halted_one_say_so() {
+async fn pages_of_closed_and_halted_polls_show_their_state() {
     let site = Site::open().await;
     let cookie = site.sign_in(11).await;
     site.api.node.panic_in_task(Some(&law()));
@@ -145,7 +145,7 @@ async fn a_closed_poll_and_a_halted_one_say_so() {
 }
 
 #[tokio::test]
-async fn those_who_have_voted_see_results_that_others_see_after_the_close() {
+async fn voters_see_after_vote_results_before_the_close() {
     let request = CreateElection { results: Some(ResultsPolicy::AfterVote), ..create_request() };
     let site = Site::open_with(request).await;
     let path = format!("/fr/results/{LAW}");
@@ -209,7 +209,7 @@ async fn a_receipt_is_checked_by_its_text_or_by_its_number() {
 }
 
 #[tokio::test]
-async fn what_is_not_a_genuine_receipt_is_said_to_be_none() {
+async fn forged_receipts_are_shown_as_invalid() {
     let site = Site::open().await;
     let (cookie, vote) = site.vote(LAW, "non", &site.sign_in(14).await).await;
     site.get(&vote, &cookie).await.shows("outcome good");

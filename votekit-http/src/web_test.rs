@@ -447,7 +447,7 @@ async fn no_answer_leads_to_another_site() {
 }
 
 #[tokio::test]
-async fn a_test_says_so_on_every_page_in_both_languages() {
+async fn test_banner_is_on_every_page_in_both_languages() {
     let site = Site::open().await;
     for path in ["/fr/".to_owned(), "/en/help".to_owned(), format!("/fr/vote/{LAW}")] {
         let html = site.get(&path, "").await.html;

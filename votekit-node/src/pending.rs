@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_stored_is_taken_back_and_an_unknown_outcome_is_sent_again() {
+    async fn unstored_requests_are_withdrawn_and_unknown_outcomes_resent() {
         let pending = Pending::new();
         pending.issue(request(1), &mut None, None);
         let Known::Storing(second) = pending.known(&request(1)) else { panic!("not joined") };
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_no_longer_wait_take_no_memory_and_the_others_are_woken() {
+    async fn dropped_waiters_take_no_memory_and_the_others_are_woken() {
         let pending = Pending::new();
         pending.issue(request(1), &mut None, None);
         let first = pending.decided(&request(1)).expect("in flight");
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_hint_the_decision_says_whether_the_code_was_right() {
+    fn missing_hint_is_replaced_by_the_decision() {
         assert_eq!(pairs_after(Some(true)), 0);
         assert_eq!(pairs_after(Some(false)), 1);
         assert_eq!(pairs_after(None), 1);

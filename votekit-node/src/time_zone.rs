@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_rule_is_refused() {
+    fn invalid_time_zone_rules_are_refused() {
         for text in [
             "",
             "America/Toronto",

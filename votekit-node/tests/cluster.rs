@@ -365,7 +365,7 @@ async fn a_permanently_lost_node_can_be_retired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
+async fn returning_node_continues_in_another_epoch_during_its_retirement() {
     let place = TestDir::new(60);
     let engine = engine(&place.path("engine"), Odds::NONE);
     let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
@@ -443,7 +443,7 @@ async fn a_ledger_that_was_rolled_back_is_not_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn nothing_is_lost_among_nodes_on_a_bad_day() {
+async fn nodes_lose_nothing_under_injected_faults() {
     let place = TestDir::new(60);
     let engine = engine(&place.path("engine"), Odds::BAD_DAY);
     let mut nodes = Vec::new();

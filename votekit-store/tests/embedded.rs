@@ -328,7 +328,7 @@ async fn a_shared_ledger_begins_a_new_term_at_each_start() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_nodes_one_gets_each_batch() {
+async fn each_batch_is_delivered_to_one_of_several_nodes() {
     const BATCHES: u64 = 40;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let engines = open_shared(folder.path());

@@ -184,7 +184,7 @@ async fn a_failed_commit_stops_every_call() {
 }
 
 #[tokio::test]
-async fn what_was_removed_leaves_no_trace() {
+async fn removed_rows_leave_no_trace_in_the_file() {
     let folder = folder();
     let accounts = open(folder.path());
     let token = Digest::compute(b"a cookie");

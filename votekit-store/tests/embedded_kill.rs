@@ -85,7 +85,7 @@ fn child_that_stages_until_it_is_killed() {
 }
 
 #[test]
-fn what_was_acknowledged_survives_a_kill() {
+fn acknowledged_batches_survive_a_kill() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let mut acknowledged = Vec::new();
     for round in 0..ROUNDS {

@@ -227,7 +227,7 @@ async fn garbage_in_the_queues_is_refused_and_stops_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_rejected_is_kept_whole_and_noted() {
+async fn rejected_batches_are_kept_whole_and_noted() {
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;
     let batch = batch_of(1, 2);
@@ -408,7 +408,7 @@ async fn a_letter_that_is_driven_behind_the_barriers_is_noticed() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_killed_broker_confirmed_is_there_after_it_comes_back() {
+async fn confirmed_batches_survive_a_kill_of_the_broker() {
     let server = Server::start();
     let corner = Corner::at(&server.address());
     let ballot_box = corner.ballot_box().await;

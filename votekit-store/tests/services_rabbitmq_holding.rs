@@ -115,7 +115,7 @@ async fn a_halted_election_holds_up_no_other_one() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_held_is_delivered_to_the_next_process() {
+async fn held_deliveries_are_redelivered_to_the_next_process() {
     const HELD: u64 = 60;
     let corner = Corner::new();
     let ballot_box = corner.ballot_box().await;

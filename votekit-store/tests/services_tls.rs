@@ -45,7 +45,7 @@ fn parsed(service: Service, text: &str) -> ServiceAddress {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgresql_is_believed_as_sslmode_says() {
+async fn postgresql_certificate_is_verified_as_sslmode_requires() {
     let (authority, other) = (Authority::new(), Authority::new());
     let mut server = PrivateServer::start("trust");
     server.stop();

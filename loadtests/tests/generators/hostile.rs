@@ -109,7 +109,7 @@ fn busy_connections_replays_and_readers_are_counted_apart() {
 }
 
 #[test]
-fn what_cannot_be_done_is_refused_before_the_run() {
+fn impossible_plans_are_refused_before_the_run() {
     let folder = tempfile::tempdir().expect("folder");
     let refused = |url: &str, hostile| match run(folder.path(), url, hostile) {
         Err(LoadError::Plan { option, .. }) => option,

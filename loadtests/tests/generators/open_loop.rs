@@ -147,7 +147,7 @@ fn errors_are_distinguished() {
 }
 
 #[test]
-fn a_node_that_goes_away_is_counted_and_the_run_ends() {
+fn lost_node_is_counted_and_ends_the_run() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::start(|n, _| pending(n));
     let (url, mix) = (node.url.clone(), mix(folder.path(), 400, MixOptions::default()));
@@ -317,7 +317,7 @@ fn waiting_and_following_measure_the_decision() {
 }
 
 #[test]
-fn what_cannot_work_is_refused_before_anything_is_sent() {
+fn impossible_options_are_refused_before_sending() {
     let folder = tempfile::tempdir().expect("folder");
     let node = Node::start(|n, _| pending(n));
     let mix = mix(folder.path(), 50, MixOptions::default());

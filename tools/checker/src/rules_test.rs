@@ -13,7 +13,7 @@ fn finds(sample: &Sample, rules: &[Rule]) -> Report {
 }
 
 #[test]
-fn what_agrees_has_no_violation_and_is_counted() {
+fn agreeing_journals_have_no_violation_and_are_counted() {
     let report = finds(&Sample::good(), &[]);
     assert_eq!((report.votes, report.sent, report.answered, report.unanswered), (7, 7, 5, 2));
     assert_eq!(

@@ -107,7 +107,7 @@ fn in_short(bytes: &[u8]) -> String {
 }
 
 #[test]
-fn what_was_synced_stays_and_what_was_not_goes() {
+fn synced_writes_survive_a_cut_and_unsynced_ones_are_lost() {
     let bench = Bench::new();
     fs::write(bench.disk.root().join("old"), "oooooooooo").expect("written");
     bench.run(&[
@@ -368,7 +368,7 @@ fn reads_and_writes_of_one_file_fail() {
 }
 
 #[test]
-fn what_cannot_be_followed_ends_the_program() {
+fn unsupported_calls_end_the_program() {
     let bench = Bench::new();
     let mut command = Command::new("ln");
     bench.disk.apply(&mut command);

@@ -100,7 +100,7 @@ fn the_record_outlives_the_witness() {
 }
 
 #[test]
-fn what_is_not_proven_is_not_cosigned() {
+fn unproven_checkpoints_are_not_cosigned() {
     let (witness, signers, _folder) = witness();
     let signer = &signers[0];
     assert_eq!(submit(&witness, signer, 0, 5).status, 200);

@@ -43,7 +43,7 @@ fn line<'text>(text: &'text str, begin: &str) -> &'text str {
 }
 
 #[test]
-fn servers_come_up_break_come_back_and_leave_nothing() -> TestResult {
+fn servers_start_fail_recover_and_leave_nothing() -> TestResult {
     let program = Program::new("services-playing")?;
     let up = program.succeed(&["up"])?;
     assert!(up.lines().all(|line| line.starts_with("export VOTEKIT_")), "{up}");

@@ -146,7 +146,7 @@ fn no_other_block_is_accepted_once_one_is_cosigned_or_agreed() {
 }
 
 #[test]
-fn of_two_blocks_of_one_leader_and_term_the_first_is_accepted() {
+fn only_the_first_of_two_blocks_of_a_term_is_accepted() {
     let mut memory = memory();
     let (first, second) = (point(3, 3), point(3, 9));
     let accept = |memory: &RoundMemory, own: LogPoint| {

@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_each_authority_stands_below_the_table() {
+    fn problems_of_each_authority_are_listed_below_the_table() {
         let view = ClusterView {
             own: Some("a".to_owned()),
             fingerprint: Some("00".to_owned()),

@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_but_one_line_of_the_authority_over_its_log_verifies() {
+    fn only_one_line_of_the_authority_over_its_log_verifies() {
         let own = cosigned(1, "L1", false).to_string();
         let of_other = cosigned(1, "L2", false).to_string();
         assert!(matches!(verify(of_other.as_bytes()), Err(CosignedError::Origin { .. })));

@@ -99,7 +99,7 @@ fn a_policy_without_a_majority_of_authorities_proves_nothing() {
 }
 
 #[test]
-fn what_cannot_be_checked_is_an_error() {
+fn uncheckable_receipts_are_errors() {
     let (sample, bundle, place) = sample();
     let receipt = sample.receipt(place).to_string();
     assert!(matches!(error("no proof", None, Some(&policy())), ReceiptError::Form(_)));

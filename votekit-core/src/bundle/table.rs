@@ -104,7 +104,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn it_is_a_map(
+        fn table_behaves_like_a_map(
             keys in prop::collection::vec((0_u8..40, any::<u32>()), 0..400),
             capacity in 0_usize..50,
             seed: u64,
@@ -125,7 +125,7 @@ mod tests {
         }
 
         #[test]
-        fn it_grows(count in 0_u64..5000) {
+        fn table_grows_beyond_its_capacity(count in 0_u64..5000) {
             let mut table = Table::with_capacity(0, 7);
             let key = |number: u64| {
                 u128::from(number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).to_be_bytes()

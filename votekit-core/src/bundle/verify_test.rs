@@ -87,7 +87,7 @@ fn without_a_pin_it_is_consistent_and_no_more() {
 }
 
 #[test]
-fn a_bundle_signed_anew_under_another_policy_fails() {
+fn bundle_resigned_under_another_policy_fails() {
     let sample = Sample::certified();
     let verification = check(&sample.bundle_of(&sample.leaves, &authority_keys(21)));
     assert_eq!(verification.verdict(), Verdict::Failed);
@@ -197,7 +197,7 @@ fn results_before_any_totals_do_not_belong() {
 }
 
 #[test]
-fn shards_tell_who_was_registered() {
+fn shards_prove_which_keys_were_registered() {
     let sample = Sample::certified();
     let with_shards = |leaves: &[Vec<u8>], shards: Vec<&dyn Source>| {
         let options = Options { shards, ..pinned() };
@@ -734,7 +734,7 @@ const WORDINGS: &[(&str, &str)] = &[
 
 /// The result as of the close is what the log states at that block, whatever follows.
 #[test]
-fn nothing_after_the_close_changes_the_results() {
+fn leaves_after_the_close_leave_the_results_unchanged() {
     let sample = Sample::certified();
     let leaves = edited(&sample, |leaves| {
         let batch = leaves[find(leaves, is!(Leaf::Batch(_)))].clone();
@@ -786,7 +786,7 @@ fn every_wording_is_of_a_forgery() {
 
 /// Bytes that no node of this toolkit writes, but that section 6 allows.
 #[test]
-fn what_section_6_allows_is_proven() {
+fn everything_that_section_6_allows_is_proven() {
     let sample = Sample::certified();
     let of_its_block_leaf_alone = edited(&sample, |leaves| {
         let Some(Leaf::Block(block)) = leaves.last().cloned() else { panic!("a block") };
@@ -1056,7 +1056,7 @@ fn every_rule_is_broken_by_some_test() {
         Rule::Root,
         Rule::Leaf,
         Rule::Manifest,
-        // By `shards_tell_who_was_registered`.
+        // By `shards_prove_which_keys_were_registered`.
         Rule::Electorate,
         // By `a_cosignature_older_than_its_block_is_refused`.
         Rule::CosignatureTime,

@@ -80,7 +80,7 @@ fn the_schema_refuses_what_it_should() {
 }
 
 #[test]
-fn json_says_everything_and_reads_back() {
+fn json_is_complete_and_reads_back() {
     let document: Value =
         serde_json::from_slice(&to_json(&results(&["oui", "non", "blanc"], &[5, 3, 1])))
             .expect("JSON");

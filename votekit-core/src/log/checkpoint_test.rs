@@ -39,7 +39,7 @@ fn the_cosigned_message_is_that_of_the_specification() {
 }
 
 #[test]
-fn origins_tell_binding_elections_from_the_others() {
+fn origins_differ_for_binding_and_test_elections() {
     let base = "example.org/vote".parse().expect("a name");
     let law = "L2025-001".parse().expect("a law");
     assert_eq!(

@@ -231,7 +231,7 @@ proptest! {
     }
 
     #[test]
-    fn what_almost_is_a_note_is_refused_or_canonical(
+    fn near_notes_are_refused_or_canonical(
         place in 0..QUASIMODO.len(),
         remove in 0usize..4,
         insert in "[\n\r +=—A]{0,3}",

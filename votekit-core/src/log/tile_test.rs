@@ -66,7 +66,7 @@ fn other_paths_are_refused() {
 }
 
 #[test]
-fn a_tree_has_the_tiles_its_size_says() {
+fn tree_has_the_tiles_of_its_size() {
     let width = |size, level, index| Tile::in_tree(size, level, index).map(Tile::width);
     assert_eq!(width(0, 0, 0), None);
     assert_eq!(width(256, 0, 0), Some(256));
@@ -80,7 +80,7 @@ fn a_tree_has_the_tiles_its_size_says() {
 }
 
 #[test]
-fn a_bundle_says_where_it_breaks() {
+fn entry_bundle_error_names_the_offset() {
     let mut bundle = Vec::new();
     push_entry(&mut bundle, b"one").expect("short");
     push_entry(&mut bundle, b"").expect("short");

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_of_the_law_says_what_is_usual() {
+    fn usual_code_length_is_taken_over_all_files_of_the_law() {
         let roll = lengths(&[(8, 2), (8, 3), (8, 4), (7, 5)]);
         let short = lengths(&[(7, 2)]).shorter_than_usual(&roll).expect("a short code");
         assert_eq!((short.count, short.lines, short.usual_count), (1, vec![2], 3));

@@ -164,7 +164,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn every_form_of_csv_comes_to_what_was_written(
+    fn every_csv_form_parses_to_the_written_values(
         rows in rows(), with_note in any::<bool>(), mark in any::<bool>(), latin in any::<bool>(),
         chunk_size in 4_usize..120, late in 0_usize..4, separator in separators(),
     ) {

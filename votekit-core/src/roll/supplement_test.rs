@@ -80,7 +80,7 @@ fn a_second_code_for_an_elector_is_refused() {
 }
 
 #[test]
-fn what_is_registered_already_is_not_added() {
+fn registered_credentials_are_not_added_again() {
     let registered = RowLocation { file: 0, line: 3 };
     assert_eq!(
         refused(&[], "222222222,CODE2A,L1\n", ""),

@@ -4,7 +4,7 @@ use super::*;
 use crate::accounts::fixture::{EMAIL, Fixture, code, with_token};
 
 #[tokio::test]
-async fn a_token_says_who_calls_until_the_account_changes() {
+async fn token_identifies_the_caller_until_the_account_changes() {
     let fixture = Fixture::open().await;
     fixture.official(AccountRole::Auditor).await;
     let pair = fixture.accounts.tokens(&fixture.stored().await).await.expect("tokens");

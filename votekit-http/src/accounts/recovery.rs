@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_in_the_form_of_a_code_has_no_digest() {
+    fn malformed_recovery_codes_have_no_digest() {
         for typed in ["", "ABCDE-FGHJ", "ABCDE-FGHJKL", "ABCDE-FGHJ0", "ABCDE-FGHJÉ", "123456"] {
             assert_eq!(digest_of(typed), None, "{typed}");
         }

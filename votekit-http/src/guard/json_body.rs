@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_an_object_is_the_body() {
+    fn non_objects_are_faults_of_the_body() {
         for body in ["", "[]", "5", "null", "{\"law_id\":", "{} x"] {
             let found = errors(body);
             assert_eq!((found.len(), found[0].0.as_str()), (1, "body"), "{body}: {found:?}");

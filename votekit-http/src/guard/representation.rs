@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_sent_to_those_who_take_it() {
+    fn gzip_is_sent_to_clients_that_accept_it() {
         for taken in ["gzip", "br, GZIP;q=0.5", "*", "deflate, *;q=0.1"] {
             assert!(accepts_gzip(&headers(ACCEPT_ENCODING, &[taken])), "{taken}");
         }
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_compressed_now_is_sent_as_it_is() {
+    async fn answers_are_sent_uncompressed_while_the_compressor_is_busy() {
         let request = headers(ACCEPT_ENCODING, &["gzip"]);
         let bytes = || vec![b'a'; 4096];
         assert!(negotiated(&request, bytes(), "text/plain").await.is_gzip);

@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn a_browser_says_where_a_form_comes_from() {
+    fn origin_of_a_form_is_taken_from_the_browser_headers() {
         assert!(is_accepted(&[(&SEC_FETCH_SITE, "same-origin")], true));
         for site in ["cross-site", "same-site", "none", "", "same-origin, cross-site"] {
             assert!(!is_accepted(&[(&SEC_FETCH_SITE, site)], true), "{site}");

@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_who_waits_is_dismissed_and_then_begins_nothing() {
+    fn only_idle_connections_are_dismissed_and_then_begin_no_request() {
         let activity = Activity::waiting(7);
         assert_eq!(activity.waiting_since(), Some(7));
         assert!(activity.work());

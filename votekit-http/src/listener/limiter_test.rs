@@ -105,7 +105,7 @@ fn an_answered_connection_makes_room_while_newcomers_wait() {
 }
 
 #[test]
-fn who_holds_least_keeps_its_slot_and_is_served_first() {
+fn addresses_with_fewest_slots_keep_them_and_are_served_first() {
     let mut listener = Listener::new(rules(6));
     let attackers: Vec<_> = (0..5).map(|_| listener.held(1)).collect();
     let voter = listener.held(2);
@@ -126,7 +126,7 @@ fn who_holds_least_keeps_its_slot_and_is_served_first() {
 }
 
 #[test]
-fn those_of_one_address_are_served_in_their_order() {
+fn connections_of_one_address_are_served_in_order() {
     let mut listener = Listener::new(rules(1));
     let mut held = listener.held(1);
     let mut waiting: Vec<_> = (0..5).map(|_| listener.waiting(1)).collect();
@@ -140,7 +140,7 @@ fn those_of_one_address_are_served_in_their_order() {
 }
 
 #[test]
-fn the_longest_idle_makes_room_first_and_who_works_or_has_just_come_stays() {
+fn longest_idle_connection_is_evicted_first_and_busy_or_recent_ones_stay() {
     let mut listener = Listener::new(rules(4));
     let held: Vec<_> = (1..=4).map(|network| listener.held(network)).collect();
     for (id, since_ms) in held.iter().zip([5, 3, 4, 9500]) {
@@ -175,7 +175,7 @@ fn a_full_waiting_room_refuses_the_prefix_that_holds_most() {
 }
 
 #[test]
-fn a_reserve_is_kept_for_those_who_showed_a_token() {
+fn reserve_is_kept_for_callers_with_a_token() {
     let mut listener = Listener::new(LimiterRules { reserved: 2, ..rules(5) });
     let held: Vec<_> = (0..3).map(|_| listener.held(1)).collect();
     let administrator = listener.waiting(1);

@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_idle_are_dismissed_and_who_has_just_come_stays() {
+    async fn idle_connections_are_dismissed_and_recent_ones_stay() {
         let (mut slots, key) = (slots(2, 0), DigestKey::random());
         let start = &mut Arc::get_mut(&mut slots).expect("not shared yet").start;
         *start = start.checked_sub(Duration::from_secs(60)).expect("the system runs for longer");

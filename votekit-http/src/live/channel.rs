@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_newer_or_not_different_is_not_sent() {
+    async fn unchanged_and_older_values_are_not_sent() {
         let channel = channel();
         let mut reader = channel.subscribe(None);
         publish(&channel, 4);

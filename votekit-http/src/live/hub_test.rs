@@ -64,7 +64,7 @@ async fn the_list_is_made_when_an_election_moves_and_not_at_rest() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_snapshot_has_the_state_of_the_election_when_its_reader_comes() {
+async fn snapshot_has_the_state_at_the_time_of_subscription() {
     let dir = TestDir::new(3);
     let node = dir.start().await;
     let hub = LiveHub::new(node.clone());
@@ -130,7 +130,7 @@ async fn nodes_are_read_while_they_are_followed_and_not_otherwise() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn those_who_have_voted_read_other_results_before_the_close() {
+async fn voters_read_other_results_than_the_public_before_the_close() {
     let dir = TestDir::new(3);
     let node = dir.start().await;
     node.load(&dir.path("hashes"), None).await.expect("loaded");

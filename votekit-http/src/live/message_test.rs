@@ -104,7 +104,7 @@ fn a_topic_is_read_as_it_is_written() {
 }
 
 #[test]
-fn those_who_have_voted_read_the_counts_under_the_same_topic() {
+fn voters_read_the_counts_under_the_public_topic() {
     for (policy, state) in POLICIES.into_iter().flat_map(|it| STATES.map(|state| (it, state))) {
         let mut numbers = numbers(policy, state, [1, 1, 0]);
         let Some((topic, content)) = numbers.content_for_voters(&law()) else {
@@ -129,7 +129,7 @@ fn without_counts_for_voters_they_see_the_turnout() {
 }
 
 #[test]
-fn nodes_are_listed_as_officials_see_them_elsewhere() {
+fn nodes_topic_matches_the_administration_api() {
     let node = NodeView {
         node: "0123456789abcdef".to_owned(),
         public_key: "ab".repeat(32),

@@ -51,7 +51,7 @@ fn a_token_is_a_member_of_the_message() {
 }
 
 #[test]
-fn what_is_no_subscription_is_refused_with_a_short_rule() {
+fn invalid_subscriptions_are_refused_with_a_short_rule() {
     let many: Vec<_> = (0..=TOPICS_MAX).map(|number| format!("results/L{number}")).collect();
     let votes: Vec<_> = (0..=VOTES_MAX).map(|number| format!("vote/{number:032x}")).collect();
     for text in [
@@ -102,7 +102,7 @@ async fn a_topic_ends_when_its_token_expires_and_the_others_continue() {
 }
 
 #[tokio::test]
-async fn nothing_is_delivered_after_the_time_even_if_it_was_there_before() {
+async fn queued_messages_are_not_delivered_after_the_deadline() {
     let topic = Topic::parse("nodes/L1").expect("a topic");
     let channel = Channel::new(topic.clone());
     channel.publish(1, Content::Nodes { nodes: Vec::new() });

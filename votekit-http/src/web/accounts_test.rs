@@ -11,7 +11,7 @@ const SIGN_IN: &str = "/fr/accounts/sign-in";
 const INVITATION: &str = "/fr/accounts/invitation";
 
 #[tokio::test]
-async fn a_sign_in_reports_missing_fields_and_says_nothing_of_what_was_wrong() {
+async fn sign_in_reports_missing_fields_and_not_which_value_was_wrong() {
     let site = Site::with_draft().await;
     site.activate("admin@example.ca", AccountRole::Administrator).await;
     let empty = site.post(SIGN_IN, "", &[]).await;

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_loaded_from_elsewhere() {
+    fn pages_load_nothing_from_other_origins() {
         for asset in ASSETS.iter() {
             let text = std::str::from_utf8(asset.bytes).expect("UTF-8");
             let text = text.replace("http://www.w3.org/2000/svg", "");

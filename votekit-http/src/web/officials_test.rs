@@ -221,7 +221,7 @@ async fn a_step_asks_for_the_id_and_a_reason_where_the_log_does() {
 }
 
 #[tokio::test]
-async fn a_draft_cannot_be_annulled_and_its_pages_say_what_to_do() {
+async fn draft_cannot_be_annulled_and_its_pages_name_the_alternative() {
     let site = Site::with_draft().await;
     let cookie = site.administrator().await;
     for lang in Lang::ALL {

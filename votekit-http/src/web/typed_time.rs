@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_time_is_refused_and_no_offset_is_guessed() {
+    fn invalid_times_are_refused_and_no_offset_is_guessed() {
         for local in [
             "2026-02-30T08:00",
             "2026-11-21",

@@ -182,7 +182,7 @@ async fn texts_are_text_on_every_page_of_officials() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_sent_is_text_in_the_answer() {
+async fn submitted_text_is_escaped_in_the_answer() {
     let served = served().await;
     let in_address = "%22%3E%3Cscript%3Exss()%3C/script%3E%3Cb%20onmouseover=%27xss()%27%3E";
     for path in [

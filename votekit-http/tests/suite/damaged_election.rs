@@ -29,7 +29,7 @@ fn halted() -> (u16, String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_about_a_damaged_election_says_that_it_is_halted() {
+async fn every_answer_about_a_damaged_election_is_halted() {
     let served = beside_a_damaged_one().await;
     let elections = served.get("/api/v1/elections").await.json();
     let state = |law: &str| {
@@ -85,7 +85,7 @@ async fn every_answer_about_a_damaged_election_says_that_it_is_halted() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pages_say_so_and_the_other_election_takes_votes() {
+async fn pages_show_the_halt_and_the_other_election_takes_votes() {
     let served = beside_a_damaged_one().await;
     for (lang, halted) in [("fr", "Suspendu sur ce serveur"), ("en", "Halted on this server")] {
         let list = served.get(&format!("/{lang}/elections")).await;

@@ -78,7 +78,7 @@ async fn callers(served: &Served) -> Vec<(&'static str, Option<String>, bool)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_log_of_a_draft_does_not_exist_for_those_who_are_no_officials() {
+async fn log_of_a_draft_is_not_found_except_by_officials() {
     let served = drafted().await;
     let (callers, parts) = (callers(&served).await, parts(&served));
     let mut read: Vec<Vec<u8>> = Vec::new();

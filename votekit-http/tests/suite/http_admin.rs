@@ -160,7 +160,7 @@ async fn bad_calls_are_answered_with_the_fault() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_happens_without_the_token() {
+async fn administration_without_the_token_changes_nothing() {
     let served = Served::empty(config()).await;
     for token in ["", "Bearer ", "Bearer 00", "Basic abc"] {
         for (method, path) in [

@@ -170,7 +170,7 @@ async fn a_status_is_waited_for_too() {
 
 /// Each readable address, with its `Cache-Control`, and whether a page of any origin may read it.
 #[tokio::test(flavor = "multi_thread")]
-async fn each_address_says_who_may_keep_and_read_it() {
+async fn each_address_has_its_cache_and_cors_fields() {
     let served = Served::open().await;
     let request = served.vote(&ballot(1, "oui"), &[WAIT]).await.request_id();
     let checkpoint = served.get(&format!("/log/{LAW}/checkpoint")).await;
@@ -253,7 +253,7 @@ async fn each_address_says_who_may_keep_and_read_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_large_is_compressed_for_those_who_accept_it() {
+async fn large_answers_are_compressed_for_clients_that_accept_gzip() {
     let served = Served::open().await;
     for place in 0..20 {
         served.vote(&ballot(place, "oui"), &[WAIT]).await;

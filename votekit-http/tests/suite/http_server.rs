@@ -68,7 +68,7 @@ async fn votes_travel_by_tls() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_keeps_a_server_from_starting_is_named() {
+async fn errors_at_the_start_name_their_cause() {
     let bind = async |config: Config| {
         let place = TestDir::new(1);
         let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
@@ -138,7 +138,7 @@ async fn at_the_end_requests_in_flight_finish() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_that_says_nothing_is_closed() {
+async fn silent_connection_is_closed() {
     let served =
         Served::open_with(Config { header_timeout_seconds: 1, ..config() }, create_request()).await;
     for said in ["", "POST /api/v1/vote HTTP/1.1\r\nhost: h\r\n"] {

@@ -309,7 +309,7 @@ async fn one_address_takes_its_share_of_the_places_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_node_that_stops_says_goodbye_to_its_readers() {
+async fn stopping_node_sends_a_close_frame_to_its_readers() {
     let served = open(config(), ResultsPolicy::Live).await;
     let (node, at) = (served.node.clone(), served.at.public);
     let mut events = Events::open(at, "").await;

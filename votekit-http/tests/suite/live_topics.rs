@@ -188,7 +188,7 @@ async fn the_nodes_are_for_administrators_and_auditors_and_tokens_are_no_part_of
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_token_shows_ends_when_it_expires() {
+async fn subscriptions_by_token_end_when_the_token_expires() {
     let served = open(config(), ResultsPolicy::Live).await;
     let token = official_token(&served, AccountRole::Auditor).await;
     // Eight seconds are left.

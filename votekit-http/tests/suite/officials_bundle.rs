@@ -121,7 +121,7 @@ async fn a_downloaded_bundle_is_verified_against_the_published_policy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn there_is_no_bundle_before_the_close_and_none_without_an_account_of_an_official() {
+async fn bundles_require_a_close_and_an_official_account() {
     let served = Served::open().await;
     let official = Official::sign_in(&served, AccountRole::Administrator).await;
     let early = official.get(BUNDLE).await;

@@ -167,7 +167,7 @@ async fn a_roll_that_is_not_hashed_leaves_no_byte_and_is_explained_at_the_field(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_refusal_says_why_and_keeps_nothing() {
+async fn each_refused_upload_names_its_rule_and_keeps_no_file() {
     let mut roll_page = RollPage::open().await;
     roll_page.upload(&[("", b"")]).await;
     roll_page.is_refused(422, "Choisissez les fichiers à téléverser.");

@@ -61,7 +61,7 @@ async fn a_voter_votes_and_reads_the_result_without_javascript() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_vote_says_that_the_first_one_counts() {
+async fn page_after_a_second_vote_states_that_the_first_one_counts() {
     let served = Served::open().await;
     let (sign_in, ballot) = (format!("/en/vote/{LAW}"), format!("/en/vote/{LAW}/ballot"));
     let (nas, code) = typed(2);
@@ -111,7 +111,7 @@ async fn a_vote_cast_again_after_a_lost_session_is_the_same_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn wrong_codes_wait_and_say_for_how_long() {
+async fn wrong_codes_are_backed_off_with_the_waiting_time() {
     let served = Served::open().await;
     let sign_in = format!("/fr/vote/{LAW}");
     let mut voter = Browser::open(&served, "fr").await;

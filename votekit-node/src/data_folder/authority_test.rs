@@ -62,7 +62,7 @@ fn an_authority_is_created_in_no_folder_that_holds_anything() {
 }
 
 #[test]
-fn keys_of_an_authority_are_never_made_anew() {
+fn keys_of_an_authority_are_never_regenerated() {
     for key in [STATEMENT, TRANSPORT] {
         let temporary = folder();
         let path = temporary.path().join("data");

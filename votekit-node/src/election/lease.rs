@@ -42,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lease_lasts_for_as_long_as_both_clocks_say() {
+    fn lease_lasts_while_both_clocks_allow_it() {
         let minute = Duration::from_secs(60);
         assert!(Lease::from(Epoch(1), Instant::now(), clock::now(), minute).is_valid());
         assert!(!Lease::from(Epoch(1), Instant::now(), clock::now(), Duration::ZERO).is_valid());

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_power_cut_left_of_a_line_is_passed_over() {
+    fn lines_torn_by_a_power_cut_are_skipped() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("L1");
         let marks = open(&path);

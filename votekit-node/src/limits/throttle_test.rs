@@ -75,7 +75,7 @@ async fn guesses_in_parallel_are_judged_in_turn() {
 }
 
 #[tokio::test]
-async fn the_next_attempt_goes_on_as_soon_as_the_one_before_is_judged() {
+async fn next_attempt_continues_once_the_previous_one_has_its_hint() {
     let throttle = Throttle::new(&ThrottleConfig::default());
     let origin = from(&throttle, ADDRESS, 1);
     let first = throttle.turn(origin).await.expect("free");

@@ -156,7 +156,7 @@ fn the_lease_may_be_of_a_later_term_than_every_vote() {
 }
 
 #[test]
-fn what_is_accepted_or_cosigned_shows_what_is_certified() {
+fn accepts_and_cosignatures_show_the_certified_height() {
     let mut installation = Installation::new();
     let accept = |height| {
         let leadership = led_by(3, "a");
@@ -246,7 +246,7 @@ fn a_view_is_read_from_its_json() {
 }
 
 #[test]
-fn a_status_tells_down_stuck_and_out_of_time_apart() {
+fn status_distinguishes_down_stuck_and_clock_errors() {
     let installation = Installation::new();
     let status = |authority: &str, at, clock_offset, height, is_halted| AuthorityStatus {
         authority: name(authority),

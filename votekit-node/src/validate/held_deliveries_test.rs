@@ -21,7 +21,7 @@ fn tags(deliveries: &[Delivery]) -> Vec<u64> {
 }
 
 #[test]
-fn what_can_be_processed_is_taken_up_in_its_order_and_once() {
+fn processable_deliveries_are_released_in_order_and_once() {
     let (mut held, now) = (HeldDeliveries::<Delivery>::new(), Instant::now());
     for tag in 1..=4 {
         held.insert(delivery("L1", tag), now, true);

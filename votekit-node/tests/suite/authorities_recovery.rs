@@ -527,7 +527,7 @@ fn refused_rows() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
+async fn rows_changed_by_hand_are_refused_and_the_poll_continues() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     assert!(is_accepted(&installation.cast(0, "oui").await));
@@ -671,7 +671,7 @@ fn forge_head(ledger: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_does_not_verify_is_discarded_and_the_poll_goes_on() {
+async fn unverified_head_is_discarded_and_the_poll_continues() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     assert!(is_accepted(&installation.cast(0, "oui").await));

@@ -102,7 +102,7 @@ async fn one_damaged_election_is_halted_and_the_others_take_votes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_damaged_poll_takes_no_vote_keeps_its_roll_and_goes_on_once_it_is_repaired() {
+async fn damaged_poll_takes_no_vote_and_continues_once_repaired() {
     let place = TestDir::new(10);
     let node = place.open_poll().await;
     let request = node.submit(&vote(1, "oui"), None, None).await.expect("taken");

@@ -165,7 +165,7 @@ async fn supplements_revoke_and_add_and_never_unspend() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_does_not_fit_is_refused_and_changes_nothing() {
+async fn conflicting_rolls_are_refused_and_change_nothing() {
     let place = TestDir::new(10);
     let node = place.start().await;
     assert!(matches!(

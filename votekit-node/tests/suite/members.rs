@@ -99,7 +99,7 @@ async fn the_roll_is_like_any_other_and_its_key_is_of_this_election() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_members_cannot_have_is_refused_and_leaves_nothing() {
+async fn unsupported_options_for_members_are_refused_and_leave_nothing() {
     let place = TestDir::new(3);
     let node = place.start().await;
     let refused = async |request: CreateElection| {

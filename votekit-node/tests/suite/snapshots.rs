@@ -240,7 +240,7 @@ fn cut(path: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_ledger_that_was_rolled_back_is_not_gone_on_with() {
+async fn rolled_back_ledger_is_not_continued() {
     let place = TestDir::new(20);
     let node = opened(&place, ResultsPolicy::Live, 1).await;
     let requests = vec![cast(&node, 1, "oui").await];

@@ -151,7 +151,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_log_is_moved_and_begun_anew() -> Result<(), Box<dyn std::error::Error>> {
+    fn long_write_ahead_log_is_checkpointed_and_restarted() -> Result<(), Box<dyn std::error::Error>>
+    {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(schema::FILE);
         let writer = schema::open_writer(&path)?;

@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_left_to_the_disk_until_it_is_sealed() {
+    fn batches_beyond_the_memory_limit_stay_on_disk_until_sealed() {
         let tail = Tail::with_bytes_max(3 * batch(1).as_bytes().len());
         for position in 1..=5 {
             tail.stage(StagingId(position), &batch(position));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_purged_makes_room() {
+    fn purged_batches_free_memory() {
         let tail = Tail::with_bytes_max(batch(1).as_bytes().len());
         for position in 1..=5 {
             tail.stage(StagingId(position), &batch(position));

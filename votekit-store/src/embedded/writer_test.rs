@@ -88,7 +88,7 @@ fn one_failed_statement_rolls_the_group_back_and_the_next_group_is_written() {
 }
 
 #[test]
-fn a_full_disk_is_said_plainly_and_passes() {
+fn full_disk_is_reported_and_recovers() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let writer = writer(folder.path());
     let pages: i64 = writer
@@ -158,7 +158,7 @@ fn a_failed_commit_is_permanently_fatal() {
 }
 
 #[test]
-fn a_failed_sync_is_fatal_wherever_it_comes() {
+fn failed_sync_is_fatal_at_every_point() {
     for code in [rusqlite::ffi::SQLITE_IOERR_FSYNC, rusqlite::ffi::SQLITE_IOERR_DIR_FSYNC] {
         let error = rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         assert!(matches!(fault::statement_error(&error), EngineError::Fatal { .. }));

@@ -37,7 +37,7 @@ const OVERFLOW: &str = "\
     ];";
 
 #[tokio::test]
-async fn nothing_leaves_its_card_at_any_width() -> Result<()> {
+async fn no_text_overflows_its_card_at_any_width() -> Result<()> {
     let site = Site::open()?;
     let browser = Browser::open().await?;
     let mut walk = Walk::new(&site, &browser, Language::French)?;
@@ -85,7 +85,7 @@ async fn a_printed_confirmation_has_the_outcome_and_no_controls() -> Result<()> 
 }
 
 #[tokio::test]
-async fn nothing_moves_for_those_who_asked_for_less_motion() -> Result<()> {
+async fn reduced_motion_disables_animations() -> Result<()> {
     const DURATION: &str =
         "return getComputedStyle(document.querySelector('.bar rect')).transitionDuration;";
     let site = Site::open()?;

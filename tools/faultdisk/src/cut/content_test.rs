@@ -70,7 +70,7 @@ fn without_chance_the_synced_is_left_and_nothing_else() {
 }
 
 #[test]
-fn what_a_failed_sync_lost_stays_lost() {
+fn changes_lost_by_a_failed_sync_stay_lost() {
     let mut case = Case::new(b"aaaa");
     case.write(0, b"bb");
     case.records.push(FileRecord::Lost);
@@ -94,7 +94,7 @@ fn a_synced_file_is_not_touched() {
 }
 
 #[test]
-fn chance_comes_to_every_outcome_and_repeats_it() {
+fn chance_reaches_every_outcome_and_is_repeatable() {
     let mut seen = Count::default();
     let mut outcomes = std::collections::BTreeSet::new();
     for seed in 0..60 {

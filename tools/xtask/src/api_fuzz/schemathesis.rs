@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_shown_without_what_passed() {
+    fn failed_operations_are_shown_without_passed_ones() {
         let text = "Schemathesis\n  1 passed\n==== FAILURES ====\n1. 500\n==== SUMMARY ====\n";
         assert_eq!(faults(text), "==== FAILURES ====\n1. 500\n==== SUMMARY ====\n");
         assert_eq!(faults("usage: no such option\n"), "usage: no such option\n");

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn without_duckdb_it_says_what_to_install() {
+    fn missing_duckdb_is_reported_with_the_package_to_install() {
         let error =
             duckdb_version("/absent/python".as_ref()).expect_err("there is none").to_string();
         assert!(error.contains("pip install duckdb") && error.contains("--python"), "{error}");

@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_says_whether_its_median_holds() {
+    fn row_states_whether_its_median_holds() {
         let row = Row::at_least("rate", vec![0.4, 0.6, 0.7], 0.5, "detail".to_owned()).to_string();
         assert!(
             row.contains("0.600") && row.contains("0.400–0.700") && row.contains("yes"),

@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_kind_comes_up_where_it_can() {
+    fn every_kind_of_fault_occurs_where_possible() {
         let mut chance = Chance::new(1, 1);
         let drawn: Vec<Fault> = (0..1_000).map(|_| Fault::draw(&mut chance, true)).collect();
         let all = [

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_gone_or_there_twice_is_an_error() {
+    fn missing_or_repeated_mutation_text_is_an_error() {
         let mutant = &MUTANTS[0];
         for text in [String::new(), mutant.text.repeat(2)] {
             let error = mutant.mutate(&text).expect_err("not once").to_string();

@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn who_works_in_a_folder_is_found() -> Result<()> {
+    fn processes_working_in_a_folder_are_found() -> Result<()> {
         let folder = crate::project::scratch("working-in-test")?;
         let mut command = Command::new("sleep");
         let child = childguard::guard(command.arg("600").current_dir(&folder)).spawn()?;
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_given_anew_is_another_process() -> Result<()> {
+    fn reused_process_id_is_another_process() -> Result<()> {
         let me = Process::from_pid(std::process::id())?;
         assert!(me.runs());
         assert!(!Process { started_ticks: me.started_ticks + 1, ..me }.runs());

@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_test_file_that_wants_servers_says_so_by_its_name() -> Result<()> {
+    fn test_files_that_need_servers_have_the_prefix() -> Result<()> {
         let root = project::scratch("sources-test/wanting")?;
         let asks = format!("std::env::var(\"{}\")", TEST_VARIABLES[0]);
         for (file, text) in [

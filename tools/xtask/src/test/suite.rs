@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn other_lines_are_not() {
-        assert_eq!(result_line("test credential::tests::errors_say_where ... ok"), None);
+        assert_eq!(result_line("test credential::tests::errors_name_the_position ... ok"), None);
         assert_eq!(result_line("test result: ok. many passed"), None);
     }
 

@@ -118,7 +118,7 @@ mod tests {
     use super::holds_nas;
 
     #[test]
-    fn what_may_be_a_nas_is_seen() {
+    fn texts_that_may_contain_a_nas_are_detected() {
         for text in ["123456789", "NAS 123 456 789.", "123-456-789", "x123456789y"] {
             assert!(holds_nas(text), "{text}");
         }

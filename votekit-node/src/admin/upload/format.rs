@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn each_file_of_a_hashed_roll_begins_as_its_name_says() {
+    fn content_of_each_hashed_file_matches_its_name() {
         let law: ElectionId = "L1".parse().expect("a law id");
         let head = ShardHead { law_id: law.clone(), shard: 1, shards: 1 };
         let body = ManifestBody {

@@ -82,7 +82,7 @@ fn attempts_wait_for_the_hint_of_the_one_before() {
 }
 
 #[test]
-fn a_hint_that_is_overdue_counts_as_wrong_until_it_comes() {
+fn overdue_hint_counts_as_wrong_until_it_arrives() {
     let mut pairs = pairs();
     let attempts: Vec<_> = (0..6).map(|number| turn(&mut pairs, number * 100)).collect();
     assert_eq!(

@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_kept_occupies_no_worker_and_ends_with_the_subscription() {
+    async fn held_deliveries_occupy_no_worker_and_end_with_the_subscription() {
         let tracker = tracker(32);
         tracker.record(1, Some(law("L1")));
         assert!(tracker.hand_out(1));

@@ -56,7 +56,7 @@ fn hints_travel_and_only_their_own_form_is_read() {
 }
 
 #[test]
-fn hints_that_say_nothing_are_refused() {
+fn empty_hints_are_refused() {
     let batch = batch(2);
     let with = |hints: &[u8]| [MAGIC.as_slice(), hints, batch.as_bytes()].concat();
     for (hints, reason) in [

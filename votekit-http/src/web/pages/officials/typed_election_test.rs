@@ -107,7 +107,7 @@ fn rows_are_added_and_removed_within_their_limits() {
 }
 
 #[test]
-fn a_draft_comes_back_into_its_form() {
+fn draft_fills_its_form_again() {
     let checked = typed(&[]).check(Lang::Fr, now(), None, None).expect("no error");
     let form = TypedElection::from_definition(&checked.definition, None);
     assert!(form.has_blank && form.nature == TEST && form.policy == "live");
