@@ -151,8 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_write_ahead_log_is_checkpointed_and_restarted() -> Result<(), Box<dyn std::error::Error>>
-    {
+    fn long_wal_is_checkpointed_and_restarted() -> Result<(), Box<dyn std::error::Error>> {
         let folder = tempfile::tempdir()?;
         let path = folder.path().join(schema::FILE);
         let writer = schema::open_writer(&path)?;
