@@ -91,7 +91,7 @@ impl LivePlan {
 const FIRST_ADDRESS: Ipv4Addr = Ipv4Addr::new(127, 3, 0, 1);
 
 /// Readers opened a millisecond: the system's accept queue is short.
-const OPENED_A_MILLISECOND: u32 = 2;
+const CONNECTIONS_PER_MILLISECOND: u32 = 2;
 
 /// The time for all readers to open; the votes begin then, or when all are open.
 const OPEN_TIME: Duration = Duration::from_secs(60);
@@ -100,7 +100,7 @@ const OPEN_TIME: Duration = Duration::from_secs(60);
 const PROBE_INTERVAL: Duration = Duration::from_millis(2);
 
 /// The time after the votes for the last messages.
-const LAST_MESSAGES: Duration = Duration::from_secs(1);
+const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Added to the nice value of the readers' thread.
 const NICENESS: i32 = 10;
@@ -153,7 +153,7 @@ impl LiveRun {
     /// Waits for the last messages, closes the readers, and returns their report.
     pub(crate) fn finish(self) -> Result<Option<LiveReport>, LoadError> {
         let Some((stop, thread)) = self.running else { return Ok(None) };
-        std::thread::sleep(LAST_MESSAGES);
+        std::thread::sleep(LAST_MESSAGES_TIMEOUT);
         stop.send_replace(true);
         let panicked = |_| LoadError::Thread { problem: "one panicked".to_owned() };
         thread.join().map(Some).map_err(panicked)
@@ -190,7 +190,7 @@ impl Audience {
         let (plan, audience) = (self.plan.clone(), Rc::new(self));
         for number in 0..plan.readers {
             let (audience, shared) = (Rc::clone(&audience), Rc::clone(&shared));
-            let delay = Duration::from_millis(1) * (number as u32 / OPENED_A_MILLISECOND);
+            let delay = Duration::from_millis(1) * (number as u32 / CONNECTIONS_PER_MILLISECOND);
             local.spawn_local(async move {
                 tokio::time::sleep(delay).await;
                 let source = loopback_address(FIRST_ADDRESS, audience.plan.addresses, number);

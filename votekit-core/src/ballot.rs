@@ -47,7 +47,7 @@ pub struct ChoiceIndex(pub u16);
 impl DefaultIsZeroes for ChoiceIndex {}
 
 /// Number of bytes that sealing adds to the choices: the Poly1305 tag.
-pub const SEAL_OVERHEAD: usize = 16;
+pub const SEAL_OVERHEAD_BYTES: usize = 16;
 
 /// Length in bytes of one choice in the plaintext. Fixed, so that the length of a sealed batch
 /// reveals no choice.

@@ -16,7 +16,8 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use crate::ballot::{
-    BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD, SealError, Sealing,
+    BallotPublicKey, BallotSecretKey, CHOICE_LENGTH, ChoiceIndex, SEAL_OVERHEAD_BYTES, SealError,
+    Sealing,
 };
 use crate::credential::CredentialHash;
 use crate::ed25519;
@@ -370,7 +371,7 @@ impl Batch {
 
     /// End of the envelopes. The bytes before it are the associated data of the sealed choices.
     fn associated_end(&self) -> usize {
-        self.bytes.len() - SIGNATURE_LENGTH - SEAL_OVERHEAD - self.count * CHOICE_LENGTH
+        self.bytes.len() - SIGNATURE_LENGTH - SEAL_OVERHEAD_BYTES - self.count * CHOICE_LENGTH
     }
 }
 
@@ -447,7 +448,7 @@ const fn batch_length(law_length: usize, count: usize) -> usize {
     header_length(law_length)
         + 32
         + count * (ENVELOPE_LENGTH + CHOICE_LENGTH)
-        + SEAL_OVERHEAD
+        + SEAL_OVERHEAD_BYTES
         + SIGNATURE_LENGTH
 }
 

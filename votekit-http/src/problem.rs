@@ -221,9 +221,9 @@ impl Problem {
             | Self::PasswordsWaiting { retry_after }
             | Self::TooManyDuplicates { retry_after }
             | Self::Busy { retry_after } => Some(*retry_after),
-            Self::TooManyConnections => Some(CONNECTIONS_RETRY),
-            Self::TooManyReaders => Some(READERS_RETRY),
-            Self::TooManyDownloads => Some(DOWNLOADS_RETRY),
+            Self::TooManyConnections => Some(CONNECTIONS_RETRY_AFTER),
+            Self::TooManyReaders => Some(READERS_RETRY_AFTER),
+            Self::TooManyDownloads => Some(DOWNLOADS_RETRY_AFTER),
             Self::NotRecordedYet
             | Self::Clock
             | Self::Halted
@@ -231,28 +231,28 @@ impl Problem {
             | Self::NotStored
             | Self::Unavailable
             | Self::OutcomeUnknown { .. }
-            | Self::Stopping => Some(RETRY_SOON),
+            | Self::Stopping => Some(SHORT_RETRY_AFTER),
             Self::Refused(refusal)
                 if [&ADMIN_BUSY, &UNAVAILABLE, &OUTCOME_UNKNOWN, &HALTED]
                     .contains(&refusal.kind()) =>
             {
-                Some(RETRY_SOON)
+                Some(SHORT_RETRY_AFTER)
             }
             _ => None,
         }
     }
 }
 
-const RETRY_SOON: Duration = Duration::from_secs(1);
+const SHORT_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// The time after which a connection over its address's share may be retried.
-pub(crate) const CONNECTIONS_RETRY: Duration = Duration::from_secs(5);
+pub(crate) const CONNECTIONS_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The time after which a refused reader of live updates may retry.
-const READERS_RETRY: Duration = Duration::from_secs(10);
+const READERS_RETRY_AFTER: Duration = Duration::from_secs(10);
 
 /// The time after which a refused download may be tried again.
-const DOWNLOADS_RETRY: Duration = Duration::from_secs(30);
+const DOWNLOADS_RETRY_AFTER: Duration = Duration::from_secs(30);
 
 /// Marks an answer as a problem, for the pages: an extension of the answer.
 #[derive(Debug, Clone, Copy)]

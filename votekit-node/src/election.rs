@@ -19,7 +19,7 @@ pub(crate) use handle::{
     Voter,
 };
 pub(crate) use keys::{CheckpointSigner, ElectionSecrets};
-pub(crate) use lease::{LENGTH as LEASE_LENGTH, Lease};
+pub(crate) use lease::{LEASE_LENGTH, Lease};
 pub(crate) use snapshots::Snapshots;
 pub(crate) use unsealed_batches::UnsealedBatches;
 pub(crate) use view::ElectionStatus;

@@ -12,14 +12,14 @@ use crate::context::NodeContext;
 const FIRST_DELAY: Duration = Duration::from_secs(60);
 
 /// Pause between two removals.
-const INTERVAL: Duration = Duration::from_secs(5 * 60);
+const REMOVAL_INTERVAL: Duration = Duration::from_secs(5 * 60);
 
 /// Removes expired rows until the node stops.
 pub(crate) async fn run(context: Arc<NodeContext>) {
     let mut delay = FIRST_DELAY;
     loop {
         tokio::time::sleep(delay).await;
-        delay = INTERVAL;
+        delay = REMOVAL_INTERVAL;
         match context.accounts.remove_expired(context.now().seconds()).await {
             Ok(removed) => {
                 tracing::debug!(

@@ -44,14 +44,14 @@ use crate::{expiry, recovery, status_report, watch};
 /// How long a node waits for a change of the ledger before it polls, while votes are in flight and
 /// while there are none: a change may be missed, and a batch that is staged after others announces
 /// no change.
-const SLOW_POLL: Duration = Duration::from_secs(1);
-const REST_POLL: Duration = Duration::from_secs(5);
+const SLOW_POLL_INTERVAL: Duration = Duration::from_secs(1);
+const REST_POLL_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How soon a node retries loading an election.
 const TAKE_UP_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The shortest time between two polls of a ledger that changes all the time.
-const POLL_SPACING: Duration = Duration::from_millis(10);
+const POLL_SPACING_MIN: Duration = Duration::from_millis(10);
 
 impl Node {
     /// Opens the configured services, or else the embedded engine in the data folder, reads every
@@ -311,7 +311,7 @@ impl Node {
                     "ledger positions not read"
                 ),
             }
-            tokio::time::sleep(POLL_SPACING).await;
+            tokio::time::sleep(POLL_SPACING_MIN).await;
             tokio::select! {
                 // The sender lives as long as the engine.
                 Ok(()) = async { changes.wait_for(|now| now.logs != seen).await.map(drop) } => {}
@@ -334,7 +334,7 @@ impl Node {
         };
         let is_quiet =
             self.context.pending.len() == 0 && self.context.elections().iter().all(is_at_rest);
-        if is_quiet { REST_POLL } else { SLOW_POLL }
+        if is_quiet { REST_POLL_INTERVAL } else { SLOW_POLL_INTERVAL }
     }
 
     /// Passes positions on to the elections. Returns whether there are elections that this node

@@ -22,7 +22,7 @@ use crate::context::NodeContext;
 use crate::node_record::Admission;
 
 /// How often a status is stored and the others are read.
-const INTERVAL: Duration = Duration::from_secs(5);
+const REPORT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The maximum time of one round of reporting and reading.
 const ROUND_TIMEOUT: Duration = Duration::from_secs(3);
@@ -58,7 +58,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, set: Arc<AuthoritySet>) {
         }
         watch.note_silence(&context, &set);
         watch.offer_lead(&context);
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(REPORT_INTERVAL).await;
     }
 }
 

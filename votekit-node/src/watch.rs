@@ -19,14 +19,14 @@ use crate::config::Role;
 use crate::context::{NodeContext, Space};
 
 /// Interval between two checks.
-const INTERVAL: Duration = Duration::from_secs(1);
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Checks between two measurements of the space on the disk, and between two queries of a server
 /// that works.
 const SLOW_TICKS: u32 = 5;
 
 /// Timeout of a ping or a probe.
-const PROBE_TIME: Duration = Duration::from_secs(2);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The maximum difference between this clock and the ledger's without an alarm, in milliseconds.
 /// The alarm ends once the difference is within half of that.
@@ -39,7 +39,7 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
     for tick in (0..SLOW_TICKS).cycle() {
         alarmed = observe_clock(&context, alarmed);
         if tick == 0 || failed || !context.is_shared {
-            let pinged = tokio::time::timeout(PROBE_TIME, context.ledger.ping()).await;
+            let pinged = tokio::time::timeout(PROBE_TIMEOUT, context.ledger.ping()).await;
             failed = matches!(pinged, Ok(Err(_)));
             if failed {
                 observe_writes(&context).await;
@@ -59,13 +59,13 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 observed.set_space(space);
             }));
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::time::sleep(CHECK_INTERVAL).await;
     }
 }
 
 /// Writes something that changes nothing. The engine remembers the outcome.
 pub(crate) async fn observe_writes(context: &NodeContext) {
-    let probed = tokio::time::timeout(PROBE_TIME, context.ledger.probe()).await;
+    let probed = tokio::time::timeout(PROBE_TIMEOUT, context.ledger.probe()).await;
     if let Ok(Err(error)) = probed {
         tracing::debug!(event = "ledger_probe_failed", %error, "ledger probe not stored");
     }
@@ -108,7 +108,7 @@ fn observe_clock(context: &NodeContext, alarmed: bool) -> bool {
 /// Compares this clock with the ledger's. Returns whether the alarm for a difference is raised.
 async fn observe_ledger_clock(context: &NodeContext, alarmed: bool) -> bool {
     let (before, began) = (context.now(), Instant::now());
-    let asked = tokio::time::timeout(PROBE_TIME, context.ledger.clock()).await;
+    let asked = tokio::time::timeout(PROBE_TIMEOUT, context.ledger.clock()).await;
     let Ok(Ok(ledger)) = asked else { return alarmed };
     let round_trip = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     let offset = clock_offset(before, round_trip, ledger);

@@ -17,7 +17,7 @@ use votekit_store::{Hints, LogStore, Staging};
 
 const CALLERS: u8 = 64;
 const BATCHES_EACH: u64 = 40;
-const VOTES_A_BATCH: u64 = 100;
+const VOTES_PER_BATCH: u64 = 100;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -28,7 +28,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut tasks = tokio::task::JoinSet::new();
     let batches: Vec<Vec<_>> = (0..CALLERS)
         .map(|by| {
-            (1..=BATCHES_EACH).map(|sequence| batch_of(by, sequence, VOTES_A_BATCH)).collect()
+            (1..=BATCHES_EACH).map(|sequence| batch_of(by, sequence, VOTES_PER_BATCH)).collect()
         })
         .collect();
     let begin = Instant::now();
@@ -44,8 +44,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let batches = u64::from(CALLERS) * BATCHES_EACH;
     let seconds = begin.elapsed().as_secs_f64();
     println!(
-        "staged {batches} batches of {VOTES_A_BATCH}: {:.0} votes/s",
-        (batches * VOTES_A_BATCH) as f64 / seconds
+        "staged {batches} batches of {VOTES_PER_BATCH}: {:.0} votes/s",
+        (batches * VOTES_PER_BATCH) as f64 / seconds
     );
     let mut log = Log::new();
     for votes in [100, 1000] {

@@ -15,7 +15,7 @@ struct State {
     last: Option<Instant>,
 }
 
-const INTERVAL: Duration = Duration::from_secs(1);
+const SUMMARY_INTERVAL: Duration = Duration::from_secs(1);
 
 impl LogSummary {
     /// No event so far.
@@ -28,7 +28,7 @@ impl LogSummary {
     pub fn due(&self, now: Instant) -> Option<u64> {
         let mut state = self.0.lock();
         state.count += 1;
-        if state.last.is_some_and(|last| now.saturating_duration_since(last) < INTERVAL) {
+        if state.last.is_some_and(|last| now.saturating_duration_since(last) < SUMMARY_INTERVAL) {
             return None;
         }
         state.last = Some(now);

@@ -9,8 +9,8 @@ use parking_lot::Mutex;
 
 use crate::EngineError;
 
-const FIRST: Duration = Duration::from_millis(20);
-const LAST: Duration = Duration::from_secs(2);
+const PAUSE_MIN: Duration = Duration::from_millis(20);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Exponential back-off, from 20 milliseconds to 2 seconds or another maximum.
 #[derive(Debug)]
@@ -23,14 +23,14 @@ impl Backoff {
     /// A back-off that starts with the shortest pause.
     #[must_use]
     pub fn new() -> Self {
-        Self::up_to(LAST)
+        Self::up_to(PAUSE_MAX)
     }
 
     /// As [`Backoff::new`], with another maximum pause: for calls that other calls wait for, and
     /// that cost little while the engine is unavailable.
     #[must_use]
     pub fn up_to(max: Duration) -> Self {
-        Self { next: FIRST.min(max), max }
+        Self { next: PAUSE_MIN.min(max), max }
     }
 
     /// Waits, and doubles the next pause up to the maximum.
@@ -109,8 +109,8 @@ pub fn retried_calls() -> u64 {
 static OUTAGES: Mutex<Outages> = Mutex::new(Outages(BTreeMap::new()));
 
 /// The shortest and the longest time between two lines about an operation.
-const LINE_PAUSE_FIRST: Duration = Duration::from_secs(1);
-const LINE_PAUSE_LAST: Duration = Duration::from_secs(64);
+const LINE_PAUSE_MIN: Duration = Duration::from_secs(1);
+const LINE_PAUSE_MAX: Duration = Duration::from_secs(64);
 
 /// A call that waits for its engine. Also dropped when its caller stops waiting.
 struct RetriedCall(&'static str);
@@ -191,8 +191,8 @@ impl Outages {
         }
         // The pause is kept after an outage, so that an engine that answers only intermittently
         // does not flood the log.
-        let next = if outage.is_reported { outage.line_pause * 2 } else { LINE_PAUSE_FIRST };
-        outage.line_pause = next.clamp(LINE_PAUSE_FIRST, LINE_PAUSE_LAST);
+        let next = if outage.is_reported { outage.line_pause * 2 } else { LINE_PAUSE_MIN };
+        outage.line_pause = next.clamp(LINE_PAUSE_MIN, LINE_PAUSE_MAX);
         (outage.last_line, outage.is_reported) = (Some(now), true);
         Some(std::mem::take(&mut outage.count))
     }
@@ -203,7 +203,7 @@ impl Outages {
         let since = outage.since.take()?;
         let elapsed = now.saturating_duration_since(since);
         let ended = Ended { retries: outage.retries, elapsed };
-        outage.line_pause = LINE_PAUSE_FIRST;
+        outage.line_pause = LINE_PAUSE_MIN;
         std::mem::take(&mut outage.is_reported).then_some(ended)
     }
 
@@ -212,7 +212,7 @@ impl Outages {
         if let Some(outage) = self.0.get_mut(operation) {
             outage.waiting = outage.waiting.saturating_sub(1);
             if outage.waiting == 0 && outage.since.take().is_some() {
-                (outage.line_pause, outage.is_reported) = (LINE_PAUSE_FIRST, false);
+                (outage.line_pause, outage.is_reported) = (LINE_PAUSE_MIN, false);
             }
         }
     }

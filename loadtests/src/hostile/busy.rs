@@ -51,7 +51,7 @@ const KEEP_INTERVAL: Duration = Duration::from_millis(700);
 const RECONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Connections opened a millisecond at the start.
-const MADE_A_MILLISECOND: u32 = 5;
+const CONNECTIONS_PER_MILLISECOND: u32 = 5;
 
 impl BusyRequest {
     fn pause(self) -> Duration {
@@ -95,7 +95,8 @@ pub(super) async fn run(
     for number in 0..connections {
         let (address, wire) = requests[number % requests.len()].clone();
         let (source, report) = (plan.source(number), Rc::clone(&report));
-        let begin = start + Duration::from_millis(1) * (number as u32 / MADE_A_MILLISECOND);
+        let begin =
+            start + Duration::from_millis(1) * (number as u32 / CONNECTIONS_PER_MILLISECOND);
         local.spawn_local(async move {
             tokio::time::sleep_until(begin.into()).await;
             loop {

@@ -64,7 +64,7 @@ const TRICKLE_INTERVAL: Duration = Duration::from_secs(1);
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Connections opened a millisecond at the start: the system's accept queue is short.
-const MADE_A_MILLISECOND: u32 = 5;
+const CONNECTIONS_PER_MILLISECOND: u32 = 5;
 
 /// Keeps connections open until `stopped` resolves. Returns the reports of the idle and of the slow
 /// connections.
@@ -88,7 +88,7 @@ pub(super) async fn run(
             source: plan.source(number),
             manner,
             tally: Rc::clone(tally),
-            begin: start + Duration::from_millis(1) * (number as u32 / MADE_A_MILLISECOND),
+            begin: start + Duration::from_millis(1) * (number as u32 / CONNECTIONS_PER_MILLISECOND),
         };
         local.spawn_local(holder.run());
     }

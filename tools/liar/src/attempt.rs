@@ -23,7 +23,7 @@ const VOTES_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long the head of the log must stay unchanged before the false block is proposed. In that
 /// time, blocks that a quorum accepted under the previous leader are appended.
-const SETTLED: Duration = Duration::from_millis(1_500);
+const SETTLING_TIME: Duration = Duration::from_millis(1_500);
 
 /// One lie, and how long it may take.
 pub struct Attempt<'a> {
@@ -115,7 +115,7 @@ impl Attempt<'_> {
 async fn settle(ledger: &dyn Ledger, law_id: &ElectionId, timeout: Duration) -> Result<()> {
     let until = Instant::now() + timeout;
     let (mut height, mut since) = (0, Instant::now());
-    while since.elapsed() < SETTLED && Instant::now() < until {
+    while since.elapsed() < SETTLING_TIME && Instant::now() < until {
         let head = ledger.head(law_id).await?.context("the election has no log")?;
         if head.height != height {
             (height, since) = (head.height, Instant::now());

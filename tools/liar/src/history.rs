@@ -16,7 +16,7 @@ use votekit_store::{Ledger, StagingId};
 use crate::folder::Folder;
 
 /// The maximum number of blocks or batches in one read.
-const PAGE: usize = 1000;
+const PAGE_LEN: usize = 1000;
 
 /// An election as this authority knows it.
 pub(crate) struct History {
@@ -46,7 +46,7 @@ impl History {
         let (mut batches, mut late) = (Batches::new(), Vec::new());
         let mut after = StagingId(0);
         loop {
-            let page = ledger.staged(law_id, after, PAGE).await?;
+            let page = ledger.staged(law_id, after, PAGE_LEN).await?;
             let Some(last) = page.last() else { break };
             after = last.id;
             for staged in page {
@@ -73,7 +73,7 @@ async fn replay(
     let mut source = Source { folder, law_id, ballot_key, batches };
     let mut height = 1;
     loop {
-        let blocks = ledger.blocks(law_id, height, PAGE).await?;
+        let blocks = ledger.blocks(law_id, height, PAGE_LEN).await?;
         if blocks.is_empty() {
             break;
         }

@@ -21,7 +21,7 @@ use crate::attempt::{Outcome, now};
 use crate::folder::Folder;
 
 /// The maximum number of blocks in one read.
-const PAGE: usize = 1000;
+const PAGE_LEN: usize = 1000;
 
 /// Stages a batch with one vote under a key that no log admits. It is believed if a block that
 /// comes before `answers` is over has it.
@@ -74,7 +74,7 @@ async fn has_batch(
 ) -> Result<bool> {
     let mut height = from;
     loop {
-        let blocks = ledger.blocks(law_id, height, PAGE).await?;
+        let blocks = ledger.blocks(law_id, height, PAGE_LEN).await?;
         let Some(last) = blocks.last() else { return Ok(false) };
         height = last.height + 1;
         let has_it = |leaves: &[u8]| batches_of_block(leaves).any(|found| found == number);

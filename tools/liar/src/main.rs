@@ -22,7 +22,7 @@ use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::url::{Service, ServiceAddress};
 
 /// How long the others have, once all have refused, to suspect the liar.
-const AFTERMATH: Duration = Duration::from_secs(2);
+const AFTERMATH_TIME: Duration = Duration::from_secs(2);
 
 /// Take the leadership with the keys of one authority, propose a false block, and print how the
 /// others answer.
@@ -82,7 +82,7 @@ async fn lie(arguments: &Arguments, folder: &Folder, ledger: Arc<dyn Ledger>) ->
         lie: arguments.lie,
         wait,
         answers,
-        aftermath: AFTERMATH,
+        aftermath: AFTERMATH_TIME,
     };
     let leader = Leader::acquire(Arc::clone(&ledger), folder.name(), wait).await?;
     let outcome = attempt.run(&*ledger, &leader).await;

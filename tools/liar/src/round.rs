@@ -25,7 +25,7 @@ const ACQUIRE_INTERVAL: Duration = Duration::from_millis(10);
 const READ_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The maximum number of rows in one read.
-const PAGE: usize = 1000;
+const PAGE_LEN: usize = 1000;
 
 /// The number of this process in its holder's name. The authority's node counts its starts from 1:
 /// its leases are not the liar's.
@@ -184,7 +184,7 @@ impl<'a> Answers<'a> {
         let until = Instant::now() + timeout;
         loop {
             loop {
-                let read = ledger.rows_after(self.after, PAGE).await?;
+                let read = ledger.rows_after(self.after, PAGE_LEN).await?;
                 if read.rows.is_empty() {
                     break;
                 }

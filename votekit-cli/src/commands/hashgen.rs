@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 use votekit_core::credential::{CredentialHasher, HashScheme, Pepper};
+use votekit_core::election::Definition;
 use votekit_core::id::ElectionId;
 use votekit_core::manifest::{LawRow, Manifest, ManifestBody, PepperMarks};
 use votekit_core::roll::{HashedRoll, RollRules, RollWarning, RuleCount, count_by_rule};
@@ -181,7 +182,7 @@ enum OnError {
 }
 
 /// Shortest access code with which a binding election opens.
-const CODE_LENGTH_OF_BINDING: u32 = 8;
+const BINDING_CODE_LENGTH_MIN: u32 = Definition::BINDING_CODE_LENGTH_MIN;
 
 /// Name and version written to manifests.
 const TOOL: &str = concat!("votekit ", env!("CARGO_PKG_VERSION"));
@@ -344,10 +345,10 @@ impl fmt::Display for Summary {
                 writeln!(formatter, "  {}", RuleLine(rule))?;
             }
         }
-        if (1..CODE_LENGTH_OF_BINDING).contains(&self.code_length_min) {
+        if (1..BINDING_CODE_LENGTH_MIN).contains(&self.code_length_min) {
             writeln!(
                 formatter,
-                "shortest code: {} characters; a binding election needs {CODE_LENGTH_OF_BINDING}",
+                "shortest code: {} characters; a binding election needs {BINDING_CODE_LENGTH_MIN}",
                 self.code_length_min
             )?;
         }

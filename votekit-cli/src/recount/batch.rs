@@ -9,8 +9,8 @@ use zeroize::Zeroizing;
 
 use super::BatchName;
 
-const ENVELOPE: usize = 16 + 32 + 4;
-const SIGNATURE: usize = 64;
+const ENVELOPE_BYTES: usize = 16 + 32 + 4;
+const SIGNATURE_BYTES: usize = 64;
 
 /// A batch, split into its parts.
 pub(super) struct EvidenceBatch<'a> {
@@ -19,7 +19,7 @@ pub(super) struct EvidenceBatch<'a> {
     epoch: u32,
     sequence: u64,
     encapsulated: &'a [u8],
-    envelopes: &'a [[u8; ENVELOPE]],
+    envelopes: &'a [[u8; ENVELOPE_BYTES]],
     /// Associated data: from the first byte to the end of the envelopes.
     associated: &'a [u8],
     sealed: &'a [u8],
@@ -50,10 +50,10 @@ impl<'a> EvidenceBatch<'a> {
         let _confirmed_through_and_flags = next(9)?;
         let count = u32::from_be_bytes(next(4)?.try_into().ok()?) as usize;
         let encapsulated = next(32)?;
-        let (envelopes, _) = next(count.checked_mul(ENVELOPE)?)?.as_chunks();
+        let (envelopes, _) = next(count.checked_mul(ENVELOPE_BYTES)?)?.as_chunks();
         let sealed = next(2 * count + 16)?;
-        let signed = bytes.len().checked_sub(SIGNATURE)?;
-        let whole = rest.len() == SIGNATURE;
+        let signed = bytes.len().checked_sub(SIGNATURE_BYTES)?;
+        let whole = rest.len() == SIGNATURE_BYTES;
         let associated = &bytes[..signed.checked_sub(sealed.len())?];
         let digest = const_hex::encode(Sha256::digest(&bytes[..signed]));
         whole.then_some(Self {
@@ -147,7 +147,7 @@ impl<'a> EvidenceBatch<'a> {
     }
 }
 
-fn part<const N: usize>(envelope: &[u8; ENVELOPE], start: usize) -> [u8; N] {
+fn part<const N: usize>(envelope: &[u8; ENVELOPE_BYTES], start: usize) -> [u8; N] {
     let mut part = [0; N];
     part.copy_from_slice(&envelope[start..start + N]);
     part

@@ -9,7 +9,7 @@ use crate::id::ElectionId;
 /// Keys sorted together: twice their size fits the second-level cache of a core.
 const SORT_BATCH_LEN: usize = 1 << 13;
 /// How many prefixes a rank is usually away from its expected prefix, at most.
-const NEAR: u32 = 4;
+const PREFIX_DISTANCE_MAX: u32 = 4;
 /// Average number of keys per slot before they are sorted.
 const KEYS_PER_SLOT: usize = 4;
 
@@ -72,7 +72,10 @@ impl LawKeys {
         // search near the expected prefix first.
         let share = ranks.start as u64 * u64::from(PREFIXES) / (self.count.max(1) as u64);
         let share = u32::try_from(share).unwrap_or(PREFIXES).min(PREFIXES - 1);
-        let (mut low, mut high) = (share.saturating_sub(NEAR), (share + NEAR).min(PREFIXES));
+        let (mut low, mut high) = (
+            share.saturating_sub(PREFIX_DISTANCE_MAX),
+            (share + PREFIX_DISTANCE_MAX).min(PREFIXES),
+        );
         // Widen the range if the guess does not contain the rank.
         if self.rank_of(low) > ranks.start {
             low = 0;
@@ -216,7 +219,7 @@ impl std::fmt::Debug for AscendingKeys<'_> {
 /// Sorts a slot. It holds few keys unless an attacker has chosen them.
 #[inline]
 fn sort_few(keys: &mut [RegistryKey]) {
-    if keys.len() > FEW {
+    if keys.len() > INSERTION_SORT_MAX {
         keys.sort_unstable();
         return;
     }
@@ -232,7 +235,7 @@ fn sort_few(keys: &mut [RegistryKey]) {
 }
 
 /// Up to this many keys are sorted by insertion.
-const FEW: usize = 20;
+const INSERTION_SORT_MAX: usize = 20;
 
 /// Compares the first eight bytes, which almost always differ.
 #[inline]

@@ -12,7 +12,7 @@ use super::hashing_pool::PoolError;
 use crate::problem::{Problem, Refusal};
 
 /// After a full queue of passwords, a client tries again in this time.
-const BUSY_RETRY: Duration = Duration::from_secs(1);
+const BUSY_RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Limits the lines that outsiders can provoke.
 static STORE_FAILED: LogSummary = LogSummary::new();
@@ -60,7 +60,7 @@ pub(super) fn hash_failed(error: PoolError) -> Problem {
     match error {
         PoolError::Busy => {
             metrics::sign_in(SignIn::Busy);
-            Problem::PasswordsWaiting { retry_after: BUSY_RETRY }
+            Problem::PasswordsWaiting { retry_after: BUSY_RETRY_AFTER }
         }
         PoolError::Hash(error) => {
             tracing::error!(event = "password_hash_failed", %error, "password not hashed");

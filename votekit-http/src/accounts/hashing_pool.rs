@@ -12,7 +12,7 @@ const RUNNING_MAX: usize = 2;
 
 /// The maximum number of running and waiting hashes: the last of them waits for about half a
 /// second.
-const SLOTS: usize = 32;
+const SLOTS_MAX: usize = 32;
 
 /// Why no hash was made.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,7 @@ pub(crate) struct HashingPool {
 
 impl HashingPool {
     pub(crate) fn new() -> Self {
-        Self::with_slots(RUNNING_MAX, SLOTS)
+        Self::with_slots(RUNNING_MAX, SLOTS_MAX)
     }
 
     fn with_slots(running_max: usize, slots: usize) -> Self {

@@ -19,7 +19,7 @@ const READ_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The time after a failed read before the next one; it doubles with each failure, up to the
 /// second. No more than that: a fresh key is found within a second once the store is back.
-const BACK_OFF: Duration = Duration::from_millis(125);
+const BACK_OFF_INTERVAL: Duration = Duration::from_millis(125);
 const BACK_OFF_MAX: Duration = Duration::from_secs(1);
 
 /// How long an id is remembered that no published key has. A key is published before its first
@@ -118,7 +118,7 @@ impl KeyReads {
 
 /// The wait after a failed read that followed `failures` other failed reads.
 fn back_off(failures: u32) -> Duration {
-    BACK_OFF.saturating_mul(1 << failures.min(3)).min(BACK_OFF_MAX)
+    BACK_OFF_INTERVAL.saturating_mul(1 << failures.min(3)).min(BACK_OFF_MAX)
 }
 
 #[cfg(test)]

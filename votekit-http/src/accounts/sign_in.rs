@@ -26,7 +26,7 @@ use super::{recovery, totp};
 use crate::problem::Problem;
 
 /// How often the record of a sign-in is tried while other sign-ins change the account.
-const RECORD_TRIES: usize = 3;
+const RECORD_ATTEMPTS_MAX: usize = 3;
 
 /// Limits the lines that a guesser can provoke.
 static SECOND_FACTOR_GUESSED: LogSummary = LogSummary::new();
@@ -137,7 +137,7 @@ impl AccountService {
         code: &str,
         rehashed: Option<String>,
     ) -> Result<Option<Account>, Problem> {
-        for _ in 0..RECORD_TRIES {
+        for _ in 0..RECORD_ATTEMPTS_MAX {
             let Some(mut changed) = with_factor_used(&account, code, self.now()) else {
                 return Ok(None);
             };

@@ -20,7 +20,7 @@ use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument, Refusal};
 
 /// The accounts of one page of the list.
-const PAGE_ACCOUNTS: usize = 100;
+const PAGE_LEN: usize = 100;
 
 /// The account to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -139,9 +139,9 @@ pub(crate) async fn list(
     if after.len() > 254 || after.contains('\0') {
         return Err(Problem::field("after", rule));
     }
-    let mut accounts = api.accounts.list(&after, PAGE_ACCOUNTS + 1).await?;
-    let is_last = accounts.len() <= PAGE_ACCOUNTS;
-    accounts.truncate(PAGE_ACCOUNTS);
+    let mut accounts = api.accounts.list(&after, PAGE_LEN + 1).await?;
+    let is_last = accounts.len() <= PAGE_LEN;
+    accounts.truncate(PAGE_LEN);
     let next = accounts.last().filter(|_| !is_last).map(|account| account.email.clone());
     let accounts = accounts.into_iter().map(AccountDocument::from).collect();
     Ok(Json(AccountsDocument { accounts, next }))

@@ -101,7 +101,7 @@ pub(crate) fn too_many_connections() -> Vec<u8> {
     closing_answer(
         StatusCode::SERVICE_UNAVAILABLE,
         Problem::TooManyConnections,
-        &format!("retry-after: {}\r\n", problem::CONNECTIONS_RETRY.as_secs()),
+        &format!("retry-after: {}\r\n", problem::CONNECTIONS_RETRY_AFTER.as_secs()),
         false,
     )
 }

@@ -4,7 +4,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Reserved for files, connections of other listeners, waiting and lingering connections, and the
 /// system: connections of the public listener never use the last file descriptors.
-const RESERVED: usize = 1024;
+const RESERVED_DESCRIPTORS: usize = 1024;
 
 /// The most connections of the public listener.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,7 +55,7 @@ fn raise() {
 /// Bounds `asked` by the limit; `None` means unlimited.
 fn within(asked: Granted, limit: Option<u64>) -> Granted {
     let limit = limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let free = limit.saturating_sub(RESERVED).max(limit / 2);
+    let free = limit.saturating_sub(RESERVED_DESCRIPTORS).max(limit / 2);
     // Voters before readers: where both do not fit, readers have at most a quarter.
     let readers = asked.readers.min(free.saturating_sub(asked.connections).max(free / 4));
     // Even with very few descriptors at least one connection is allowed.

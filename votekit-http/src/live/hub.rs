@@ -47,10 +47,10 @@ pub(crate) struct LiveHub {
 
 /// How often the numbers of one block are read before the next attempt is postponed: blocks may be
 /// added while they are read.
-const READ_ATTEMPTS: u32 = 16;
+const READ_ATTEMPTS_MAX: u32 = 16;
 
 /// The time before that next attempt.
-const READ_RETRY: Duration = Duration::from_millis(20);
+const READ_RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 impl LiveHub {
     /// Creates the hub. Nothing is published before [`LiveHub::run`].
@@ -197,7 +197,7 @@ impl LiveHub {
                             self.publish(&law_id, numbers);
                             metrics::live_fan_out(pacer.record_sent(self.now_ms()));
                         }
-                        None => sleep(READ_RETRY).await,
+                        None => sleep(READ_RETRY_INTERVAL).await,
                     }
                 }
             }
@@ -207,7 +207,7 @@ impl LiveHub {
     /// Reads the numbers that everyone may see, and those for readers who have voted. `None` when a
     /// block came between the parts each time.
     async fn read(&self, law_id: &ElectionId, watch: &mut ElectionWatch) -> Option<Numbers> {
-        for _ in 0..READ_ATTEMPTS {
+        for _ in 0..READ_ATTEMPTS_MAX {
             let (height, view) = watch.current();
             let results = self.node.results(law_id, None).await.ok();
             // Voters see everything that everyone sees.

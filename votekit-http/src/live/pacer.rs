@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 /// The shortest time between two messages of a topic: four a second.
-const INTERVAL: Duration = Duration::from_millis(250);
+const SEND_INTERVAL: Duration = Duration::from_millis(250);
 
-const INTERVAL_MS: u64 = INTERVAL.as_millis() as u64;
+const INTERVAL_MS: u64 = SEND_INTERVAL.as_millis() as u64;
 
 /// Paces the messages of one election. Changes that come between two messages are sent together, as
 /// the latest state.

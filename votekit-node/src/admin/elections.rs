@@ -53,7 +53,7 @@ const LOAD_TIME: Duration = Duration::from_secs(600);
 /// How long a certification waits for outside witnesses, and how often it looks. The head of a
 /// closed log is pushed to them at once.
 const WITNESS_TIME: Duration = Duration::from_secs(10);
-const WITNESS_LOOK: Duration = Duration::from_millis(250);
+const WITNESS_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The most laws of loaded rolls that a warning names.
 const WARNED_LAWS_MAX: usize = 10;
@@ -910,7 +910,7 @@ impl Node {
                     missing,
                 });
             }
-            tokio::time::sleep(WITNESS_LOOK).await;
+            tokio::time::sleep(WITNESS_POLL_INTERVAL).await;
         }
     }
 

@@ -17,7 +17,7 @@ const TASKS_MAX: usize = 16;
 
 /// The time after which the task of a draft ends while others wait: several times the duration of a
 /// round.
-const TURN: Duration = Duration::from_secs(2);
+const TURN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The elections of which this authority takes part in the round about the first block.
 #[derive(Debug, Default)]
@@ -55,7 +55,7 @@ impl DraftTasks {
 
     /// Whether a task that has run for this long must end, because other drafts wait.
     pub(crate) fn is_turn_over(&self, after: Duration) -> bool {
-        self.has_waiting && after >= TURN
+        self.has_waiting && after >= TURN_TIMEOUT
     }
 
     /// Records the end of a task. Returns whether drafts wait for a free task.
@@ -95,7 +95,7 @@ mod tests {
         let (mut tasks, few) = (DraftTasks::default(), drafts(0..3));
         assert_eq!(tasks.start(few.clone()).len(), 3);
         assert!(tasks.start(few.clone()).is_empty());
-        assert!(!tasks.is_turn_over(TURN), "nothing waits");
+        assert!(!tasks.is_turn_over(TURN_TIMEOUT), "nothing waits");
         let first = few.first().expect("one").clone();
         assert!(!tasks.end(&first));
         assert_eq!(tasks.start(few), [first]);
@@ -117,7 +117,7 @@ mod tests {
             let new: ElectionId = "Z".parse().expect("a law id");
             all.insert(new.clone());
             assert!(tasks.start(all.clone()).is_empty());
-            assert!(tasks.is_turn_over(TURN) && !tasks.is_turn_over(TURN / 2));
+            assert!(tasks.is_turn_over(TURN_TIMEOUT) && !tasks.is_turn_over(TURN_TIMEOUT / 2));
             let ended = running.remove(0);
             assert!(tasks.end(&ended));
             assert_eq!(tasks.start(all.clone()), std::slice::from_ref(&new), "{stuck}");

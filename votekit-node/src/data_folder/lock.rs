@@ -12,8 +12,8 @@ use super::{FolderError, NO_FOLLOW};
 /// Takes a shared lock. Waits about two seconds for an exclusive one: the first node may be
 /// creating the folder.
 pub(super) fn shared_lock(folder: &Path) -> Result<File, FolderError> {
-    const ATTEMPTS: u32 = 50;
-    for _ in 1..ATTEMPTS {
+    const ATTEMPTS_MAX: u32 = 50;
+    for _ in 1..ATTEMPTS_MAX {
         match lock(folder, FlockOperation::NonBlockingLockShared) {
             Err(FolderError::InUse { .. }) => std::thread::sleep(Duration::from_millis(40)),
             locked => return locked,

@@ -8,7 +8,7 @@ use votekit_store::clock;
 
 /// How long a lease lasts. A close waits this long, and voters are still answered for this long
 /// while the ledger is unavailable.
-pub(crate) const LENGTH: Duration = Duration::from_secs(3);
+pub(crate) const LEASE_LENGTH: Duration = Duration::from_secs(3);
 
 /// The epoch in which a node publishes, and the end of its right to answer voters.
 #[derive(Debug, Clone, Copy)]

@@ -25,7 +25,7 @@ use crate::recovery::{EvidenceReader, READ_BATCH_LEN};
 use crate::roll_store::Rolls;
 
 /// Seconds of rest for each second of work: voting has priority.
-const REST: u32 = 3;
+const REST_FACTOR: u32 = 3;
 
 /// Interval between progress log lines.
 const LOG_INTERVAL: Duration = Duration::from_secs(60);
@@ -106,7 +106,7 @@ async fn read_all(
                 "log being verified in the background"
             );
         }
-        tokio::time::sleep(began.elapsed() * REST).await;
+        tokio::time::sleep(began.elapsed() * REST_FACTOR).await;
     }
     scrub.finish().map(|()| scrub.size()).map_err(|error| damaged(&error))
 }

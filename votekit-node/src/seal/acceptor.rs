@@ -6,7 +6,6 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use votekit_core::authority::{
     BlockProposal, LogPoint, Refuse, StatementBody, SuspectReason, TermLeader,
@@ -26,11 +25,8 @@ use crate::metrics;
 use crate::recovery::{BlockSource, check_root};
 use crate::roll_store::Rolls;
 use crate::seal::proposals::{Made, NotMade};
-use crate::seal::round::{Accepted, Round, RoundBlock};
+use crate::seal::round::{APPEND_DELAY, Accepted, Round, RoundBlock};
 use crate::seal::sealer::Sealer;
-
-/// How long a follower waits for the leader to append a certified block.
-const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
 /// The rule of a proposal in a term in which this authority voted for another leader.
 const NOT_LEADER_OF_TERM: &str = "not-leader-of-term";
@@ -192,7 +188,7 @@ impl Sealer {
         let Some(rows) = round.rows(height) else { return Ok(()) };
         let lines = round.valid_lines(&block, &rows).len();
         if lines >= round.authority.set.quorum()
-            && self.acceptor.quorum_seen.elapsed(block.point) >= LEADER_APPENDS
+            && self.acceptor.quorum_seen.elapsed(block.point) >= APPEND_DELAY
         {
             let fence = round.authority.promise().map_or(0, |promise| promise.term);
             round.append(&block, &rows, fence).await?;

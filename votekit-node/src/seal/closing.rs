@@ -32,7 +32,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How long the ledger may take to store the closing. A ledger that was unavailable for longer
 /// refuses the closing, and the official closes again.
-const RECORDING: Duration = Duration::from_secs(2);
+const RECORDING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The pause between two such reads.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -95,7 +95,7 @@ impl Sealer {
                 || self.context.authorities.is_some(),
             lease_length: LEASE_LENGTH,
             clock_margin: CLOCK_MARGIN,
-            recording: RECORDING,
+            recording: RECORDING_TIMEOUT,
             timeout: STEP_TIMEOUT,
             poll_interval: POLL_INTERVAL,
         }
@@ -207,7 +207,7 @@ impl Sealer {
         let ledger = Arc::clone(&self.context.ledger);
         let (began, term) = (Instant::now(), self.context.leader_lease.term());
         ledger.set_takes_votes(&law_id, false).await?;
-        while began.elapsed() < LEASE_LENGTH + RECORDING
+        while began.elapsed() < LEASE_LENGTH + RECORDING_TIMEOUT
             && !ledger.leases(&law_id).await?.is_empty()
         {
             tokio::time::sleep(POLL_INTERVAL).await;
@@ -218,7 +218,7 @@ impl Sealer {
             return Err(ElectionFault::NotReady(NotReady::NotLeading).into());
         }
         // The closing time includes this duration: see `Close::closing`.
-        let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING {
+        let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING_TIMEOUT {
             self.record(vec![closing]).await
         } else {
             Err(EngineError::from(Conflict::Late { law_id: law_id.clone() }).into())

@@ -21,7 +21,7 @@ use crate::error::{ElectionFault, NodeError};
 use crate::recovery::election_keys;
 use crate::seal::event_facts::check_draft;
 use crate::seal::proposals::NotMade;
-use crate::seal::round::{Accepted, QuorumSeen, Round, RoundBlock};
+use crate::seal::round::{APPEND_DELAY, Accepted, QuorumSeen, Round, RoundBlock};
 use crate::seal::seal_queue::StagingMark;
 
 /// How long an authority takes part in the round about a draft if no other draft waits.
@@ -29,9 +29,6 @@ const DRAFT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The pause between two polls.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// How long a follower waits for the leader to append a certified block.
-const LEADER_APPENDS: Duration = Duration::from_millis(200);
 
 /// The pause after a first block that was not accepted, before it is checked again.
 const FAILURE_PAUSE: Duration = Duration::from_secs(2);
@@ -110,7 +107,7 @@ async fn take_part(
                 && round.cosign(&block, rows).await.map_err(fault)?.is_ok()
                 && let Some(rows) = round.rows(1)
                 && round.valid_lines(&block, &rows).len() >= authority.set.quorum()
-                && quorum_seen.elapsed(block.point) >= LEADER_APPENDS
+                && quorum_seen.elapsed(block.point) >= APPEND_DELAY
             {
                 let fence = row.proposal.leadership.term;
                 round.append(&block, &rows, fence).await.map_err(fault)?;

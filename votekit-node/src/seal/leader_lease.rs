@@ -23,7 +23,7 @@ use crate::seal::own_statements::suspicion;
 
 /// The length of the lease, which is also the wait after a leader has failed. With 1.5 seconds, a
 /// new leader has its votes and seals within three seconds.
-const LENGTH: Duration = Duration::from_millis(1500);
+const LEASE_LENGTH: Duration = Duration::from_millis(1500);
 
 /// How often the lease is renewed or requested.
 const RENEW_INTERVAL: Duration = Duration::from_millis(300);
@@ -42,7 +42,7 @@ pub(crate) fn new(
     authority: Option<&AuthorityContext>,
     audit: AuditLog,
 ) -> LeaderLease {
-    let length = if is_shared { LENGTH } else { EXCLUSIVE_LENGTH };
+    let length = if is_shared { LEASE_LENGTH } else { EXCLUSIVE_LENGTH };
     match authority {
         Some(authority) => {
             let lease = LeaderLease::new(
@@ -203,7 +203,7 @@ async fn execute(context: &NodeContext, command: Command) {
         }
         Command::Release => {
             let released = context.ledger.release_leadership(&lease.holder);
-            if let Ok(Err(error)) = tokio::time::timeout(LENGTH, released).await {
+            if let Ok(Err(error)) = tokio::time::timeout(LEASE_LENGTH, released).await {
                 tracing::warn!(
                     event = "lease_release_failed",
                     %error,
@@ -227,7 +227,7 @@ async fn execute(context: &NodeContext, command: Command) {
 fn remaining_of_other(answer: &Leadership) -> Option<Duration> {
     match answer {
         Leadership::Leading { .. } => None,
-        Leadership::Following { remaining, .. } => Some(*remaining.min(&LENGTH)),
+        Leadership::Following { remaining, .. } => Some(*remaining.min(&LEASE_LENGTH)),
     }
 }
 
@@ -289,7 +289,7 @@ async fn has_read_votes(context: &NodeContext, authority: &AuthorityContext, ter
         // No row has a higher position, so the answer contains no rows. A failed query is repeated
         // with the next request for the lease.
         let query = context.ledger.rows_after(RowId(u64::MAX), 1);
-        if let Ok(Ok(read)) = tokio::time::timeout(LENGTH, query).await {
+        if let Ok(Ok(read)) = tokio::time::timeout(LEASE_LENGTH, query).await {
             authority.note_last_row(term, read.last);
         }
     }

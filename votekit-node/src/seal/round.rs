@@ -6,7 +6,7 @@
 //! unchanged.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use votekit_authority::round::{NotAccepted, NotCosigned};
 use votekit_core::authority::{Accept, BlockProposal, LogPoint, StatementBody, TermLeader};
@@ -29,6 +29,9 @@ use crate::election::CheckpointSigner;
 use crate::error::{ElectionFault, NotReady};
 use crate::recovery::ledger_restore::stage_again;
 use crate::seal::seal_queue::{StagingMark, report_lost_staging};
+
+/// How long a follower waits for the leader to append a certified block.
+pub(crate) const APPEND_DELAY: Duration = Duration::from_millis(200);
 
 /// A block that this authority has made itself.
 #[derive(Debug, Clone)]
@@ -441,12 +444,12 @@ pub(crate) struct QuorumSeen(Option<(LogPoint, Instant)>);
 
 impl QuorumSeen {
     /// How long the quorum over a point has been available, from the first call on.
-    pub(crate) fn elapsed(&mut self, point: LogPoint) -> std::time::Duration {
+    pub(crate) fn elapsed(&mut self, point: LogPoint) -> Duration {
         match self.0 {
             Some((known, since)) if known == point => since.elapsed(),
             _ => {
                 self.0 = Some((point, Instant::now()));
-                std::time::Duration::ZERO
+                Duration::ZERO
             }
         }
     }

@@ -33,8 +33,8 @@ const ROWS_PER_READ: usize = 256;
 
 /// How long the task waits for a notification before it reads anyway, while this authority waits
 /// for the statements of others, and otherwise.
-const SLOW_POLL: Duration = Duration::from_millis(500);
-const REST_POLL: Duration = Duration::from_secs(2);
+const SLOW_POLL_INTERVAL: Duration = Duration::from_millis(500);
+const REST_POLL_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The interval after which all rows are read again to find those that were left out: with each
 /// block a lying authority can cause rows to be left out.
@@ -105,7 +105,7 @@ pub(crate) async fn run(context: Arc<NodeContext>, authority: Arc<AuthorityConte
 
 fn poll_interval(context: &NodeContext, authority: &AuthorityContext) -> Duration {
     let waits = authority.has_open_round() || context.leader_lease.candidate_term().is_some();
-    if waits { SLOW_POLL } else { REST_POLL }
+    if waits { SLOW_POLL_INTERVAL } else { REST_POLL_INTERVAL }
 }
 
 /// Waits until rows are stored after those that were `seen`.

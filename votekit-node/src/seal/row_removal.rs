@@ -15,7 +15,7 @@ use votekit_store::{EngineError, RowId};
 use crate::context::NodeContext;
 
 /// The age at which a row is removed.
-const AGE: Duration = Duration::from_secs(600);
+const ROW_AGE_MIN: Duration = Duration::from_secs(600);
 
 /// The pause between two polls.
 const POLL_INTERVAL: Duration = Duration::from_secs(60);
@@ -59,7 +59,7 @@ async fn remove(context: &NodeContext, ages: &mut RowAges) -> Result<(), EngineE
 #[derive(Debug, Default)]
 struct RowAges {
     polled: VecDeque<(Instant, RowId)>,
-    /// Every row up to this one is older than [`AGE`].
+    /// Every row up to this one is older than [`ROW_AGE_MIN`].
     old_through: RowId,
 }
 
@@ -72,7 +72,7 @@ impl RowAges {
         }
         self.polled.push_back((now, last));
         while let Some((at, id)) = self.polled.front()
-            && now.duration_since(*at) >= AGE
+            && now.duration_since(*at) >= ROW_AGE_MIN
         {
             self.old_through = *id;
             self.polled.pop_front();

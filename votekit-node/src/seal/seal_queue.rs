@@ -30,7 +30,7 @@ const GAP_ALARM_TIMEOUT: Duration = Duration::from_secs(10);
 const BYTES_MAX: usize = 64 << 20;
 
 /// Votes after which a block takes no further batch: its leaves are one row, of some 50 MB then.
-const BLOCK_VOTES: usize = 1 << 18;
+const BLOCK_VOTES_MAX: usize = 1 << 18;
 
 /// A position in staging, up to which batches were read or are sealed, and the batch there.
 /// Positions begin anew in a ledger that was rolled back: the batch shows whether one still holds.
@@ -227,9 +227,9 @@ impl SealQueue {
         left.next().map_or(self.last, |(_, first)| first.before)
     }
 
-    /// Chooses the batches of the next block: `most` at most, and none after [`BLOCK_VOTES`] votes.
-    /// They stay in the queue until the block is durable. Removes batches that are refused or
-    /// already in the log.
+    /// Chooses the batches of the next block: `most` at most, and none after [`BLOCK_VOTES_MAX`]
+    /// votes. They stay in the queue until the block is durable. Removes batches that are refused
+    /// or already in the log.
     pub(crate) fn next_block(
         &mut self,
         log: &ElectionLog,
@@ -242,7 +242,7 @@ impl SealQueue {
         let mut expected = BTreeMap::new();
         let mut early: BTreeMap<BatchNumber, VerifiedBatch> = BTreeMap::new();
         for (id, waiting) in &mut self.waiting {
-            if block.len() >= most || votes >= BLOCK_VOTES {
+            if block.len() >= most || votes >= BLOCK_VOTES_MAX {
                 break;
             }
             let number = waiting.batch.number();

@@ -45,12 +45,12 @@ use crate::seal::seal_queue::{SealQueue, StagingMark};
 /// Delays at which a leader polls for staged batches after it found none, first and limit. A batch
 /// staged while the previous one was being sealed may go unannounced, so an idle leader polls a few
 /// more times; then the watch over all logs is enough.
-const IDLE_POLL_FIRST: Duration = Duration::from_millis(20);
-const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
+const IDLE_POLL_INTERVAL_MIN: Duration = Duration::from_millis(20);
+const IDLE_POLL_INTERVAL_MAX: Duration = Duration::from_millis(640);
 
 /// How often a sealer checks what no event announces: leases that ran out, keys that were
 /// destroyed, batches that wait for others, a close that waits.
-const TICK: Duration = Duration::from_secs(1);
+const TICK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How often a follower looks at a round that is open.
 const ROUND_INTERVAL: Duration = Duration::from_millis(100);
@@ -196,7 +196,7 @@ impl Sealer {
         if !self.settle_term(term).await? {
             return Ok(Flow::Continue);
         }
-        self.idle_poll = Some(IDLE_POLL_FIRST);
+        self.idle_poll = Some(IDLE_POLL_INTERVAL_MIN);
         let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
         while self.context.leader_lease.term() == Some(term) && !self.is_rolled_back() {
             let command = tokio::select! {
@@ -207,7 +207,7 @@ impl Sealer {
                 () = self.election.staged.notified() => None,
                 Ok(()) = self.positions.changed(), if self.context.is_shared => None,
                 Ok(()) = self.leading.changed() => continue,
-                () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK)),
+                () = tokio::time::sleep(self.idle_poll.unwrap_or(TICK_INTERVAL)),
                     if self.context.is_shared => None,
             };
             // Another task may have halted the election: nothing more of it is sealed.
@@ -315,7 +315,7 @@ impl Sealer {
     /// How long a follower waits for an event before it looks anyway. While a round is open it
     /// appends the block itself if the leader does not.
     fn follow_interval(&self) -> Duration {
-        if self.acceptor.has_made() { ROUND_INTERVAL } else { TICK }
+        if self.acceptor.has_made() { ROUND_INTERVAL } else { TICK_INTERVAL }
     }
 
     pub(crate) fn state(&self) -> State {
@@ -388,10 +388,10 @@ impl Sealer {
         tokio::time::sleep_until(self.next_block.into()).await;
         let sealed = self.seal_next().await?;
         if sealed == 0 {
-            let next = self.idle_poll.map_or(IDLE_POLL_LAST, |last| last * 2);
-            self.idle_poll = Some(next).filter(|next| *next < IDLE_POLL_LAST);
+            let next = self.idle_poll.map_or(IDLE_POLL_INTERVAL_MAX, |last| last * 2);
+            self.idle_poll = Some(next).filter(|next| *next < IDLE_POLL_INTERVAL_MAX);
         } else {
-            self.idle_poll = Some(IDLE_POLL_FIRST);
+            self.idle_poll = Some(IDLE_POLL_INTERVAL_MIN);
             // After a full block others wait, and time would add to them.
             let is_full = sealed >= BLOCK_BATCHES_MAX;
             let pause = if is_full { Duration::ZERO } else { block_interval(&self.context) };

@@ -24,7 +24,7 @@ use crate::seal::seal_queue::is_next;
 use crate::seal::sealer::Sealer;
 
 /// The shortest time between two surveys of one election.
-const INTERVAL: Duration = Duration::from_secs(1);
+const SURVEY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The longest time between two surveys of an election that takes batches.
 const IDLE_INTERVAL: Duration = Duration::from_secs(60);
@@ -55,7 +55,7 @@ impl Sealer {
         let is_idle = !self.survey.has_unsurveyed_read
             && self.election.unsealed.is_empty()
             && self.seal_queue.is_empty();
-        let interval = if is_idle { IDLE_INTERVAL } else { INTERVAL };
+        let interval = if is_idle { IDLE_INTERVAL } else { SURVEY_INTERVAL };
         self.surveys() && self.survey.last.elapsed() >= interval
     }
 
@@ -71,7 +71,7 @@ impl Sealer {
         if !self.surveys() {
             return Ok(false);
         }
-        if self.survey.last.elapsed() < INTERVAL {
+        if self.survey.last.elapsed() < SURVEY_INTERVAL {
             // The last read of a burst is surveyed too, when the interval has passed.
             self.survey.has_unsurveyed_read = true;
             return Ok(false);

@@ -22,7 +22,7 @@ use crate::{
 const UNACKNOWLEDGED_MAX: usize = 1024;
 
 /// Batches of the backlog per read.
-const BACKLOG_PAGE: usize = 64;
+const BACKLOG_PAGE_LEN: usize = 64;
 
 /// A ballot box over the ledger's staging.
 ///
@@ -219,7 +219,7 @@ impl Incoming {
         let Some(Backlog { law_id, after, through }) = self.backlog.front_mut() else {
             return Ok(());
         };
-        let page = match ledger.staged(law_id, *after, BACKLOG_PAGE).await {
+        let page = match ledger.staged(law_id, *after, BACKLOG_PAGE_LEN).await {
             // Damage of one election keeps no other waiting. Its sealer reads the same rows and
             // reports them.
             Err(EngineError::Corrupt { .. }) => {

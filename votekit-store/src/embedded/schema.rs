@@ -55,7 +55,7 @@ const MEMORY: Schema = Schema {
 /// How long a connection waits for another connection: the ledger's writer waits for readers when
 /// it empties the write-ahead log, and a process that writes accounts waits for other processes
 /// that write accounts.
-const BUSY_WAIT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Capacity of a connection's statement cache: larger than the number of statements of this engine.
 const STATEMENTS_MAX: usize = 64;
@@ -179,14 +179,14 @@ pub(super) fn empty_log(connection: &Connection) -> Result<(), Fault> {
 pub(super) fn open_reader(path: &Path) -> Result<Connection, rusqlite::Error> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_WAIT)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "trusted_schema", false)?;
     Ok(connection)
 }
 
 fn configure(connection: &Connection) -> Result<(), Fault> {
-    connection.busy_timeout(BUSY_WAIT)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;

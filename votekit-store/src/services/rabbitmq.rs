@@ -42,7 +42,7 @@ use self::errors::{misconfigured, too_late};
 use self::message::{BATCH, VALIDATED_BATCH, carrying, rejected, write_with_hints};
 use self::publisher::{Destination, Publisher};
 use self::queue_consumer::QueueConsumer;
-use self::reconnector::{OPENING_MAX, Reconnector, connect, explain};
+use self::reconnector::{OPENING_TIMEOUT, Reconnector, connect, explain};
 use self::settings::Settings;
 use self::topology::{QueueSurvey, Step, declare, survey};
 use super::url::ServiceAddress;
@@ -210,7 +210,7 @@ async fn connect_to_queues(
         }
         Ok((connection, found))
     };
-    let (connection, found) = timeout(OPENING_MAX, opening)
+    let (connection, found) = timeout(OPENING_TIMEOUT, opening)
         .await
         .unwrap_or_else(|_| Err(too_late()))
         .map_err(|error| explain(&settings, &error))?;

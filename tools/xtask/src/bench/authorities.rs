@@ -27,7 +27,7 @@ const RATE: u64 = 1000;
 const SECONDS: u64 = 20;
 
 /// How long PostgreSQL may delay the counts of a connection.
-const COUNTS_LATE: Duration = Duration::from_secs(3);
+const COUNTS_DELAY: Duration = Duration::from_secs(3);
 
 /// Upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(120);
@@ -90,7 +90,7 @@ fn measure(
     roll: &Path,
 ) -> Result<[f64; FIGURES.len()]> {
     let report = workbench.folder.join("report.json");
-    std::thread::sleep(COUNTS_LATE);
+    std::thread::sleep(COUNTS_DELAY);
     let (before, used_before) = (counts(rig)?, installation.processor_seconds()?);
     let mut load = Command::new(&workbench.votekit);
     load.args(["loadtest", "--node", &installation.intake.url, "--roll"]).arg(roll);
@@ -104,7 +104,7 @@ fn measure(
         std::thread::sleep(Duration::from_millis(10));
     }
     let used = installation.processor_seconds()? - used_before;
-    std::thread::sleep(COUNTS_LATE);
+    std::thread::sleep(COUNTS_DELAY);
     let after = counts(rig)?;
     let read = fs::read(&report)?;
     // The generator of the next run never overwrites a file.

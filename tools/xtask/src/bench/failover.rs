@@ -23,7 +23,7 @@ const RUN_SECONDS: u64 = 15;
 const START_SECONDS: u64 = 60;
 
 /// How long the installation is whole between two runs.
-const SETTLING: Duration = Duration::from_secs(2);
+const SETTLING_TIME: Duration = Duration::from_secs(2);
 
 /// Upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,7 +40,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     let mut installation = Installation::start(&workbench.votekit, folder, rig.site(), count)?;
     installation.open_poll(&hashes)?;
     let mut load = Load::start(workbench, &installation.intake.url, &roll, seconds)?;
-    std::thread::sleep(SETTLING);
+    std::thread::sleep(SETTLING_TIME);
     let mut values = Vec::new();
     for (number, row) in rows.iter().rev().take(workbench.runs as usize).enumerate() {
         ensure!(load.0.try_wait()?.is_none(), "the load ended before run {}", number + 1);
@@ -56,7 +56,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         );
         values.push(took);
         installation.restart(leader)?;
-        std::thread::sleep(SETTLING);
+        std::thread::sleep(SETTLING_TIME);
     }
     drop(load);
     installation.stop()?;

@@ -21,7 +21,7 @@ use crate::project;
 /// Maximum ratio of votekit's time to DuckDB's.
 const RATIO_MAX: f64 = 0.30;
 /// Bytes of memory allowed for votekit as a whole, and for each elector in addition.
-const BESIDES: u64 = 64 << 20;
+const OVERHEAD_BYTES: u64 = 64 << 20;
 const BYTES_MAX: f64 = 64.0;
 const SCRIPT: &str = include_str!("duckdb_hash.py");
 
@@ -162,7 +162,9 @@ fn report(format: &str, version: &str, electors: u64, pairs: &[(Sample, Sample)]
     // The memory beyond 64 MiB, divided by the number of electors.
     let memory = pairs
         .iter()
-        .map(|(ours, _)| (ours.memory_bytes_max.saturating_sub(BESIDES)) as f64 / electors as f64)
+        .map(|(ours, _)| {
+            (ours.memory_bytes_max.saturating_sub(OVERHEAD_BYTES)) as f64 / electors as f64
+        })
         .collect();
     let times = format!(
         "{:.2} s, and {:.2} s for the disk, not counted; DuckDB {version} {:.2} s; processor {:.2} s and {:.2} s",

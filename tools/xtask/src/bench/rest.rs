@@ -20,7 +20,7 @@ const NODES: [&str; 6] = ["node-1", "node-2", "node-3", "node-4", "node-5", "nod
 const ELECTIONS: usize = 20;
 
 /// How long the nodes are left alone before they are measured, and how long they are measured.
-const SETTLING: Duration = Duration::from_secs(5);
+const SETTLING_TIME: Duration = Duration::from_secs(5);
 const MEASURED: Duration = Duration::from_secs(20);
 
 /// The rows, and each run's rate.
@@ -48,7 +48,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
             ensure!(Instant::now() < until, "the last node has not read the last election");
             thread::sleep(Duration::from_millis(100));
         }
-        thread::sleep(SETTLING);
+        thread::sleep(SETTLING_TIME);
         let (before, begun) = (transactions(&rig)?, Instant::now());
         thread::sleep(MEASURED);
         let rate = (transactions(&rig)? - before) / begun.elapsed().as_secs_f64();

@@ -24,7 +24,7 @@ use crate::services::{self, Rig, Server, Site};
 const CONNECTIONS: u32 = 512;
 
 /// Minimum average number of votes in a block under load.
-const VOTES_A_BLOCK_MIN: f64 = 100.0;
+const VOTES_PER_BLOCK_MIN: f64 = 100.0;
 
 /// Seconds of load a run.
 const SECONDS: u32 = 15;
@@ -87,7 +87,7 @@ fn rows(ours: &[Run], beside: &[f64]) -> Vec<Row> {
     rows.push(Row::at_least(
         "services vote: votes a block",
         blocks,
-        VOTES_A_BLOCK_MIN,
+        VOTES_PER_BLOCK_MIN,
         "leaves, rather: a few are of batches".to_owned(),
     ));
     rows

@@ -47,7 +47,7 @@ const FUNCTION_TIME: &str =
     "select coalesce(sum(total_time), 0) from pg_stat_user_functions where funcname = ";
 
 /// How long PostgreSQL may delay the counts of a connection.
-const COUNTS_LATE: Duration = Duration::from_secs(3);
+const COUNTS_DELAY: Duration = Duration::from_secs(3);
 
 /// The figures of one run, in microseconds a vote.
 struct Run {
@@ -110,7 +110,7 @@ fn measure(workbench: &Workbench, hashes: &Path, requests: &Requests) -> Result<
         println!("\n{role}:");
         recording.print(decided)?;
     }
-    std::thread::sleep(COUNTS_LATE);
+    std::thread::sleep(COUNTS_DELAY);
     let mut in_functions = [0.0; FUNCTIONS.len()];
     for (time, function) in in_functions.iter_mut().zip(FUNCTIONS) {
         let rows = rig.ask_postgresql(&format!("{FUNCTION_TIME}'{function}'"))?;

@@ -16,7 +16,7 @@ use crate::services::{Rig, Server};
 
 /// Timeout for the recovery of an installation after a fault is repaired: an upper bound, not a
 /// target.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(120);
+pub(crate) const RECOVERY_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Number of leaves by which the log must grow to count as growing.
 const GROWTH_LEAVES: u64 = 25;
@@ -102,7 +102,11 @@ impl Fleet {
             if let Some((place, _)) = self.answering().find(|(_, member)| member.leads()) {
                 return Ok(place);
             }
-            ensure!(begun.elapsed() < RECOVERY, "no node has led for {} s", RECOVERY.as_secs());
+            ensure!(
+                begun.elapsed() < RECOVERY_TIMEOUT,
+                "no node has led for {} s",
+                RECOVERY_TIMEOUT.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -115,7 +119,11 @@ impl Fleet {
     /// Waits until the log has grown beyond a size by votes. Returns the time since `begun`.
     pub(crate) fn grows_from(&self, before: u64, begun: Instant) -> Result<Duration> {
         while self.log_size() < before + GROWTH_LEAVES {
-            ensure!(begun.elapsed() < RECOVERY, "nothing was decided for {} s", RECOVERY.as_secs());
+            ensure!(
+                begun.elapsed() < RECOVERY_TIMEOUT,
+                "nothing was decided for {} s",
+                RECOVERY_TIMEOUT.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(begun.elapsed())
@@ -147,8 +155,12 @@ impl Fleet {
             if lacking.is_empty() {
                 return Ok(begun.elapsed());
             }
-            if begun.elapsed() > RECOVERY {
-                bail!("not over {from} after {} s: {}", RECOVERY.as_secs(), lacking.join("; "));
+            if begun.elapsed() > RECOVERY_TIMEOUT {
+                bail!(
+                    "not over {from} after {} s: {}",
+                    RECOVERY_TIMEOUT.as_secs(),
+                    lacking.join("; ")
+                );
             }
             std::thread::sleep(Duration::from_millis(30));
         }
@@ -223,7 +235,7 @@ impl Fleet {
             match self.command(&[arguments, &["--node", &admin, "--data", data]].concat()) {
                 Err(error)
                     if error.to_string().contains("does not lead")
-                        && begun.elapsed() < RECOVERY => {}
+                        && begun.elapsed() < RECOVERY_TIMEOUT => {}
                 done => return done,
             }
             std::thread::sleep(Duration::from_millis(200));

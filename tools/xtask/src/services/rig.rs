@@ -22,7 +22,7 @@ use super::{postgresql, rabbitmq, redis};
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// How long servers may take to end in order.
-const ENDING: Duration = Duration::from_secs(20);
+const END_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// The process names of the servers, including those of their start scripts.
 const PROGRAMS: [&str; 8] =
@@ -187,7 +187,7 @@ impl Rig {
     pub(crate) fn kill(&self, server: Server) -> Result<()> {
         let family = self.family(server)?;
         signal(&family, Signal::KILL);
-        ensure!(wait_ended(&family, ENDING), "{server} was killed and is still there");
+        ensure!(wait_ended(&family, END_TIMEOUT), "{server} was killed and is still there");
         Ok(())
     }
 
@@ -387,7 +387,11 @@ pub(crate) fn stop(record_file: &Path) -> Result<usize> {
     // working directory in the folder.
     let unwritten = working_in(folder, &PROGRAMS);
     signal(&unwritten, Signal::KILL);
-    ensure!(wait_ended(&unwritten, ENDING), "what runs in {} cannot be ended", folder.display());
+    ensure!(
+        wait_ended(&unwritten, END_TIMEOUT),
+        "what runs in {} cannot be ended",
+        folder.display()
+    );
     if folder.exists() {
         fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
     }
@@ -408,9 +412,9 @@ fn end(servers: &[(Server, Process)]) {
     }
     // Stopped processes do not receive the signal until they continue.
     signal(&families, Signal::CONT);
-    if !wait_ended(&families, ENDING) {
+    if !wait_ended(&families, END_TIMEOUT) {
         signal(&families, Signal::KILL);
-        wait_ended(&families, ENDING);
+        wait_ended(&families, END_TIMEOUT);
     }
 }
 

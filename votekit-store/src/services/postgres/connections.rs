@@ -26,17 +26,17 @@ use crate::write_health::WriteHealth;
 const CONNECTIONS_MAX: usize = 8;
 
 /// Timeout for opening.
-const OPENING_TIME: Duration = Duration::from_secs(5);
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Timeout for getting a connection.
-const CONNECTING_TIME: Duration = Duration::from_secs(4);
+const CONNECTING_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// How long the server works on a statement before it aborts the statement and rolls it back.
-const STATEMENT_TIME: Duration = Duration::from_secs(8);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(8);
 
-/// Timeout for an answer. Longer than [`STATEMENT_TIME`]: a working server reports how the
+/// Timeout for an answer. Longer than [`STATEMENT_TIMEOUT`]: a working server reports how the
 /// statement ended.
-const ANSWER_TIME: Duration = Duration::from_secs(10);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Maximum number of repetitions of a statement that the server rolled back in favour of another.
 const REPETITIONS_MAX: u32 = 5;
@@ -62,7 +62,7 @@ impl Connections {
                 .await
                 .map_err(|fault| fault.map_open_error(address))
         };
-        match tokio::time::timeout(OPENING_TIME, prepare).await {
+        match tokio::time::timeout(OPENING_TIMEOUT, prepare).await {
             Ok(prepared) => prepared?,
             Err(_) => return Err(open_timeout(address)),
         }
@@ -84,7 +84,7 @@ impl Connections {
                 .await
                 .map_err(|fault| fault.map_open_error(address))
         };
-        match tokio::time::timeout(OPENING_TIME, check).await {
+        match tokio::time::timeout(OPENING_TIMEOUT, check).await {
             Ok(checked) => checked?,
             Err(_) => return Err(open_timeout(address)),
         }
@@ -107,7 +107,7 @@ impl Connections {
     pub(super) async fn session(&self) -> Result<Session, EngineError> {
         let object = self.pool.get().await.map_err(|error| fault::pool_error(&error))?;
         let health = Arc::clone(&self.health);
-        Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIME, health })
+        Ok(Session { held: Some(Held::Pooled(object)), answer_time: ANSWER_TIMEOUT, health })
     }
 
     /// Fails if the last write over these connections failed.
@@ -159,12 +159,12 @@ impl Connector {
             address.parameter("application_name").unwrap_or_else(|| "votekit".to_owned()),
         );
         config
-            .connect_timeout(CONNECTING_TIME)
-            .tcp_user_timeout(ANSWER_TIME)
-            .keepalives_idle(ANSWER_TIME);
+            .connect_timeout(CONNECTING_TIMEOUT)
+            .tcp_user_timeout(ANSWER_TIMEOUT)
+            .keepalives_idle(ANSWER_TIMEOUT);
         // A commit is answered once it is on disk, whatever the server, the database or the role
         // sets.
-        let milliseconds = STATEMENT_TIME.as_millis();
+        let milliseconds = STATEMENT_TIMEOUT.as_millis();
         config.options(format!(
             "-c search_path={schema} -c synchronous_commit=on -c statement_timeout={milliseconds} -c lock_timeout={milliseconds} \
              -c idle_in_transaction_session_timeout={milliseconds} -c default_transaction_read_only=off -c timezone=UTC"
@@ -210,9 +210,9 @@ impl Connector {
         let manager_config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
         let manager = Manager::from_config(self.config.clone(), self.tls.clone(), manager_config);
         let times = Timeouts {
-            wait: Some(CONNECTING_TIME),
-            create: Some(CONNECTING_TIME),
-            recycle: Some(CONNECTING_TIME),
+            wait: Some(CONNECTING_TIMEOUT),
+            create: Some(CONNECTING_TIMEOUT),
+            recycle: Some(CONNECTING_TIMEOUT),
         };
         // Another server may be behind the address by now: a promoted replica is accepted, a
         // replica is not.
@@ -239,7 +239,7 @@ impl Connector {
 
 pub(super) fn open_timeout(address: &ServiceAddress) -> EngineError {
     misconfigured(
-        format!("{address} did not answer within {} seconds", OPENING_TIME.as_secs()),
+        format!("{address} did not answer within {} seconds", OPENING_TIMEOUT.as_secs()),
         "check the host and the port, and any firewall in between",
     )
 }

@@ -19,10 +19,10 @@ use crate::services::url::ServiceAddress;
 use crate::{EngineError, Head, LogReader, ReviewNote, StoredBlock, WitnessLine};
 
 /// Timeout for opening.
-const OPENING_TIME: Duration = Duration::from_secs(5);
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Timeout for an answer: no vote depends on it.
-const ANSWER_TIME: Duration = Duration::from_secs(120);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// A read-only view of a ledger. It does not show what is written after it was opened.
 ///
@@ -48,7 +48,7 @@ impl PostgresReadView {
             .map_err(|error| unavailable(format!("cannot start the reader thread: {error}")))?;
         let address = address.clone();
         let session = wait(&runtime, async move {
-            tokio::time::timeout(OPENING_TIME, connect(&address))
+            tokio::time::timeout(OPENING_TIMEOUT, connect(&address))
                 .await
                 .unwrap_or_else(|_| Err(open_timeout(&address)))
         });
@@ -155,7 +155,7 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
     // A long export is not a failure. The first read fixes the snapshot.
     let limits = format!(
         "SET statement_timeout = {}; SET idle_in_transaction_session_timeout = 0",
-        ANSWER_TIME.as_millis()
+        ANSWER_TIMEOUT.as_millis()
     );
     for command in
         [&*limits, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", "SELECT FROM staging"]
@@ -163,7 +163,7 @@ async fn connect(address: &ServiceAddress) -> Result<Session, EngineError> {
         let done = client.batch_execute(command).await;
         done.map_err(|error| schema::Fault::Postgres(error).map_open_error(address))?;
     }
-    Ok(Session::own(client, ANSWER_TIME))
+    Ok(Session::own(client, ANSWER_TIMEOUT))
 }
 
 impl Drop for PostgresReadView {

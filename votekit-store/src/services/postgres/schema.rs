@@ -22,7 +22,7 @@ const DEFAULT_SCHEMA: &str = "votekit";
 const MIGRATION_LOCK: i64 = i32::from_be_bytes(*b"VKIT") as i64;
 
 /// The oldest server version whose behaviour was examined, as `server_version_num`.
-const OLDEST_SERVER: i32 = 150_000;
+const SERVER_VERSION_MIN: i32 = 150_000;
 
 /// Why a step failed.
 #[derive(Debug)]
@@ -120,11 +120,11 @@ pub(super) async fn check_server(client: &ClientWrapper) -> Result<(), Fault> {
     let (version, replica, fsync, full_pages): (i32, bool, bool, bool) =
         (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?);
     let encoding: String = row.try_get(4)?;
-    if version < OLDEST_SERVER {
+    if version < SERVER_VERSION_MIN {
         let reason = format!(
             "the server is PostgreSQL {}, older than {}",
             version / 10_000,
-            OLDEST_SERVER / 10_000
+            SERVER_VERSION_MIN / 10_000
         );
         return Err(misconfigured(reason, "use a newer server").into());
     }

@@ -33,14 +33,14 @@ use crate::EngineError;
 use crate::retry::until_definite;
 
 /// Timeout for the replies. The caller may retry.
-pub(super) const ANSWERS_MAX: Duration = Duration::from_secs(60);
+pub(super) const ANSWERS_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Maximum number of letters of other elections, and probes of other `settle` calls, among the dead
 /// letters: as many as the broker allows a consumer. Each call leaves a probe there while it runs.
 const ENTRIES_MAX: u16 = u16::MAX;
 
 /// Timeout for answers of the broker itself.
-const BROKER_MAX: Duration = Duration::from_secs(5);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Waits until every batch of an election that was published before this call is processed.
 pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result<(), EngineError> {
@@ -48,7 +48,7 @@ pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result
     let names = &publisher.settings().names;
     let probe = no_dead_letters(publisher, law_id).await?;
     let (channel, reply_to, mut answers) =
-        within(BROKER_MAX, answer_queue(&session, publisher.settings().names.for_answers()))
+        within(BROKER_TIMEOUT, answer_queue(&session, publisher.settings().names.for_answers()))
             .await?;
     let mut missing = BTreeSet::new();
     for queue in 0..names.validation.len() {
@@ -71,8 +71,8 @@ pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result
         }
         Ok::<(), EngineError>(())
     };
-    let outcome = timeout(ANSWERS_MAX, answered).await;
-    let _ = timeout(BROKER_MAX, channel.close(200, "answered".into())).await;
+    let outcome = timeout(ANSWERS_TIMEOUT, answered).await;
+    let _ = timeout(BROKER_TIMEOUT, channel.close(200, "answered".into())).await;
     match outcome {
         Ok(outcome) => outcome?,
         Err(_) => {
@@ -81,7 +81,7 @@ pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result
                  validate and seal running?",
                 missing.len(),
                 names.validation.len(),
-                ANSWERS_MAX.as_secs()
+                ANSWERS_TIMEOUT.as_secs()
             )));
         }
     }
@@ -138,7 +138,7 @@ async fn answer(
             .await?;
         channel.close(200, "answered".into()).await
     };
-    within(BROKER_MAX, answered).await
+    within(BROKER_TIMEOUT, answered).await
 }
 
 /// Declares a queue for replies, exclusive to this connection.

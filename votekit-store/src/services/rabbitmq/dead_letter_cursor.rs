@@ -26,7 +26,7 @@ use super::topology::count;
 use crate::EngineError;
 
 /// Timeout for one answer of the broker.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Lifetime of a probe left in the queue: longer than settling takes. In milliseconds, as text, as
 /// the broker expects it.
@@ -78,7 +78,7 @@ impl<'a> DeadLetterCursor<'a> {
                 .await?;
             lapin::Result::Ok((Holding { channel, consumer }, waiting))
         });
-        let begun = timeout(ANSWER_MAX, beginning)
+        let begun = timeout(ANSWER_TIMEOUT, beginning)
             .await
             .map_err(|_| unavailable(too_late().to_string()))?;
         let begun = begun.map_err(|error| unavailable(error.to_string()))?;
@@ -136,7 +136,7 @@ impl<'a> DeadLetterCursor<'a> {
     }
 
     async fn receive(&mut self) -> Result<Message, EngineError> {
-        match timeout(ANSWER_MAX, self.holding.consumer.next()).await {
+        match timeout(ANSWER_TIMEOUT, self.holding.consumer.next()).await {
             Ok(Some(Ok(message))) => Ok(message),
             Ok(Some(Err(error))) => Err(unavailable(error.to_string())),
             Ok(None) => Err(unavailable("the connection is lost")),

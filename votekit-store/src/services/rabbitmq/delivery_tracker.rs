@@ -26,7 +26,7 @@ const ROOM_PART_MIN: u16 = 2;
 const HELD_FACTOR: usize = 4;
 
 /// Timeout for the end of a channel.
-const CLOSING_MAX: Duration = Duration::from_secs(1);
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The deliveries of one subscription. Tags are the broker's, ascending in queue order.
 pub(super) struct DeliveryTracker {
@@ -204,7 +204,7 @@ pub(super) async fn acknowledge(acker: &Acker) {
 /// Ends a subscription by closing its channel: the broker requeues its unacknowledged deliveries
 /// before it delivers to another consumer.
 pub(super) async fn close_channel(channel: Channel, consumer: Consumer) {
-    let _ = timeout(CLOSING_MAX, channel.close(200, "given up".into())).await;
+    let _ = timeout(CLOSING_TIMEOUT, channel.close(200, "given up".into())).await;
     drop(consumer);
 }
 

@@ -15,10 +15,10 @@ use super::settings::Settings;
 use crate::EngineError;
 
 /// Timeout for a confirm.
-const CONFIRM_MAX: Duration = Duration::from_secs(5);
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Timeout for a ping.
-const PING_MAX: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The queue that a message goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Publisher {
                 .await?
                 .await
         };
-        match timeout(CONFIRM_MAX, confirmed).await {
+        match timeout(CONFIRM_TIMEOUT, confirmed).await {
             Ok(Ok(confirmation)) => classify(&session, queue, &message_id, confirmation),
             Ok(Err(error)) => {
                 session.give_up(error.to_string());
@@ -115,7 +115,7 @@ impl Publisher {
                 }
                 Err(outcome_unknown(format!(
                     "no publisher confirm within {} s",
-                    CONFIRM_MAX.as_secs()
+                    CONFIRM_TIMEOUT.as_secs()
                 )))
             }
         }
@@ -138,13 +138,13 @@ impl Publisher {
             options,
             FieldTable::default(),
         );
-        match timeout(PING_MAX, asked).await {
+        match timeout(PING_TIMEOUT, asked).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => {
                 session.give_up(error.to_string());
                 Err(unavailable(error.to_string()))
             }
-            Err(_) => Err(unavailable(format!("no answer within {} s", PING_MAX.as_secs()))),
+            Err(_) => Err(unavailable(format!("no answer within {} s", PING_TIMEOUT.as_secs()))),
         }
     }
 }

@@ -75,7 +75,7 @@ struct Incoming {
 
 /// How long the connection may take to send an acknowledgement. It is only written to a socket. A
 /// connection that takes longer is almost stalled, and delays all messages of its queues.
-const ACKNOWLEDGEMENT_MAX: Duration = Duration::from_secs(3);
+const ACKNOWLEDGEMENT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Acknowledges one message.
 #[derive(Clone)]
@@ -92,7 +92,7 @@ impl Receipt {
         // Remove the delivery from the tracker first, so that a barrier does not wait for the
         // broker.
         self.tracker.remove(self.tag);
-        if timeout(ACKNOWLEDGEMENT_MAX, acknowledge(&self.acker)).await.is_err()
+        if timeout(ACKNOWLEDGEMENT_TIMEOUT, acknowledge(&self.acker)).await.is_err()
             && let Some(session) = self.session.upgrade()
         {
             // The broker delivers the message again in the next session, which does no harm.
@@ -336,7 +336,7 @@ impl Consumption {
     async fn pass_barrier_on(&self, receipt: &Receipt, properties: BasicProperties) {
         let law_id = election_of(&properties);
         let waiting = receipt.tracker.predecessors_done(receipt.tag, law_id.as_ref());
-        match timeout(barrier::ANSWERS_MAX, waiting).await {
+        match timeout(barrier::ANSWERS_TIMEOUT, waiting).await {
             Ok(true) => {
                 barrier::pass_on(&self.publisher, self.step, properties).await;
                 receipt.acknowledge().await;

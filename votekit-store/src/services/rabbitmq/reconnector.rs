@@ -27,13 +27,13 @@ use crate::essential;
 use crate::retry::Backoff;
 
 /// Timeout for connecting, logging in and declaring together.
-pub(super) const OPENING_MAX: Duration = Duration::from_millis(4_500);
+pub(super) const OPENING_TIMEOUT: Duration = Duration::from_millis(4_500);
 
 /// Timeout for TCP and TLS together.
-const CONNECTING_MAX: Duration = Duration::from_secs(4);
+const CONNECTING_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Timeout for an orderly close.
-const CLOSING_MAX: Duration = Duration::from_secs(1);
+const CLOSING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A session that lasted this long is unlikely to have ended for a reason that ends the next
 /// session at once; the back-off is then reset.
@@ -139,7 +139,7 @@ impl Drop for Session {
         let connection = Arc::clone(&self.connection);
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(async move {
-                let _ = timeout(CLOSING_MAX, connection.close(200, "dropped".into())).await;
+                let _ = timeout(CLOSING_TIMEOUT, connection.close(200, "dropped".into())).await;
             });
         }
     }
@@ -212,7 +212,7 @@ impl Session {
         let opening = self
             .publish_channels
             .get_or_try_init(|| PublishChannels::open(&self.connection, &settings.names));
-        match timeout(OPENING_MAX, opening).await.unwrap_or_else(|_| Err(too_late())) {
+        match timeout(OPENING_TIMEOUT, opening).await.unwrap_or_else(|_| Err(too_late())) {
             Ok(publish_channels) => Ok(publish_channels),
             Err(error) => {
                 self.give_up(error.to_string());
@@ -278,7 +278,7 @@ async fn keep_up(
         session.give_up(reason);
         // If the connection is still alive, closing it makes the broker redeliver its messages
         // elsewhere at once.
-        let _ = timeout(CLOSING_MAX, session.connection.close(200, "given up".into())).await;
+        let _ = timeout(CLOSING_TIMEOUT, session.connection.close(200, "given up".into())).await;
         // When a session ends, the broker requeues its unacknowledged messages, and dead-letters a
         // message that is requeued too often. So the back-off delays the session that follows a
         // short session.
@@ -300,7 +300,7 @@ async fn reconnect(
     let mut backoff = Backoff::up_to(RECONNECT_PAUSE_MAX);
     let mut logged: Option<Instant> = None;
     loop {
-        match timeout(OPENING_MAX, open(settings)).await.unwrap_or_else(|_| Err(too_late())) {
+        match timeout(OPENING_TIMEOUT, open(settings)).await.unwrap_or_else(|_| Err(too_late())) {
             Ok(connection) => return Arc::new(Session::new(connection)),
             Err(error) => {
                 let reason = explain(settings, &error).to_string();
@@ -349,7 +349,7 @@ pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
                     }
                 }
             };
-            let reached: std::io::Result<_> = timeout(CONNECTING_MAX, reached)
+            let reached: std::io::Result<_> = timeout(CONNECTING_TIMEOUT, reached)
                 .await
                 .unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into()));
             Ok(reached?)

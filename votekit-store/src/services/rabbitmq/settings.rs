@@ -8,7 +8,7 @@ use crate::EngineError;
 use crate::services::url::ServiceAddress;
 
 /// Default number of validation queues.
-const QUEUES: usize = 4;
+const QUEUES_DEFAULT: usize = 4;
 
 /// Maximum number of validation queues: each costs a channel in every process, and a consensus
 /// group in the broker.
@@ -37,7 +37,7 @@ impl Settings {
     pub(super) fn read(address: &ServiceAddress) -> Result<Self, EngineError> {
         let fault =
             |reason: String, hint: &str| misconfigured(format!("{address}: {reason}"), hint);
-        let (mut prefix, mut queues) = (String::new(), QUEUES);
+        let (mut prefix, mut queues) = (String::new(), QUEUES_DEFAULT);
         for (name, value) in address.parameters() {
             match name.as_str() {
                 "prefix" if is_prefix(&value) => prefix = value,

@@ -29,7 +29,7 @@ use crate::FirstUse;
 pub(super) const VERSION: &str = "1";
 
 /// Electors per bucket for which the number of buckets is chosen.
-const ELECTORS_A_BUCKET: u64 = 64;
+const ELECTORS_PER_BUCKET: u64 = 64;
 /// Minimum: the buckets of a small election are spread over all servers too.
 const BITS_MIN: u32 = 6;
 const BITS_MAX: u32 = 24;
@@ -82,7 +82,7 @@ impl Buckets {
     /// The number of bits that number the buckets of `electors` electors.
     pub(super) fn bits_for(electors: u64) -> u32 {
         electors
-            .div_ceil(ELECTORS_A_BUCKET)
+            .div_ceil(ELECTORS_PER_BUCKET)
             .next_power_of_two()
             .trailing_zeros()
             .clamp(BITS_MIN, BITS_MAX)

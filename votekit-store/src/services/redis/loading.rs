@@ -24,7 +24,7 @@ use crate::{EngineError, KnownElectors, RollOrigin};
 /// Buckets per pipeline: about 300 KB.
 const BUCKETS_PER_PIPELINE: usize = 256;
 /// Pipelines in flight: the next pipeline is built while the others await their answers.
-const PIPELINES: usize = 4;
+const PIPELINES_MAX: usize = 4;
 
 /// Called repeatedly with the number of electors written so far.
 pub type Progress<'a> = dyn Fn(u64) + Send + Sync + 'a;
@@ -174,7 +174,7 @@ impl Inner {
             if more {
                 under_way.push(self.write_part(law_id, buckets, part, write));
             }
-            if under_way.len() >= PIPELINES || !more {
+            if under_way.len() >= PIPELINES_MAX || !more {
                 match under_way.next().await {
                     Some(written) => progress(written?),
                     None => return Ok(()),

@@ -14,7 +14,7 @@ use crate::chaos::node::PROCESS_TIMEOUT;
 /// How long the log must stay unchanged before the ledger is restored from the older copy. All
 /// staged batches are sealed then. Batches that were staged a moment before could be in no
 /// authority's memory.
-const SETTLED: Duration = Duration::from_secs(2);
+const SETTLING_TIME: Duration = Duration::from_secs(2);
 
 /// Two rows of rounds that no authority signed: one that is valid except for its signature, and one
 /// that does not match its own digest either.
@@ -189,7 +189,7 @@ impl Cluster {
         };
         let (begun, mut known, mut since) = (Instant::now(), sizes(), Instant::now());
         loop {
-            if since.elapsed() > SETTLED
+            if since.elapsed() > SETTLING_TIME
                 && let Some(Some(size)) = known.first().copied()
                 && known.iter().all(|other| *other == Some(size))
             {

@@ -12,7 +12,7 @@ use crate::chaos::node::{PROCESS_TIMEOUT, wait};
 
 /// How long the other authorities are stopped until the liar has the leadership: slightly longer
 /// than the leader's lease.
-const LIAR_ALONE: Duration = Duration::from_millis(2_600);
+const LIAR_ALONE_TIME: Duration = Duration::from_millis(2_600);
 
 /// How long the liar waits for a block that allows its lie, in seconds.
 const BLOCK_SECONDS: &str = "20";
@@ -46,7 +46,7 @@ impl Cluster {
         }
         self.fleet.stopped.clone_from(&others);
         let spawned = self.spawn_liar(place, lie, answer_seconds);
-        std::thread::sleep(LIAR_ALONE);
+        std::thread::sleep(LIAR_ALONE_TIME);
         for other in &others {
             self.fleet.members[*other].signal(Signal::CONT)?;
         }

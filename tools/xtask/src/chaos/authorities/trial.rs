@@ -16,7 +16,7 @@ use crate::chaos::member::{Part, Service};
 use crate::services::Server;
 
 /// How long a node is stopped: its lease and its leadership expire.
-const STOP: Duration = Duration::from_secs(5);
+const STOP_TIME: Duration = Duration::from_secs(5);
 
 /// A round takes less than this, in milliseconds, so a kill after a random part of this time can
 /// hit any step of a round.
@@ -116,7 +116,7 @@ impl Cluster {
         self.fleet.members[place].signal(Signal::STOP)?;
         self.fleet.stopped.push(place);
         let decided_again = self.fleet.grows_from(before, begun)?;
-        std::thread::sleep(STOP.saturating_sub(begun.elapsed()));
+        std::thread::sleep(STOP_TIME.saturating_sub(begun.elapsed()));
         self.fleet.members[place].signal(Signal::CONT)?;
         self.fleet.stopped.clear();
         let (name, time) = (&self.fleet.members[place].name, begun.elapsed().as_secs_f64());
@@ -134,7 +134,7 @@ impl Cluster {
         let (begun, before) = (Instant::now(), self.fleet.log_size());
         self.fleet.members[place].wire(service, wire);
         let decided_again = self.fleet.grows_from(before, begun)?;
-        std::thread::sleep(STOP.saturating_sub(begun.elapsed()));
+        std::thread::sleep(STOP_TIME.saturating_sub(begun.elapsed()));
         self.fleet.members[place].wire(service, Wire::Whole);
         let led = if place == leader { ", which led" } else { "" };
         let (name, time) = (&self.fleet.members[place].name, begun.elapsed().as_secs_f64());
@@ -212,7 +212,7 @@ impl Cluster {
         let (begun, before) = (Instant::now(), self.fleet.log_size());
         set(jump)?;
         let decided_again = self.fleet.grows_from(before, begun)?;
-        std::thread::sleep(STOP);
+        std::thread::sleep(STOP_TIME);
         let still = self.fleet.log_size();
         self.fleet.grows_from(still, Instant::now())?;
         for authority in self.fleet.places(Part::Authority) {

@@ -17,7 +17,7 @@ use crate::chaos::member::Service;
 use crate::chaos::node::{PROCESS_TIMEOUT, wait};
 
 /// How long a node publishes without receiving confirms.
-const UNCONFIRMED: Duration = Duration::from_millis(500);
+const UNCONFIRMED_TIME: Duration = Duration::from_millis(500);
 
 impl Installation {
     /// Closes the election under load. One of the ingest nodes is stopped when the close begins and
@@ -34,7 +34,7 @@ impl Installation {
         // It publishes and receives no confirms: when it dies, some of its batches are confirmed
         // without its knowledge.
         self.fleet.members[lost].wire(Service::BallotBox, Wire::Deaf);
-        std::thread::sleep(UNCONFIRMED);
+        std::thread::sleep(UNCONFIRMED_TIME);
         self.fleet.members[lost].signal(Signal::STOP)?;
         let mut closing = self.begin_close()?;
         self.fleet.members[lost].kill()?;

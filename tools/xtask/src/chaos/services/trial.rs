@@ -17,21 +17,21 @@ use crate::services::{REDIS_NODES, Rig, Server};
 
 /// How long an ingest node may still answer voters after the ledger went down: a node's lease, plus
 /// the interval at which this program checks.
-const LEASE: Duration = Duration::from_millis(4_500);
+const LEASE_TIME: Duration = Duration::from_millis(4_500);
 
 /// How long a vote may be in flight after its node first answered 503.
-const UNDER_WAY: Duration = Duration::from_secs(1);
+const START_TIME: Duration = Duration::from_secs(1);
 
 /// How long to wait for a validator to mark a batch while it cannot forward batches.
-const MARK: Duration = Duration::from_secs(5);
+const MARK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long to wait for a leader's commit while the ledger blocks commits: less than the statement
 /// timeout.
-const COMMIT: Duration = Duration::from_secs(6);
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// Attempts to catch the moment at which a node must die. One suffices unless the node loses the
 /// leader lease, or its batches, to the other one.
-const ATTEMPTS: u32 = 20;
+const ATTEMPTS_MAX: u32 = 20;
 
 /// The result of a fault.
 #[derive(Debug, Clone)]
@@ -185,7 +185,7 @@ impl Installation {
     /// A validator marks a batch in the registry, cannot reach the ballot box to forward it, and
     /// dies.
     fn kill_after_mark(&mut self, chance: &mut Chance) -> Result<String> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..ATTEMPTS_MAX {
             let place = chance.one_of(&self.fleet.places(Part::Validate));
             let member = &self.fleet.members[place];
             // Marked but not forwarded. Batches in flight before the cut count too: within
@@ -196,24 +196,26 @@ impl Installation {
             };
             let before = held();
             member.wire(Service::BallotBox, Wire::Unheard);
-            if before.is_some() && wait(MARK, || held() > before) {
+            if before.is_some() && wait(MARK_TIMEOUT, || held() > before) {
                 return self.die_at_the_cut(place, Service::BallotBox, chance);
             }
             member.wire(Service::BallotBox, Wire::Whole);
         }
-        bail!("no validator marked a batch while it could not pass it on, in {ATTEMPTS} attempts")
+        bail!(
+            "no validator marked a batch while it could not pass it on, in {ATTEMPTS_MAX} attempts"
+        )
     }
 
     /// The leader sends a commit that the ledger does not execute, or whose reply the leader does
     /// not receive; then it dies.
     fn kill_in_commit(&mut self, carried_out: bool, chance: &mut Chance) -> Result<String> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..ATTEMPTS_MAX {
             let held = HeldCommits::hold(&self.fleet.rig)?;
             let place = self.fleet.leader()?;
             let leader = &self.fleet.members[place];
             // Votes keep arriving: it soon has a block to commit.
             let sent = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
-            if wait(COMMIT, || sent() && held.has_commit()) {
+            if wait(COMMIT_TIMEOUT, || sent() && held.has_commit()) {
                 let known = leader.log_size().unwrap_or_default();
                 let who = if carried_out {
                     leader.wire(Service::Ledger, Wire::Deaf);
@@ -245,7 +247,7 @@ impl Installation {
             // Another node may lead by now.
             std::thread::sleep(Duration::from_secs(1));
         }
-        bail!("no leader sent a commit that the ledger held up, in {ATTEMPTS} attempts")
+        bail!("no leader sent a commit that the ledger held up, in {ATTEMPTS_MAX} attempts")
     }
 
     /// Kills a node whose link is blocked, so that the blocked bytes are lost with it, and starts
@@ -269,7 +271,7 @@ impl Installation {
     pub(super) fn outage(&mut self, length: Duration) -> Result<Trial> {
         self.fleet.rig.kill(Server::PostgreSql)?;
         let begun = Instant::now();
-        std::thread::sleep(LEASE);
+        std::thread::sleep(LEASE_TIME);
         let refusals = |member: &Member| {
             member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()
         };
@@ -283,7 +285,7 @@ impl Installation {
                 "{} refused no vote while the ledger was unavailable",
                 member.name
             );
-            std::thread::sleep(UNDER_WAY);
+            std::thread::sleep(START_TIME);
             let taken = member.taken().with_context(|| {
                 format!("{} serves no metrics while the ledger is unavailable", member.name)
             })?;

@@ -29,7 +29,7 @@ pub(super) const PATH: &str = "/officials/accounts";
 pub(super) const INVITE: &str = "invite";
 
 /// Accounts on one page.
-const PAGE_ACCOUNTS: usize = 100;
+const PAGE_LEN: usize = 100;
 
 /// The longest e-mail address, in bytes.
 const EMAIL_BYTES_MAX: usize = 254;
@@ -150,9 +150,9 @@ pub(super) async fn page(
         "enable" => (lang.account_enabled_notice(), done),
         _ => ("", ""),
     };
-    let mut accounts = visit.api.accounts.list(after, PAGE_ACCOUNTS + 1).await?;
-    let is_last = accounts.len() <= PAGE_ACCOUNTS;
-    accounts.truncate(PAGE_ACCOUNTS);
+    let mut accounts = visit.api.accounts.list(after, PAGE_LEN + 1).await?;
+    let is_last = accounts.len() <= PAGE_LEN;
+    accounts.truncate(PAGE_LEN);
     let next = accounts.last().filter(|_| !is_last).map(|account| account.email.clone());
     let roles = [
         ("administrator", lang.role_administrator(), lang.role_administrator_hint()),
