@@ -38,6 +38,13 @@ impl Results {
         &self.definition.law_id
     }
 
+    /// The results as the file whose digest a `certified` leaf states: a state after the close is
+    /// written as `closed`, so that the file does not change with the certification.
+    #[must_use]
+    pub fn as_certified(&self) -> Self {
+        Self { state: self.state.min(State::Closed), ..self.clone() }
+    }
+
     /// Turnout in hundredths of a per cent, rounded down; 0 if no elector is registered.
     #[must_use]
     pub fn turnout_basis_points(&self) -> u64 {

@@ -9,6 +9,7 @@ use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
 use crate::argument;
+use crate::atomic_output::replace;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LedgerArgs, choose};
@@ -88,7 +89,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         }
     };
     if let Some(path) = &args.output {
-        fs::write(path, batch.as_bytes()).map_err(|error| CommandError::writing(path, &error))?;
+        replace(path, batch.as_bytes())?;
     }
     let (header, number) = (batch.header(), batch.number());
     let rows = batch.envelopes().map(|envelope| EnvelopeRow {

@@ -1,20 +1,18 @@
 //! `votekit export`: writes results in formats of other systems, and the publication bundle.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use votekit_core::bundle::Writer;
-use votekit_core::election::State;
 use votekit_core::export;
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::policy::Policy;
 use votekit_core::results::Results;
 
 use crate::admin_target;
-use crate::atomic_output::StagedFolder;
+use crate::atomic_output::{StagedFolder, replace};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LogArgs, LogHead, LogSource, fingerprint};
@@ -107,14 +105,11 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
     let bytes = match args.format {
         Format::Csv => export::csv::to_csv(&results),
         // As in the bundle: a `certified` leaf states the SHA-256 of this form.
-        Format::Json => {
-            let as_certified = Results { state: results.state.min(State::Closed), ..results };
-            export::json::to_json(&as_certified)
-        }
+        Format::Json => export::json::to_json(&results.as_certified()),
         Format::Nist => export::nist::to_nist(&results),
     };
     match &args.output {
-        Some(path) => fs::write(path, bytes).map_err(|error| CommandError::writing(path, &error)),
+        Some(path) => replace(path, &bytes),
         None => context.output.data(&bytes),
     }
 }

@@ -3,13 +3,11 @@
 use sha2::{Digest as _, Sha256};
 
 use super::{Account, Index, IndexRow, file, readme::readme};
-use crate::election::State;
 use crate::export::{csv, json, nist};
 use crate::id::Digest;
 use crate::log::checkpoint::{CheckpointError, SignedCheckpoint};
 use crate::log::leaf::{Leaf, LeafError};
 use crate::log::merkle::{RootHasher, TreeHash, leaf_hash};
-use crate::results::Results;
 
 /// One file of a bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,9 +161,8 @@ pub(super) fn derived(account: &Account, root: TreeHash) -> Vec<BundleFile> {
     let readme = readme(account, definition, results.is_some());
     let mut files = vec![BundleFile { name: file::README.to_owned(), bytes: readme }];
     if let Some(results) = results {
-        let as_certified = Results { state: results.state.min(State::Closed), ..results.clone() };
         for (name, bytes) in [
-            (file::RESULTS_JSON, json::to_json(&as_certified)),
+            (file::RESULTS_JSON, json::to_json(&results.as_certified())),
             (file::RESULTS_CSV, csv::to_csv(&results)),
             (file::RESULTS_NIST, nist::to_nist(&results)),
         ] {

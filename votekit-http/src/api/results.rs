@@ -27,9 +27,11 @@ use crate::problem::{Problem, ProblemDocument};
 use crate::published;
 
 /// The results of one election, as in the results file of its publication bundle.
-// Used only by the documentation: answers are written from `votekit_core::export::json::Document`.
-// A test compares the two.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "for the documentation: answers are `votekit_core::export::json::Document`, which a \
+              test compares with it"
+)]
 #[derive(ToSchema)]
 pub(crate) struct ResultsDocument {
     /// `votekit-results/1`.
@@ -81,8 +83,7 @@ pub(crate) struct ResultsDocument {
 }
 
 /// The count of one choice.
-// Used only by the documentation, as above.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "for the documentation, as above")]
 #[derive(ToSchema)]
 pub(crate) struct ChoiceCountDocument {
     /// The choice.
@@ -96,8 +97,7 @@ pub(crate) struct ChoiceCountDocument {
 }
 
 /// The head of the log that was read.
-// Used only by the documentation, as above.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "for the documentation, as above")]
 #[derive(ToSchema)]
 pub(crate) struct LogHeadDocument {
     /// The number of leaves.
@@ -107,8 +107,7 @@ pub(crate) struct LogHeadDocument {
 }
 
 /// The results of every election that shows them now.
-// Used only by the documentation: answers borrow their elements.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "for the documentation: answers borrow their elements")]
 #[derive(ToSchema)]
 pub(crate) struct AllResultsDocument {
     /// Results that are shown.

@@ -28,9 +28,11 @@ use crate::problem::{Problem, ProblemDocument};
 #[derive(ToSchema)]
 #[schema(example = json!({"nas": "000 000 042", "code": "7KQ2M9XA", "law_id": "L2025-001", "vote": "oui"}))]
 #[serde(deny_unknown_fields)]
-// Used only by the documentation: `VoteRequest::parse` reads bodies, and repeats no value in its
-// errors.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "for the documentation: `VoteRequest::parse` reads bodies, and repeats no value in \
+              its errors"
+)]
 pub(crate) struct VoteBody {
     /// The social insurance number: 9 digits, with or without spaces and hyphens.
     #[schema(pattern = r"^[ -]*([0-9][ -]*){9}$", min_length = 9)]
@@ -48,8 +50,7 @@ pub(crate) struct VoteBody {
 
 /// A vote that is durable and will be decided.
 #[derive(Serialize, ToSchema)]
-// Used only by the documentation: `received` writes the answer.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "for the documentation: `received` writes the answer")]
 pub(crate) struct VoteReceived {
     /// The id with which the decision is requested later: `GET /api/v1/vote/{request_id}`.
     #[schema(

@@ -201,8 +201,10 @@ pub struct CreatedElection {
 }
 
 /// A rule of binding elections that can be waived.
-// Used only by the documentation: waivers are read as text, so that a refusal names the reason.
-#[allow(dead_code)]
+#[allow(
+    dead_code,
+    reason = "for the documentation: waivers are read as text, so that a refusal names the reason"
+)]
 #[derive(ToSchema)]
 #[schema(rename_all = "lowercase")]
 enum Waiver {
