@@ -29,7 +29,6 @@ pub(crate) struct SecondFactorOffer {
 /// The values that the holder of an account chooses.
 #[derive(Clone, Copy)]
 pub(crate) struct NewCredentials<'a> {
-    /// The password.
     pub(crate) password: &'a str,
     /// The secret of [`SecondFactorOffer`]; empty for a member who wants no second factor.
     pub(crate) totp_secret: &'a str,

@@ -140,7 +140,6 @@ pub(crate) struct FormErrors {
     pub(crate) fields: Vec<FieldMessage>,
     /// The error of the call as a whole. Empty if only fields are wrong.
     pub(crate) title: &'static str,
-    /// The advice.
     pub(crate) advice: &'static str,
     /// Reasons, one sentence each.
     pub(crate) reasons: Vec<String>,

@@ -117,7 +117,6 @@ pub(crate) struct HeightRows {
     pub(crate) view: RoundView,
     /// Cosignatures by their authority.
     cosigned: BTreeMap<KeyName, Vec<CosignedRow>>,
-    /// The reservations for the accepts.
     accept_reservations: Vec<Arc<RowReservation>>,
 }
 

@@ -25,7 +25,6 @@ pub(crate) struct DraftTasks {
     running: BTreeSet<ElectionId>,
     /// The number of the last turn of each draft that had one.
     turns: BTreeMap<ElectionId, u64>,
-    /// The number of the last turn.
     last_turn: u64,
     /// Whether drafts wait for a task to end.
     has_waiting: bool,

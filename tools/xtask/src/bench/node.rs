@@ -138,9 +138,7 @@ pub(crate) struct Node {
     pub(crate) url: String,
     /// The URL of the administrative listener.
     pub(crate) admin_url: String,
-    /// The URL of the metrics.
     pub(crate) metrics_url: String,
-    /// Its log.
     pub(crate) log: PathBuf,
     /// Time from the start of the process to its first answer.
     pub(crate) ready_after: Duration,
