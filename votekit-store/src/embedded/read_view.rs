@@ -76,9 +76,6 @@ impl LogReader for EmbeddedReadView {
         root: &TreeHash,
         witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
-        if !witness_queries::has_witness_lines(&self.connection)? {
-            return Ok(Vec::new());
-        }
         Ok(witness_queries::witness_lines(&self.connection, law_id, (size, root), witnesses)?)
     }
 

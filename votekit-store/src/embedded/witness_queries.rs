@@ -61,10 +61,3 @@ pub(super) fn latest_witness_lines(
 fn in_order(names: &[String]) -> BTreeSet<&str> {
     names.iter().map(String::as_str).collect()
 }
-
-/// Whether the ledger has the table of witnesses: a ledger of an earlier version, read before any
-/// program has migrated it, has none.
-pub(super) fn has_witness_lines(connection: &Connection) -> Result<bool, Fault> {
-    let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'witness_line'";
-    Ok(connection.prepare_cached(sql)?.exists([])?)
-}
