@@ -57,7 +57,13 @@ impl DecisionPoll {
                 self.recorder.borrow_mut().unresolved += 1;
                 continue;
             }
-            match self.client.ask(sample.request_id).await.ok().and_then(|answer| answer.state) {
+            match self
+                .client
+                .fetch_status(sample.request_id)
+                .await
+                .ok()
+                .and_then(|answer| answer.state)
+            {
                 Some(state) if state != VoteState::Pending => self.record(&sample, state),
                 _ => queue.push_back((self.start.elapsed() + self.interval, sample)),
             }

@@ -239,7 +239,10 @@ impl Client {
     }
 
     /// Queries the state of a vote.
-    pub(crate) async fn ask(&mut self, request_id: RequestId) -> Result<NodeAnswer, ExchangeError> {
+    pub(crate) async fn fetch_status(
+        &mut self,
+        request_id: RequestId,
+    ) -> Result<NodeAnswer, ExchangeError> {
         match &mut self.transport {
             Transport::Plain { address, ask_head, ask_tail, connection, .. } => {
                 self.wire.clear();

@@ -1,12 +1,12 @@
 //! The close: ends the voting, waits until every answered vote is sealed, and opens the totals.
 //!
 //! ```text
-//! clocks ─▶ closing recorded ─▶ own intake finished ─▶ looks until nothing is in flight
+//! clocks ─▶ closing recorded ─▶ own intake finished ─▶ polls until nothing is in flight
 //!                                                         │
 //!              closed ◀── close recorded ◀── unused epochs retired
 //! ```
 //!
-//! The closing is durable before the looks begin. After a close gives up, or its node ends,
+//! The closing is durable before the polls begin. After a close gives up, or its node ends,
 //! [`Close::resume`] resumes it, on any node.
 
 use std::time::Duration;
@@ -15,7 +15,9 @@ use votekit_core::id::{Epoch, NodeId};
 use votekit_core::instant::{UnixMillis, UnixMinutes};
 
 use crate::monotonic::Monotonic;
-use crate::quiescence::{Clocks, Command, EpochProgress, Event, Look, Looks, Obstacle, Process};
+use crate::quiescence::{
+    Clocks, Command, EpochProgress, Event, Obstacle, PollOutcome, Process, QuiescencePolls,
+};
 
 /// The parameters of a close.
 #[derive(Debug, Clone, Copy)]
@@ -32,7 +34,7 @@ pub struct Rules {
     pub recording: Duration,
     /// How long a close waits for other nodes before it gives up.
     pub timeout: Duration,
-    /// The pause between two looks.
+    /// The pause between two polls.
     pub poll_interval: Duration,
 }
 
@@ -41,7 +43,7 @@ pub struct Rules {
 pub struct Close {
     rules: Rules,
     step: Step,
-    looks: Looks,
+    polls: QuiescencePolls,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +51,7 @@ enum Step {
     Clocks,
     Closing,
     Intake,
-    Looks,
+    QuiescencePolls,
     Retirements,
     Close,
     Ended,
@@ -72,11 +74,11 @@ impl Close {
     /// obstacle.
     #[must_use]
     pub fn resume(rules: Rules, now: Monotonic) -> (Self, Command) {
-        (Self::at(Step::Looks, rules, Duration::ZERO, now), Looks::begin())
+        (Self::at(Step::QuiescencePolls, rules, Duration::ZERO, now), QuiescencePolls::begin())
     }
 
     fn at(step: Step, rules: Rules, timeout: Duration, now: Monotonic) -> Self {
-        Self { rules, step, looks: Looks::new(now + timeout, rules.poll_interval) }
+        Self { rules, step, polls: QuiescencePolls::new(now + timeout, rules.poll_interval) }
     }
 
     /// The closing time, and the deadline for storing it.
@@ -101,7 +103,7 @@ impl Close {
 
     fn compare(&mut self, epochs: &[EpochProgress], now: Monotonic) -> Command {
         match obstacle(epochs) {
-            Some(obstacle) => self.looks.retry(obstacle, now),
+            Some(obstacle) => self.polls.retry(obstacle, now),
             None => {
                 let unused = unused(epochs);
                 if unused.is_empty() {
@@ -128,13 +130,14 @@ impl Process for Close {
                 Command::FinishIntake
             }
             (Step::Intake, Event::IntakeFinished) => {
-                self.step = Step::Looks;
-                self.looks = Looks::new(now + self.rules.timeout, self.rules.poll_interval);
-                Looks::begin()
+                self.step = Step::QuiescencePolls;
+                self.polls =
+                    QuiescencePolls::new(now + self.rules.timeout, self.rules.poll_interval);
+                QuiescencePolls::begin()
             }
-            (Step::Looks, event) => match self.looks.step(event, now, |_, _| true) {
-                Look::Next(command) => command,
-                Look::Taken(epochs) => self.compare(&epochs, now),
+            (Step::QuiescencePolls, event) => match self.polls.step(event, now, |_, _| true) {
+                PollOutcome::Next(command) => command,
+                PollOutcome::Taken(epochs) => self.compare(&epochs, now),
             },
             (Step::Retirements, Event::Recorded) => {
                 self.step = Step::Close;

@@ -1,4 +1,4 @@
-//! Tests of the close: each step, a simulated installation with and without its looks, and the
+//! Tests of the close: each step, a simulated installation with and without its polls, and the
 //! closing time.
 
 use proptest::prelude::*;
@@ -79,7 +79,7 @@ fn the_closing_time_lies_after_every_stamp_given_and_every_time_in_the_log() {
     assert_eq!(recorded_closing(SINGLE_NODE, logged).0, UnixMinutes(31));
 }
 
-/// The command that follows when the looks find these epochs.
+/// The command that follows when the polls find these epochs.
 fn compare_epochs(epochs: Vec<EpochProgress>) -> Command {
     let (mut close, first) = Close::resume(RULES, at(0));
     assert_eq!(first, Command::ReadLeases);
@@ -200,7 +200,7 @@ fn a_failed_look_restarts_from_the_first_until_the_timeout() {
     let (mut close, _) = Close::begin(RULES, at(0));
     close.step(Event::Clocks(clocks(0, Some(0))), at(0));
     close.step(Event::Recorded, at(0));
-    // The timeout counts from the first look, however long the steps before it took.
+    // The timeout counts from the first poll, however long the steps before it took.
     assert_eq!(close.step(Event::IntakeFinished, at(60_000)), Command::ReadLeases);
     close.step(Event::Leases(Vec::new()), at(60_000));
     let wait = close.step(Event::Unavailable, at(79_999));

@@ -104,7 +104,7 @@ struct LedgerRow {
 }
 
 impl LedgerRow {
-    fn ask(&mut self, node: usize, now: Monotonic) -> Event {
+    fn acquire(&mut self, node: usize, now: Monotonic) -> Event {
         if self.holder != Some(node) {
             if now < self.until {
                 return Event::Refused { leader: self.holder.unwrap_or(0).to_string() };
@@ -180,7 +180,7 @@ proptest! {
                 }
                 match message {
                     InFlight::ToLedger(node) => {
-                        let answer = row.ask(node, at(now));
+                        let answer = row.acquire(node, at(now));
                         let fate = fates.next().expect("endless");
                         let answer = if fate.lost { Event::Failed } else { answer };
                         let due = now + fate.delay;

@@ -3,7 +3,7 @@
 //! Before a poll is closed, and before the epochs of a node that is gone are ended, everything that
 //! was answered with 202 has to be in the log. The log alone cannot show that, because a batch that
 //! never reached the log leaves no trace in it. So the process reads four sources in turn. Each
-//! read is called a look, and the order matters:
+//! read is called a poll, and the order matters:
 //!
 //! 1. **leases**: all have expired, so no node answers voters from now on;
 //! 2. **ballot box**: all batches published before are staged;
@@ -30,7 +30,7 @@ pub trait Process {
 }
 
 /// The next action of the driver. Each command has one kind of event as its outcome. A command that
-/// fails ends the process; only a failed look is reported, as [`Event::Unavailable`].
+/// fails ends the process; only a failed poll is reported, as [`Event::Unavailable`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Read the clocks: [`Event::Clocks`].
@@ -89,7 +89,7 @@ pub enum Event {
     Epochs(Vec<EpochProgress>),
     /// The time has passed.
     Waited,
-    /// A look failed: the ledger or the ballot box is unavailable.
+    /// A poll failed: the ledger or the ballot box is unavailable.
     Unavailable,
 }
 
@@ -159,7 +159,7 @@ pub enum Obstacle {
         /// Its epoch.
         epoch: Epoch,
     },
-    /// A look failed.
+    /// A poll failed.
     Unavailable,
 }
 
@@ -243,40 +243,40 @@ impl EpochProgress {
     }
 }
 
-/// The looks, in their order, until nothing is in flight.
+/// The polls, in their order, until nothing is in flight.
 #[derive(Debug, Clone)]
-pub(crate) struct Looks {
+pub(crate) struct QuiescencePolls {
     /// The last time to start again; later the process gives up.
     until: Monotonic,
     poll_interval: Duration,
 }
 
-/// The outcome of a look.
-pub(crate) enum Look {
+/// The outcome of a poll.
+pub(crate) enum PollOutcome {
     /// The next one.
     Next(Command),
-    /// All looks were taken, and no lease is left: these are the epochs.
+    /// All polls are done, and no lease is left: these are the epochs.
     Taken(Vec<EpochProgress>),
 }
 
-impl Looks {
+impl QuiescencePolls {
     pub(crate) const fn new(until: Monotonic, poll_interval: Duration) -> Self {
         Self { until, poll_interval }
     }
 
-    /// The first look.
+    /// The first poll.
     pub(crate) const fn begin() -> Command {
         Command::ReadLeases
     }
 
-    /// Takes up the outcome of a look. `concerns` says which leases matter.
+    /// Processes the outcome of a poll. `concerns` states which leases matter.
     pub(crate) fn step(
         &self,
         event: Event,
         now: Monotonic,
         concerns: impl Fn(NodeId, Epoch) -> bool,
-    ) -> Look {
-        Look::Next(match event {
+    ) -> PollOutcome {
+        PollOutcome::Next(match event {
             Event::Leases(leases) => {
                 match leases.into_iter().find(|(node, epoch)| concerns(*node, *epoch)) {
                     Some((node, epoch)) => self.retry(Obstacle::Lease { node, epoch }, now),
@@ -285,7 +285,7 @@ impl Looks {
             }
             Event::Settled => Command::SealStaged,
             Event::Sealed => Command::ReadEpochs,
-            Event::Epochs(epochs) => return Look::Taken(epochs),
+            Event::Epochs(epochs) => return PollOutcome::Taken(epochs),
             Event::Waited => Self::begin(),
             Event::Unavailable => self.retry(Obstacle::Unavailable, now),
             other => panic!("{other:?} is not the outcome of a look"),

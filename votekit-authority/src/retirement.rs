@@ -1,7 +1,7 @@
 //! The retirement of a permanently lost node: its epochs end with their last sealed batches.
 //!
 //! ```text
-//! epochs ─▶ fenced ─▶ looks until nothing of them is in flight ─▶ retirements recorded
+//! epochs ─▶ fenced ─▶ polls until nothing of them is in flight ─▶ retirements recorded
 //! ```
 //!
 //! The node gets no more leases in its present epochs. If it returns, it begins another epoch, in
@@ -13,7 +13,7 @@ use std::time::Duration;
 use votekit_core::id::{Epoch, NodeId};
 
 use crate::monotonic::Monotonic;
-use crate::quiescence::{Command, EpochProgress, Event, Look, Looks, Process};
+use crate::quiescence::{Command, EpochProgress, Event, PollOutcome, Process, QuiescencePolls};
 
 /// A retirement in progress.
 #[derive(Debug, Clone)]
@@ -22,14 +22,14 @@ pub struct Retirement {
     /// The epochs to end.
     epochs: BTreeSet<Epoch>,
     step: Step,
-    looks: Looks,
+    polls: QuiescencePolls,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Step {
     Epochs,
     Fence,
-    Looks,
+    QuiescencePolls,
     Retirements,
     Ended,
 }
@@ -44,8 +44,8 @@ impl Retirement {
         poll_interval: Duration,
         now: Monotonic,
     ) -> (Self, Command) {
-        let looks = Looks::new(now + timeout, poll_interval);
-        let process = Self { node, epochs: BTreeSet::new(), step: Step::Epochs, looks };
+        let polls = QuiescencePolls::new(now + timeout, poll_interval);
+        let process = Self { node, epochs: BTreeSet::new(), step: Step::Epochs, polls };
         (process, Command::ReadEpochs)
     }
 
@@ -56,7 +56,7 @@ impl Retirement {
     fn compare(&mut self, epochs: &[EpochProgress], now: Monotonic) -> Command {
         let own = || epochs.iter().filter(|epoch| self.own(epoch));
         if let Some(obstacle) = own().map(EpochProgress::check_sealed).find_map(Result::err) {
-            return self.looks.retry(obstacle, now);
+            return self.polls.retry(obstacle, now);
         }
         let open: Vec<(NodeId, Epoch)> =
             own().filter(|epoch| !epoch.is_ended).map(|epoch| (epoch.node, epoch.epoch)).collect();
@@ -79,14 +79,14 @@ impl Process for Retirement {
                 Command::Fence(self.node)
             }
             (Step::Fence, Event::Fenced) => {
-                self.step = Step::Looks;
-                Looks::begin()
+                self.step = Step::QuiescencePolls;
+                QuiescencePolls::begin()
             }
-            (Step::Looks, event) => {
+            (Step::QuiescencePolls, event) => {
                 let concerns = |node, epoch| node == self.node && self.epochs.contains(&epoch);
-                match self.looks.step(event, now, concerns) {
-                    Look::Next(command) => command,
-                    Look::Taken(epochs) => self.compare(&epochs, now),
+                match self.polls.step(event, now, concerns) {
+                    PollOutcome::Next(command) => command,
+                    PollOutcome::Taken(epochs) => self.compare(&epochs, now),
                 }
             }
             (Step::Retirements, Event::Recorded) => {

@@ -35,7 +35,11 @@ fn fenced(epochs: Vec<EpochProgress>) -> Retirement {
     retirement
 }
 
-fn looked(retirement: &mut Retirement, epochs: Vec<EpochProgress>, now: Monotonic) -> Command {
+fn poll_until_settled(
+    retirement: &mut Retirement,
+    epochs: Vec<EpochProgress>,
+    now: Monotonic,
+) -> Command {
     let leases = Event::Leases(vec![(OTHER, Epoch(1)), (GONE, Epoch(9))]);
     assert_eq!(retirement.step(leases, now), Command::SettleBallotBox);
     assert_eq!(retirement.step(Event::Settled, now), Command::SealStaged);
@@ -55,7 +59,7 @@ fn the_epochs_of_the_node_at_the_beginning_are_retired_and_no_others() {
     // The node has returned in between, and answers in a new epoch.
     let later = [epochs, vec![epoch(GONE, 9, 2, 1, false)]].concat();
     let retired = vec![(GONE, Epoch(2)), (GONE, Epoch(3))];
-    let command = looked(&mut retirement, later, at(10));
+    let command = poll_until_settled(&mut retirement, later, at(10));
     assert_eq!(command, Command::RecordRetirements(retired));
     assert_eq!(retirement.step(Event::Recorded, at(20)), Command::Done);
 }
@@ -74,10 +78,10 @@ fn a_retirement_waits_for_the_lease_and_gives_up_after_its_patience() {
 fn an_epoch_is_not_retired_below_what_is_staged() {
     let epochs = vec![epoch(GONE, 2, 6, 5, false)];
     let mut retirement = fenced(epochs.clone());
-    let command = looked(&mut retirement, epochs.clone(), at(10));
+    let command = poll_until_settled(&mut retirement, epochs.clone(), at(10));
     assert_eq!(command, Command::Wait(POLL));
     retirement.step(Event::Waited, at(60));
-    let command = looked(&mut retirement, epochs, at(20_000));
+    let command = poll_until_settled(&mut retirement, epochs, at(20_000));
     assert!(matches!(command, Command::GiveUp(Obstacle::Unsealed { .. })), "{command:?}");
 }
 
@@ -86,7 +90,7 @@ fn an_epoch_is_not_retired_below_what_was_seen_staged() {
     let mut lost = epoch(GONE, 2, 5, 5, false);
     lost.note_observed(Sequence(6));
     let mut retirement = fenced(vec![lost]);
-    let command = looked(&mut retirement, vec![lost], at(20_000));
+    let command = poll_until_settled(&mut retirement, vec![lost], at(20_000));
     assert!(matches!(command, Command::GiveUp(Obstacle::Unsealed { .. })), "{command:?}");
 }
 
@@ -94,5 +98,5 @@ fn an_epoch_is_not_retired_below_what_was_seen_staged() {
 fn a_node_without_open_epochs_is_retired_already() {
     let epochs = vec![epoch(GONE, 1, 4, 4, true)];
     let mut retirement = fenced(epochs.clone());
-    assert_eq!(looked(&mut retirement, epochs, at(10)), Command::Done);
+    assert_eq!(poll_until_settled(&mut retirement, epochs, at(10)), Command::Done);
 }

@@ -184,7 +184,7 @@ impl AdminTarget {
             Self::Running(client) => {
                 let body = NewElection { election: request, eligible_voters: emails };
                 let path = "/api/v1/admin/elections";
-                let answer = client.ask(Method::POST, path, Some(&body)).await?;
+                let answer = client.exchange(Method::POST, path, Some(&body)).await?;
                 if !answer.is_refusal() {
                     return client.parse(&answer).map(Ok);
                 }

@@ -115,12 +115,12 @@ impl Client {
         path: &str,
         body: Option<&B>,
     ) -> Result<T, CommandError> {
-        let answer = self.ask(method, path, body).await?;
+        let answer = self.exchange(method, path, body).await?;
         if answer.is_refusal() { Err(answer.refusal()) } else { self.parse(&answer) }
     }
 
     /// Sends a request and returns the response, with any status.
-    pub(crate) async fn ask<B: Serialize>(
+    pub(crate) async fn exchange<B: Serialize>(
         &self,
         method: Method,
         path: &str,

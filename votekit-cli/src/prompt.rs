@@ -44,7 +44,7 @@ impl YesArgs {
     ///
     /// # Errors
     /// When the user must confirm, and standard input is not a terminal.
-    pub(crate) fn must_ask(self, step: &str) -> Result<bool, CommandError> {
+    pub(crate) fn must_confirm(self, step: &str) -> Result<bool, CommandError> {
         if self.yes {
             return Ok(false);
         }
@@ -62,7 +62,7 @@ impl YesArgs {
 ///
 /// # Errors
 /// When another answer is given; nothing was changed then.
-pub(crate) fn ask(context: &Context, statement: &str, id: &str) -> Result<(), CommandError> {
+pub(crate) fn confirm(context: &Context, statement: &str, id: &str) -> Result<(), CommandError> {
     context
         .output
         .question(format_args!("{statement}\nType {id} to continue, or Enter to cancel: "));

@@ -312,7 +312,7 @@ fn listener<'a>(listeners: &'a [Router; 3], path: &str) -> &'a Router {
 }
 
 /// Calls a route, and returns its status with the part of the answer about the caller.
-async fn ask(
+async fn exchange(
     router: &Router,
     method: &Method,
     path: &str,
@@ -348,7 +348,7 @@ async fn every_route_admits_its_callers_and_no_others() {
     for route in routes() {
         for method in METHODS {
             let router = listener(&listeners, route.path);
-            let (status, _) = ask(router, &method, route.path, Some(&admin)).await;
+            let (status, _) = exchange(router, &method, route.path, Some(&admin)).await;
             let is_row =
                 TABLE.iter().any(|(of, path, _)| *of == method.as_str() && *path == route.path);
             let is_routed = status != StatusCode::METHOD_NOT_ALLOWED;
@@ -360,7 +360,7 @@ async fn every_route_admits_its_callers_and_no_others() {
         let method: Method = method.parse().expect("a method");
         for caller in &callers {
             let router = listener(&listeners, path);
-            let (status, found) = ask(router, &method, path, caller.header.as_ref()).await;
+            let (status, found) = exchange(router, &method, path, caller.header.as_ref()).await;
             let case = format!("{method} {path} with {}: {status}", caller.name);
             assert_eq!(found, caller.expected(*access), "{case}");
         }
@@ -378,7 +378,7 @@ async fn officials_are_refused_from_other_networks_and_members_are_not() {
         api.node.accounts().add(std::slice::from_ref(&account)).await.expect("added");
         let token = bearer(&api, &account).await;
         // The gate, which records the network, is not before this router.
-        let (_, found) = ask(&router, &Method::GET, "/api/v1/auth/me", token.as_ref()).await;
+        let (_, found) = exchange(&router, &Method::GET, "/api/v1/auth/me", token.as_ref()).await;
         let expected = if role == AccountRole::Voter { "reached" } else { "forbidden" };
         assert_eq!(found, expected, "{role:?}");
     }

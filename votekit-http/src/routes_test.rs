@@ -48,7 +48,7 @@ pub(super) async fn api_with(config: Config) -> (tempfile::TempDir, Arc<Api>) {
     (folder, Api::new(node, b"token"))
 }
 
-async fn ask(router: &Router, method: &Method, path: &str, token: bool) -> Response {
+async fn exchange(router: &Router, method: &Method, path: &str, token: bool) -> Response {
     let mut request = Request::builder().method(method).uri(path.replace(['{', '}', '*'], ""));
     if token {
         request = request.header("authorization", "Bearer token");
@@ -82,14 +82,14 @@ async fn every_route_is_served_by_the_listener_of_its_permission_alone() {
             let is_own = serves(route.permission);
             let mut answers = Vec::new();
             for method in &METHODS {
-                answers.push(ask(router, method, route.path, true).await.status());
+                answers.push(exchange(router, method, route.path, true).await.status());
             }
             let is_route = answers.contains(&StatusCode::METHOD_NOT_ALLOWED);
             assert_eq!(is_route, is_own, "{} {answers:?}", route.path);
             served += usize::from(is_own);
             if is_own && route.permission == Permission::Administrator {
                 for method in &METHODS {
-                    let refused = ask(router, method, route.path, false).await.status();
+                    let refused = exchange(router, method, route.path, false).await.status();
                     assert_eq!(refused, StatusCode::UNAUTHORIZED, "{method} {}", route.path);
                 }
             }
@@ -115,7 +115,7 @@ async fn every_route_is_documented_and_the_reverse() {
             _ => &listeners[0],
         };
         for method in METHODS {
-            let answer = ask(listener, &method, &path, true).await;
+            let answer = exchange(listener, &method, &path, true).await;
             let status = answer.status();
             let routed = status != StatusCode::METHOD_NOT_ALLOWED;
             assert_eq!(routed, methods.contains(method.as_str()), "{method} {path}: {status}");

@@ -224,7 +224,7 @@ async fn only_a_page_of_the_session_extends_it() {
             request = request.header(ORIGIN, origin);
         }
         let body = Body::from(format!("token={token}"));
-        let refused = site.ask(request.body(body).expect("a request")).await;
+        let refused = site.exchange(request.body(body).expect("a request")).await;
         assert_eq!(refused.status, StatusCode::FORBIDDEN, "{origin:?}");
         assert!(!refused.headers.contains_key(SET_COOKIE), "{origin:?}");
     }

@@ -250,7 +250,7 @@ async fn forged_receipts_are_shown_as_invalid() {
         .header(HOST, "localhost")
         .header(ORIGIN, "http://evil.example")
         .header("content-type", "application/x-www-form-urlencoded");
-    let foreign = site.ask(foreign.body(Body::from("receipt=x")).expect("a request")).await;
+    let foreign = site.exchange(foreign.body(Body::from("receipt=x")).expect("a request")).await;
     assert_eq!(foreign.status, StatusCode::FORBIDDEN);
     site.end().await;
 }

@@ -53,7 +53,7 @@ impl Site {
         Self::open_with(create_request()).await
     }
 
-    async fn ask(&self, request: Request<Body>) -> Answer {
+    async fn exchange(&self, request: Request<Body>) -> Answer {
         let answer = self.gate.pass(&self.router, request).await;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
@@ -63,7 +63,7 @@ impl Site {
 
     async fn get(&self, path: &str, cookie: &str) -> Answer {
         let request = Request::get(path).header(HOST, "localhost").header(COOKIE, cookie);
-        self.ask(request.body(Body::empty()).expect("a request")).await
+        self.exchange(request.body(Body::empty()).expect("a request")).await
     }
 
     async fn post(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
@@ -73,7 +73,7 @@ impl Site {
             .header(COOKIE, cookie)
             .header("sec-fetch-site", "same-origin")
             .header("content-type", "application/x-www-form-urlencoded");
-        self.ask(request.body(Body::from(body.join("&"))).expect("a request")).await
+        self.exchange(request.body(Body::from(body.join("&"))).expect("a request")).await
     }
 
     /// Signs in the elector with index `place`, and returns the cookie.
@@ -202,7 +202,7 @@ async fn the_root_leads_to_the_preferred_language() {
     let site = Site::open().await;
     for (wish, expected) in [("en-CA,fr;q=0.5", "/en/"), ("de", "/fr/"), ("", "/fr/")] {
         let request = Request::get("/").header("accept-language", wish);
-        let answer = site.ask(request.body(Body::empty()).expect("a request")).await;
+        let answer = site.exchange(request.body(Body::empty()).expect("a request")).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER);
         assert_eq!(answer.headers.get(LOCATION).expect("a place"), expected);
         assert_eq!(answer.header("vary"), "accept-language");
@@ -254,7 +254,7 @@ async fn a_form_of_another_origin_is_refused() {
                 request = request.header(ORIGIN, origin);
             }
             let body = Body::from(format!("nas={nas}&code={code}&choice=oui"));
-            let answer = site.ask(request.body(body).expect("a request")).await;
+            let answer = site.exchange(request.body(body).expect("a request")).await;
             assert_eq!(answer.status, StatusCode::FORBIDDEN, "{path} {origin:?}");
             answer.check_page(Lang::Fr);
             assert!(
@@ -431,7 +431,7 @@ async fn no_answer_leads_to_another_site() {
         ["//evil.example", "/fr//evil.example", "/fr/%2f%2fevil.example", "/en/\\evil.example"]
     {
         let Ok(request) = Request::get(path).body(Body::empty()) else { continue };
-        let answer = site.ask(request).await;
+        let answer = site.exchange(request).await;
         assert_eq!(answer.header("location"), "", "{path}");
         for marker in ["href=\"//", "href=\"http", "action=\"//", "action=\"http"] {
             assert!(!answer.html.contains(marker), "{path}: {}", answer.html);
@@ -534,7 +534,7 @@ async fn style_and_scripts_are_kept_by_the_browser() {
         assert_eq!(site.get(missing, "").await.status, StatusCode::NOT_FOUND, "{missing}");
     }
     let head = Request::builder().method(Method::HEAD).uri("/fr/");
-    let answer = site.ask(head.body(Body::empty()).expect("a request")).await;
+    let answer = site.exchange(head.body(Body::empty()).expect("a request")).await;
     assert_eq!((answer.status, answer.html.as_str()), (StatusCode::OK, ""));
     site.end().await;
 }

@@ -201,16 +201,20 @@ impl RedisServer {
             .spawn()
             .expect("redis-server is not installed: Debian's package is redis-server");
         let server = Self { port, process, _folder: folder };
-        server.ask(&authority.certificate(), &["ping"], "PONG");
+        server.query(&authority.certificate(), &["ping"], "PONG");
         if as_cluster {
-            server.ask(&authority.certificate(), &["cluster", "addslotsrange", "0", "16383"], "OK");
-            server.ask(&authority.certificate(), &["cluster", "info"], "cluster_state:ok");
+            server.query(
+                &authority.certificate(),
+                &["cluster", "addslotsrange", "0", "16383"],
+                "OK",
+            );
+            server.query(&authority.certificate(), &["cluster", "info"], "cluster_state:ok");
         }
         server
     }
 
     /// Repeats a command until its answer contains `wanted`.
-    fn ask(&self, trusted: &Path, words: &[&str], wanted: &str) {
+    fn query(&self, trusted: &Path, words: &[&str], wanted: &str) {
         let mut answers = String::new();
         for _ in 0..600 {
             let mut client = Command::new("redis-cli");

@@ -103,7 +103,7 @@ pub(super) async fn run(
                 match connect_from(source, address).await {
                     Ok(stream) => {
                         report.borrow_mut().made += 1;
-                        ask(stream, &wire, kind.pause(), &report).await;
+                        send_requests(stream, &wire, kind.pause(), &report).await;
                     }
                     Err(_) => report.borrow_mut().failed += 1,
                 }
@@ -119,7 +119,12 @@ pub(super) async fn run(
 }
 
 /// Sends a request, waits for its answer, and repeats, until the connection ends.
-async fn ask(mut stream: TcpStream, wire: &[u8], pause: Duration, report: &RefCell<BusyReport>) {
+async fn send_requests(
+    mut stream: TcpStream,
+    wire: &[u8],
+    pause: Duration,
+    report: &RefCell<BusyReport>,
+) {
     let mut received = Vec::with_capacity(4096);
     loop {
         if stream.write_all(wire).await.is_err() {

@@ -25,7 +25,7 @@ use votekit_core::log::note::KeyName;
 
 use super::election::Election;
 use super::environment::Environment;
-use super::ledger::{Answer, LookAt, Request, RowOutcome, Seen, SeenRows};
+use super::ledger::{Answer, ReadRequest, Request, RowOutcome, Seen, SeenRows};
 use super::memory::{Memory, Write};
 use super::network::{CallId, Caller};
 use super::readings::Readings;
@@ -82,8 +82,8 @@ struct Process {
     made: BTreeMap<Digest, (LogPoint, Effect)>,
     /// Own proposals: one for each term and height.
     proposed: BTreeMap<(u64, u64), Arc<ProposedBlock>>,
-    next_look: u64,
-    looks: Vec<LookPart>,
+    next_read: u64,
+    parts_to_read: Vec<ReadPart>,
     /// When the log was last continued, by the own clock.
     continued_at: u64,
     /// When it began to lead without being able to propose.
@@ -116,7 +116,7 @@ struct PendingCall {
 
 #[derive(Debug)]
 enum Purpose {
-    Look,
+    Read,
     Put(RowKey),
     /// A call that may change the head.
     Change,
@@ -124,14 +124,14 @@ enum Purpose {
 
 /// A part of the ledger that is read separately.
 #[derive(Debug, Clone, Copy)]
-enum LookPart {
+enum ReadPart {
     Rows,
     Head,
     Leadership,
     Staged,
 }
 
-impl LookPart {
+impl ReadPart {
     const ALL: [Self; 4] = [Self::Rows, Self::Head, Self::Leadership, Self::Staged];
 }
 
@@ -200,8 +200,8 @@ impl Process {
             sent: BTreeSet::new(),
             made: BTreeMap::new(),
             proposed: BTreeMap::new(),
-            next_look: 0,
-            looks: Vec::new(),
+            next_read: 0,
+            parts_to_read: Vec::new(),
             continued_at: own_now,
             stuck_since: None,
             appendable_since: None,
@@ -358,7 +358,7 @@ impl Authority {
             process.reset_reads();
         }
         if !self.decide(env) {
-            self.look(env);
+            self.read(env);
         }
     }
 
@@ -445,7 +445,7 @@ impl Authority {
         }
         let Some(call) = process.call.take_if(|call| call.id == id) else { return };
         match (call.purpose, answer) {
-            (Purpose::Look, Answer::Seen(seen)) => self.take_in(*seen, env),
+            (Purpose::Read, Answer::Seen(seen)) => self.take_in(*seen, env),
             (Purpose::Put(key), Answer::Put(outcome)) => {
                 if outcome == RowOutcome::Other {
                     env.note(format_args!("{} finds another row under its key", self.name));
@@ -494,36 +494,38 @@ impl Authority {
         }
     }
 
-    fn look(&mut self, env: &mut Environment) {
+    fn read(&mut self, env: &mut Environment) {
         let law_id = &env.election.law_id;
         let Some(process) = &mut self.process else { return };
-        if env.now < process.next_look {
+        if env.now < process.next_read {
             return;
         }
         let rows = Some(process.rows_read);
         let blocks = Some(process.memory.certified(law_id).height);
         let is_first = process.leadership.is_none();
-        let look = if process.looks.is_empty() && !is_first && env.random.happens(2, 3) {
-            LookAt { rows_after: rows, blocks_above: blocks, leadership: true, staged: true }
+        let read = if process.parts_to_read.is_empty() && !is_first && env.random.happens(2, 3) {
+            ReadRequest { rows_after: rows, blocks_above: blocks, leadership: true, staged: true }
         } else {
             // The parts are read at different times, so they may contradict each other.
-            if process.looks.is_empty() {
-                process.looks.extend(LookPart::ALL);
-                env.random.shuffle(&mut process.looks);
+            if process.parts_to_read.is_empty() {
+                process.parts_to_read.extend(ReadPart::ALL);
+                env.random.shuffle(&mut process.parts_to_read);
             }
-            match process.looks.pop() {
-                Some(LookPart::Rows) => LookAt { rows_after: rows, ..LookAt::default() },
-                Some(LookPart::Head) => LookAt { blocks_above: blocks, ..LookAt::default() },
-                Some(LookPart::Staged) => LookAt { staged: true, ..LookAt::default() },
-                Some(LookPart::Leadership) | None => {
-                    LookAt { leadership: true, ..LookAt::default() }
+            match process.parts_to_read.pop() {
+                Some(ReadPart::Rows) => ReadRequest { rows_after: rows, ..ReadRequest::default() },
+                Some(ReadPart::Head) => {
+                    ReadRequest { blocks_above: blocks, ..ReadRequest::default() }
+                }
+                Some(ReadPart::Staged) => ReadRequest { staged: true, ..ReadRequest::default() },
+                Some(ReadPart::Leadership) | None => {
+                    ReadRequest { leadership: true, ..ReadRequest::default() }
                 }
             }
         };
-        if process.looks.is_empty() {
-            process.next_look = env.now + env.random.below(10);
+        if process.parts_to_read.is_empty() {
+            process.next_read = env.now + env.random.below(10);
         }
-        self.call(Request::Look(look), Purpose::Look, env);
+        self.call(Request::Read(read), Purpose::Read, env);
     }
 
     fn take_in(&mut self, seen: Seen, env: &mut Environment) {

@@ -26,16 +26,16 @@ pub(super) enum Request {
     /// Stores a row. A proposal of the present term is stored with `as_leader`.
     Put { row: Arc<Row>, as_leader: bool },
     /// Reads.
-    Look(LookAt),
+    Read(ReadRequest),
     /// Stages a batch.
     Stage(Arc<Batch>),
     /// Appends a certified block.
     Append(Arc<CertifiedBlock>),
 }
 
-/// The parts of the ledger that a look reads, all at the same time.
+/// The parts of the ledger that one request reads, all at the same time.
 #[derive(Debug, Default)]
-pub(super) struct LookAt {
+pub(super) struct ReadRequest {
     pub(super) rows_after: Option<u64>,
     pub(super) blocks_above: Option<u64>,
     pub(super) leadership: bool,
@@ -71,7 +71,7 @@ pub(super) enum RowOutcome {
     Late,
 }
 
-/// The result of a look.
+/// The result of a read request.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) rows: Option<SeenRows>,
@@ -159,7 +159,7 @@ impl Ledger {
                 Answer::Done
             }
             Request::Put { row, as_leader } => Answer::Put(self.put(row, *as_leader, context)),
-            Request::Look(look) => Answer::Seen(Box::new(self.look(look, context.random))),
+            Request::Read(read) => Answer::Seen(Box::new(self.read(read, context.random))),
             Request::Stage(batch) => {
                 self.staged.entry(batch.number()).or_insert_with(|| Arc::clone(batch));
                 Answer::Done
@@ -223,16 +223,16 @@ impl Ledger {
         }
     }
 
-    fn look(&self, look: &LookAt, random: &mut Random) -> Seen {
-        let leader = self.leader.as_ref().filter(|_| look.leadership);
+    fn read(&self, read: &ReadRequest, random: &mut Random) -> Seen {
+        let leader = self.leader.as_ref().filter(|_| read.leadership);
         Seen {
-            rows: look.rows_after.map(|after| self.rows_after(after, random)),
-            head: look.blocks_above.map(|height| {
+            rows: read.rows_after.map(|after| self.rows_after(after, random)),
+            head: read.blocks_above.map(|height| {
                 let above = self.blocks.iter().filter(|block| block.point.height > height);
                 (self.head(), above.cloned().collect())
             }),
             leadership: leader.map(|leader| TermLeader { term: self.term, leader: leader.clone() }),
-            staged: look.staged.then(|| self.staged.clone()),
+            staged: read.staged.then(|| self.staged.clone()),
         }
     }
 

@@ -455,7 +455,7 @@ fn confirm(
     context: &Context,
     statement: impl FnOnce(&ElectionView) -> Result<String, CommandError>,
 ) -> Result<(), CommandError> {
-    if !yes.must_ask(step.name)? {
+    if !yes.must_confirm(step.name)? {
         return Ok(());
     }
     let view = admin_target::run(async { Records::open(target)?.election(law_id).await })?;
@@ -464,7 +464,7 @@ fn confirm(
     let (fr, en) = (plain(&view.title.fr), plain(&view.title.en));
     let heading = format!("{law_id}: {fr} / {en} ({}, {nature})", plain(&view.state));
     let statement = statement(&view)?;
-    prompt::ask(context, &format!("{heading}\n{statement}"), law_id.as_str())
+    prompt::confirm(context, &format!("{heading}\n{statement}"), law_id.as_str())
 }
 
 fn choices_of(view: &ElectionView) -> String {

@@ -51,7 +51,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     let Action::StepDown(StepDownArgs { target }) = args.action;
     admin_target::run(async {
         let path = "/api/v1/admin/leader/step-down";
-        let answer = target.client()?.ask(Method::POST, path, None::<&()>).await?;
+        let answer = target.client()?.exchange(Method::POST, path, None::<&()>).await?;
         if answer.is_refusal() { Err(answer.refusal()) } else { Ok(()) }
     })?;
     context.output.result(&Requested { requested: true })

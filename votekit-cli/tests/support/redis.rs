@@ -26,7 +26,7 @@ pub(crate) fn registry() -> (String, String) {
 pub(crate) fn redis(command: &[&str]) -> String {
     let mut address = cluster().trim_start_matches("redis://").trim_end_matches('/').to_owned();
     loop {
-        let answer = ask(&address, command);
+        let answer = query(&address, command);
         match answer.strip_prefix("-MOVED ") {
             Some(moved) => moved.rsplit(' ').next().expect("an address").clone_into(&mut address),
             None => return answer,
@@ -34,7 +34,7 @@ pub(crate) fn redis(command: &[&str]) -> String {
     }
 }
 
-fn ask(address: &str, command: &[&str]) -> String {
+fn query(address: &str, command: &[&str]) -> String {
     let mut stream = TcpStream::connect(address).expect("a node of the cluster");
     let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
     for word in command {

@@ -80,7 +80,7 @@ impl Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        self.pool.give(std::mem::take(&mut self.bytes));
+        self.pool.release(std::mem::take(&mut self.bytes));
     }
 }
 
@@ -149,7 +149,7 @@ impl Pool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).pop().unwrap_or_default()
     }
 
-    fn give(&self, bytes: Zeroizing<Vec<u8>>) {
+    fn release(&self, bytes: Zeroizing<Vec<u8>>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(bytes);
     }
 }

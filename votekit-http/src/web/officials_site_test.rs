@@ -49,7 +49,7 @@ impl Site {
         Self { gate: Gate::new(&api), router: routes::public(&api), api, _dir: dir }
     }
 
-    pub(super) async fn ask(&self, request: Request<Body>) -> Answer {
+    pub(super) async fn exchange(&self, request: Request<Body>) -> Answer {
         let answer = self.gate.pass(&self.router, request).await;
         let (head, body) = answer.into_parts();
         let body = body.collect().await.expect("a body").to_bytes();
@@ -59,7 +59,7 @@ impl Site {
 
     pub(super) async fn get(&self, path: &str, cookie: &str) -> Answer {
         let request = Request::get(path).header(HOST, "localhost").header(COOKIE, cookie);
-        self.ask(request.body(Body::empty()).expect("a request")).await
+        self.exchange(request.body(Body::empty()).expect("a request")).await
     }
 
     pub(super) async fn post(&self, path: &str, cookie: &str, fields: &[(&str, &str)]) -> Answer {
@@ -68,7 +68,7 @@ impl Site {
             .header(COOKIE, cookie)
             .header("sec-fetch-site", "same-origin")
             .header("content-type", "application/x-www-form-urlencoded");
-        self.ask(request.body(Body::from(form(fields))).expect("a request")).await
+        self.exchange(request.body(Body::from(form(fields))).expect("a request")).await
     }
 
     /// Opens a page and sends its form with this action: its token, and the typed values.

@@ -56,7 +56,12 @@ async fn vote(served: &Served, token: &str, law: &str) {
 }
 
 /// Asks for the results with a token and other header fields.
-async fn ask(served: &Served, method: &str, token: &str, fields: &[(&str, &str)]) -> Answer {
+async fn fetch_results(
+    served: &Served,
+    method: &str,
+    token: &str,
+    fields: &[(&str, &str)],
+) -> Answer {
     let bearer = format!("Bearer {token}");
     let headers = [fields, &[("authorization", bearer.as_str())]].concat();
     Client::connect(served.at.public).await.send(method, &path(), &headers, "").await
@@ -91,7 +96,7 @@ async fn a_member_who_has_voted_gets_the_results_and_all_others_the_same_refusal
         others.push(token_of(&served, &email, role).await);
     }
     // Before its vote the member sees the same as the others.
-    let before = seen(&ask(&served, "GET", &voted, &[]).await);
+    let before = seen(&fetch_results(&served, "GET", &voted, &[]).await);
     vote(&served, &voted, LAW).await;
     vote(&served, &others[1], OTHER_LAW).await;
     for condition in [
@@ -105,31 +110,31 @@ async fn a_member_who_has_voted_gets_the_results_and_all_others_the_same_refusal
             let mut client = Client::connect(served.at.public).await;
             let public = client.send(method, &path(), &[condition], "").await;
             assert_eq!(public.status, 403, "{method} {condition:?}");
-            let refused = seen(&ask(&served, method, &others[0], &[condition]).await);
+            let refused = seen(&fetch_results(&served, method, &others[0], &[condition]).await);
             assert_eq!((refused.0, refused.2.as_str()), (403, public.text()));
             for other in &others[1..] {
-                let answer = ask(&served, method, other, &[condition]).await;
+                let answer = fetch_results(&served, method, other, &[condition]).await;
                 assert_eq!(seen(&answer), refused, "{method} {condition:?}");
             }
             if method == "GET" {
                 assert_eq!(before, refused, "{condition:?}");
-                check_shown(&ask(&served, "GET", &voted, &[condition]).await);
+                check_shown(&fetch_results(&served, "GET", &voted, &[condition]).await);
             } else {
-                let shown = ask(&served, "HEAD", &voted, &[condition]).await;
+                let shown = fetch_results(&served, "HEAD", &voted, &[condition]).await;
                 assert_eq!((shown.status.as_u16(), shown.text()), (200, ""));
             }
         }
     }
     // A token that is not valid is refused, not ignored; none counts in an address.
     for wrong in ["x", &voted[1..], ""] {
-        let refused = ask(&served, "GET", wrong, &[]).await;
+        let refused = fetch_results(&served, "GET", wrong, &[]).await;
         assert_eq!(refused.problem(), (401, "token-refused".to_owned()), "{wrong}");
     }
     let in_address = served.get(&format!("{}?token={voted}&access_token={voted}", path())).await;
     assert_eq!(in_address.problem(), (403, "results-withheld".to_owned()));
 
     served.node.close(&law()).await.expect("closed");
-    check_shown(&ask(&served, "GET", &others[0], &[]).await);
+    check_shown(&fetch_results(&served, "GET", &others[0], &[]).await);
     let public = served.get(&path()).await;
     assert_eq!((public.status.as_u16(), &public.json()["oui_count"]), (200, &json!(1)));
     assert!(public.headers.contains_key("etag") && public.header("vary").contains("Authorization"));
@@ -144,7 +149,7 @@ async fn the_results_end_with_the_session_and_under_after_close_no_vote_opens_th
         let tokens = login(&served, VOTED, PASSWORD, &app_code(&served.node, 0)).await.json();
         let token = tokens["access_token"].as_str().expect("a token").to_owned();
         vote(&served, &token, LAW).await;
-        let answer = ask(&served, "GET", &token, &[]).await;
+        let answer = fetch_results(&served, "GET", &token, &[]).await;
         if policy == ResultsPolicy::AfterVote {
             check_shown(&answer);
         } else {
@@ -153,7 +158,7 @@ async fn the_results_end_with_the_session_and_under_after_close_no_vote_opens_th
         let refresh = json!({"refresh_token": tokens["refresh_token"]});
         let ended = send(&served, "POST", "/api/v1/auth/logout", &[], Some(refresh)).await;
         assert_eq!(ended.status, 204, "{ended:?}");
-        let refused = ask(&served, "GET", &token, &[]).await;
+        let refused = fetch_results(&served, "GET", &token, &[]).await;
         assert_eq!(refused.problem(), (401, "token-refused".to_owned()));
         served.end().await;
     }
@@ -175,13 +180,13 @@ async fn a_page_of_a_known_origin_reads_the_results_with_a_token_and_no_other_pa
         let preflight = send(&served, "OPTIONS", &path(), &fields, None).await;
         let found = (preflight.status.as_u16(), allowed(&preflight));
         assert_eq!(found, (status, expected.to_owned()), "{origin}");
-        let shown = ask(&served, "GET", &token, &[("origin", origin)]).await;
+        let shown = fetch_results(&served, "GET", &token, &[("origin", origin)]).await;
         check_shown(&shown);
         assert_eq!(allowed(&shown), expected, "{origin}");
         let mut vary = shown.headers.get_all("vary").iter();
         assert!(vary.any(|value| value == "Origin"), "{shown:?}");
         // A refusal can be read where the answer could be.
-        let refused = ask(&served, "GET", "x", &[("origin", origin)]).await;
+        let refused = fetch_results(&served, "GET", "x", &[("origin", origin)]).await;
         assert_eq!((refused.status.as_u16(), allowed(&refused)), (401, expected.to_owned()));
         // Without a token the answer is everyone's.
         let public = send(&served, "GET", &path(), &[("origin", origin)], None).await;

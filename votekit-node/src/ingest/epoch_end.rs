@@ -93,7 +93,7 @@ async fn end(
     let Some(through) = staged_through(context, election, node, marks, epoch).await? else {
         return Ok(());
     };
-    let mut last_look = Instant::now();
+    let mut last_poll = Instant::now();
     loop {
         let progress = election.log().decisions().epochs().progress(node, epoch);
         if progress.ended || election.committed().state() >= State::Closed {
@@ -102,8 +102,8 @@ async fn end(
         if progress.through >= through {
             break;
         }
-        if context.is_shared && last_look.elapsed() >= STALLED_AFTER {
-            last_look = Instant::now();
+        if context.is_shared && last_poll.elapsed() >= STALLED_AFTER {
+            last_poll = Instant::now();
             let next = BatchNumber { node, epoch, sequence: progress.through.next() };
             until_definite("end_epoch", || restage_hidden(context, election, next)).await?;
         }
@@ -136,7 +136,7 @@ async fn restage_hidden(
         let above = election.committed().sealed_through;
         return match restage(context, election, &batch, &Hints::new(), above).await {
             // Another program has changed the row since, or has taken the new position: a later
-            // look tries again.
+            // poll tries again.
             Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(()),
             staged => staged.map(|_| ()),
         };

@@ -191,7 +191,7 @@ impl Restore<'_> {
         LedgerRestore::Waits
     }
 
-    /// The log that the ledger has, by its leaves: from what was verified at the last look, if the
+    /// The log that the ledger has, by its leaves: from what was verified at the last poll, if the
     /// ledger still holds that.
     async fn read_ledger(&self, head: Option<&Head>) -> Result<LedgerLog, ElectionFault> {
         let Some(head) = head else { return Ok(LedgerLog::new()) };

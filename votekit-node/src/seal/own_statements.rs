@@ -107,7 +107,7 @@ async fn send(
     Ok(())
 }
 
-/// The statements of this authority that have had no effect yet, as of the last look.
+/// The statements of this authority that have had no effect yet, as of the last poll.
 #[derive(Debug, Default)]
 pub(crate) struct StalledStatements {
     looked_at: Option<Instant>,

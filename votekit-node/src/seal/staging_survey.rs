@@ -158,7 +158,7 @@ impl Sealer {
             match until_definite("stage_again", again).await {
                 Ok(is_new) => is_moved |= is_new,
                 // The first of two batches that were signed with one number counts. And another
-                // program may have taken the new position: a later look tries again.
+                // program may have taken the new position: a later poll tries again.
                 Err(
                     EngineError::Conflict(Conflict::BatchNumber { .. })
                     | EngineError::Corrupt { .. },

@@ -146,7 +146,7 @@ impl Redis {
             .context("redis-server does not start: install Debian's redis-server")?;
         let server = Self(server);
         for _ in 0..100 {
-            if server.ask(&["ping"]).is_ok_and(|answer| answer.trim() == "PONG") {
+            if server.query(&["ping"]).is_ok_and(|answer| answer.trim() == "PONG") {
                 return Ok(server);
             }
             thread::sleep(Duration::from_millis(50));
@@ -154,7 +154,7 @@ impl Redis {
         bail!("redis-server on port {PORT} does not answer")
     }
 
-    fn ask(&self, words: &[&str]) -> Result<String> {
+    fn query(&self, words: &[&str]) -> Result<String> {
         let output = Command::new("redis-cli")
             .args(["-p", PORT])
             .args(words)
@@ -166,13 +166,13 @@ impl Redis {
 
     /// Deletes all data; returns the memory used after that.
     fn emptied(&self) -> Result<u64> {
-        self.ask(&["flushall", "sync"])?;
+        self.query(&["flushall", "sync"])?;
         self.memory()
     }
 
     /// Memory used, in bytes.
     fn memory(&self) -> Result<u64> {
-        Ok(number(&self.ask(&["info", "memory"])?, "used_memory:")? as u64)
+        Ok(number(&self.query(&["info", "memory"])?, "used_memory:")? as u64)
     }
 }
 

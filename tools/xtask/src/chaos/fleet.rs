@@ -65,8 +65,8 @@ impl Fleet {
     pub(crate) fn open_election(&self) -> Result<()> {
         let titles = ["--title-fr", "Essai", "--title-en", "Trial"];
         let rules = ["--blank", "--results", "after_close"];
-        self.office(&[&["election", "create", LAW][..], &titles, &rules].concat())?;
-        self.office(&["election", "open", LAW, "--yes"]).map(drop)
+        self.admin_command(&[&["election", "create", LAW][..], &titles, &rules].concat())?;
+        self.admin_command(&["election", "open", LAW, "--yes"]).map(drop)
     }
 
     /// The indexes of the nodes of one kind.
@@ -227,7 +227,7 @@ impl Fleet {
 
     /// Runs an administrative command on the leading node. If that node no longer leads, retries on
     /// the new leader.
-    pub(crate) fn office(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) fn admin_command(&self, arguments: &[&str]) -> Result<String> {
         let begun = Instant::now();
         loop {
             let leader = self.leader()?;

@@ -105,7 +105,7 @@ pub(super) fn command(site: &Site, programs: &Programs) -> Result<Command> {
 }
 
 /// Sends SQL as the superuser; returns the rows, with fields separated by spaces.
-pub(super) fn ask(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<String>> {
+pub(super) fn query(site: &Site, programs: &Programs, sql: &str) -> Result<Vec<String>> {
     let mut command = client(site, programs);
     let output = command.args(["--command", sql]).output().context("starting psql")?;
     ensure!(output.status.success(), "psql: {}", String::from_utf8_lossy(&output.stderr));

@@ -44,7 +44,7 @@ pub(super) fn command(site: &Site, programs: &Programs, node: u8) -> Result<Comm
 
 /// Whether a node answers.
 pub(super) fn answers(ports: Ports, node: u8) -> bool {
-    ask(ports, node, "PING").is_ok()
+    query(ports, node, "PING").is_ok()
 }
 
 /// Creates a cluster from nodes that do not know each other.
@@ -71,12 +71,12 @@ pub(super) fn make_cluster(site: &Site, programs: &Programs) -> Result<()> {
 pub(super) fn cluster_is_whole(ports: Ports) -> bool {
     (1..=REDIS_NODES).all(|node| {
         let serves =
-            ask(ports, node, "CLUSTER INFO").is_ok_and(|info| info.contains("cluster_state:ok"));
-        let follows = ask(ports, node, "INFO replication").is_ok_and(|info| {
+            query(ports, node, "CLUSTER INFO").is_ok_and(|info| info.contains("cluster_state:ok"));
+        let follows = query(ports, node, "INFO replication").is_ok_and(|info| {
             info.contains("master_link_status:up")
                 || (info.contains("role:master") && info.contains("state=online"))
         });
-        let knows = ask(ports, node, "CLUSTER NODES")
+        let knows = query(ports, node, "CLUSTER NODES")
             .and_then(|text| parse_nodes(&text, ports))
             .is_ok_and(|nodes| has_settled(&nodes));
         serves && follows && knows
@@ -96,7 +96,7 @@ fn has_settled(nodes: &[RedisNode]) -> bool {
 
 /// Deletes all data of a master.
 pub(super) fn empty(ports: Ports, node: u8) -> Result<()> {
-    ask(ports, node, "FLUSHALL").map(drop)
+    query(ports, node, "FLUSHALL").map(drop)
 }
 
 /// A node, as described by the cluster.
@@ -115,7 +115,7 @@ pub(crate) struct RedisNode {
 
 /// The nodes, as described by the first node that answers.
 pub(super) fn nodes(ports: Ports) -> Result<Vec<RedisNode>> {
-    match (1..=REDIS_NODES).find_map(|node| ask(ports, node, "CLUSTER NODES").ok()) {
+    match (1..=REDIS_NODES).find_map(|node| query(ports, node, "CLUSTER NODES").ok()) {
         Some(text) => parse_nodes(&text, ports),
         None => bail!("no Redis node answers"),
     }
@@ -150,7 +150,7 @@ fn parse_nodes(text: &str, ports: Ports) -> Result<Vec<RedisNode>> {
 }
 
 /// Sends one inline command, and returns its answer: a simple or a bulk string.
-fn ask(ports: Ports, node: u8, command: &str) -> Result<String> {
+fn query(ports: Ports, node: u8, command: &str) -> Result<String> {
     let timeout = Duration::from_secs(1);
     let mut stream =
         TcpStream::connect_timeout(&SocketAddr::from((HOST, ports.redis(node))), timeout)?;

@@ -155,7 +155,7 @@ impl Rig {
     /// # Errors
     /// When the server is down, or rejects it.
     pub(crate) fn ask_postgresql(&self, sql: &str) -> Result<Vec<String>> {
-        postgresql::ask(self.site(), &self.programs, sql)
+        postgresql::query(self.site(), &self.programs, sql)
     }
 
     /// A session of PostgreSQL's superuser, `psql`, which reads its standard input.

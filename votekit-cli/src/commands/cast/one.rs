@@ -37,8 +37,10 @@ pub(super) async fn run(
     }
     let law = match law {
         Some(law) => law.to_string(),
-        None => ask("Law", Shown::Yes, |law| law.parse::<ElectionId>().map(drop).map_err(wrong))?
-            .to_string(),
+        None => {
+            prompt_for("Law", Shown::Yes, |law| law.parse::<ElectionId>().map(drop).map_err(wrong))?
+                .to_string()
+        }
     };
     let election: ElectionView =
         client.call(Method::GET, &format!("/api/v1/elections/{law}"), None::<&()>).await?;
@@ -48,11 +50,12 @@ pub(super) async fn run(
         let (id, fr, en) = (plain(&choice.id), plain(&choice.fr), plain(&choice.en));
         context.output.note(format_args!("  {id:<12} {fr} / {en}"));
     }
-    let nas = ask("NAS", Shown::Yes, |nas| Nas::parse(nas.as_bytes()).map(drop).map_err(wrong))?;
-    let code = ask("Access code", Shown::No, |code| {
+    let nas =
+        prompt_for("NAS", Shown::Yes, |nas| Nas::parse(nas.as_bytes()).map(drop).map_err(wrong))?;
+    let code = prompt_for("Access code", Shown::No, |code| {
         AccessCode::parse(code.as_bytes()).map(drop).map_err(wrong)
     })?;
-    let vote = ask("Vote", Shown::Yes, |vote| {
+    let vote = prompt_for("Vote", Shown::Yes, |vote| {
         let known: Vec<&str> = election.choices.iter().map(|choice| choice.id.as_str()).collect();
         let hint = || format!("choose one of: {}", plain(&known.join(", ")));
         if known.contains(&vote) {
@@ -100,7 +103,7 @@ enum Shown {
 
 /// Prompts at the terminal until the answer satisfies the rule, or reads the next line of standard
 /// input. A voter who mistypes is prompted again: the next input must not end up in the shell.
-fn ask(
+fn prompt_for(
     what: &str,
     shown: Shown,
     rule: impl Fn(&str) -> Result<(), CommandError>,

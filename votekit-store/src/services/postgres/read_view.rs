@@ -64,7 +64,7 @@ impl PostgresReadView {
         }
     }
 
-    fn ask<T, Q>(&self, query: Q) -> Result<T, EngineError>
+    fn query<T, Q>(&self, query: Q) -> Result<T, EngineError>
     where
         T: Send + 'static,
         Q: for<'session> FnOnce(&'session mut Session) -> Asked<'session, T> + Send + 'static,
@@ -77,12 +77,12 @@ impl PostgresReadView {
 
 impl LogReader for PostgresReadView {
     fn elections(&self) -> Result<Vec<ElectionId>, EngineError> {
-        self.ask(|session| Box::pin(queries::elections(session)))
+        self.query(|session| Box::pin(queries::elections(session)))
     }
 
     fn head(&self, law_id: &ElectionId) -> Result<Option<Head>, EngineError> {
         let law_id = law_id.clone();
-        self.ask(|session| Box::pin(async move { queries::head(session, &law_id).await }))
+        self.query(|session| Box::pin(async move { queries::head(session, &law_id).await }))
     }
 
     fn blocks(
@@ -92,7 +92,7 @@ impl LogReader for PostgresReadView {
         limit: usize,
     ) -> Result<Vec<StoredBlock>, EngineError> {
         let law_id = law_id.clone();
-        self.ask(move |session| {
+        self.query(move |session| {
             Box::pin(async move { queries::blocks(session, &law_id, from_height, limit).await })
         })
     }
@@ -103,14 +103,16 @@ impl LogReader for PostgresReadView {
         number: BatchNumber,
     ) -> Result<Option<Batch>, EngineError> {
         let law_id = law_id.clone();
-        self.ask(move |session| {
+        self.query(move |session| {
             Box::pin(async move { queries::batch(session, &law_id, number).await })
         })
     }
 
     fn manifest(&self, digest: &Digest) -> Result<Option<Vec<u8>>, EngineError> {
         let digest = *digest;
-        self.ask(move |session| Box::pin(async move { queries::manifest(session, &digest).await }))
+        self.query(move |session| {
+            Box::pin(async move { queries::manifest(session, &digest).await })
+        })
     }
 
     fn witness_lines(
@@ -121,7 +123,7 @@ impl LogReader for PostgresReadView {
         witnesses: &[String],
     ) -> Result<Vec<WitnessLine>, EngineError> {
         let (law_id, root, witnesses) = (law_id.clone(), *root, witnesses.to_vec());
-        self.ask(move |session| {
+        self.query(move |session| {
             Box::pin(async move {
                 witnessed::witness_lines(session, &law_id, (size, &root), &witnesses).await
             })
@@ -130,7 +132,7 @@ impl LogReader for PostgresReadView {
 
     fn review_notes(&self, law_id: &ElectionId) -> Result<Vec<ReviewNote>, EngineError> {
         let law_id = law_id.clone();
-        self.ask(|session| Box::pin(async move { queries::review_notes(session, &law_id).await }))
+        self.query(|session| Box::pin(async move { queries::review_notes(session, &law_id).await }))
     }
 }
 

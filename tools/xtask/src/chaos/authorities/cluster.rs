@@ -72,7 +72,7 @@ impl Cluster {
         for place in fleet.places(Part::Intake) {
             let (data, name) = (fleet.members[place].data(), &fleet.members[place].name);
             let record = fleet.command(&["node", "show", "--data", data, "--name", name])?;
-            fleet.office(&["node", "admit", record.trim_end()])?;
+            fleet.admin_command(&["node", "admit", record.trim_end()])?;
         }
         fleet.open_election()?;
         // The policy that voters know before the first vote. It follows from the file of the

@@ -14,7 +14,7 @@ use crate::chaos::member::Part;
 impl Cluster {
     /// Closes the election under load, and waits until every node has read the close.
     pub(crate) fn close(&mut self, mut load: Load) -> Result<()> {
-        self.fleet.office(&["election", "close", LAW, "--yes"])?;
+        self.fleet.admin_command(&["election", "close", LAW, "--yes"])?;
         self.reaches("closed")?;
         load.stop()?;
         load.finish()?;

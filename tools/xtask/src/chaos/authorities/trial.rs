@@ -143,7 +143,7 @@ impl Cluster {
 
     fn step_down(&mut self) -> Result<(String, Duration)> {
         let leader = self.fleet.leader()?;
-        self.fleet.office(&["leader", "step-down"])?;
+        self.fleet.admin_command(&["leader", "step-down"])?;
         // Counted from its answer: the leader seals until it is asked.
         let (begun, before) = (Instant::now(), self.fleet.log_size());
         let decided_again = self.fleet.grows_from(before, begun)?;

@@ -57,7 +57,7 @@ impl Installation {
             "{lost_name} was not retired, and the poll is {}",
             self.state()?
         );
-        self.fleet.office(&["node", "retire", LAW, &lost_name])?;
+        self.fleet.admin_command(&["node", "retire", LAW, &lost_name])?;
         self.reaches("closed")?;
         for place in 0..self.fleet.members.len() {
             if self.fleet.members[place].is_up() {
@@ -99,7 +99,7 @@ impl Installation {
     }
 
     fn state(&self) -> Result<String> {
-        let shown = self.fleet.office(&["election", "show", LAW, "--json"])?;
+        let shown = self.fleet.admin_command(&["election", "show", LAW, "--json"])?;
         let shown: serde_json::Value =
             serde_json::from_str(&shown).context("reading the election's state")?;
         Ok(shown["state"].as_str().context("an election has a state")?.to_owned())

@@ -48,7 +48,7 @@ impl Installation {
         for place in 0..fleet.members.len() {
             fleet.start(place)?;
         }
-        fleet.office(&["load", "hashes"])?;
+        fleet.admin_command(&["load", "hashes"])?;
         fleet.open_election()?;
         let ledger = fleet.rig.site().ledger_url();
         fleet.command(&["export", "bundle", "start", "--data", "shared", "--ledger", &ledger])?;

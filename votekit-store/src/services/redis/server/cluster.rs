@@ -69,14 +69,14 @@ impl Cluster {
             let owner = topology.owners.get(usize::from(slot)).copied().unwrap_or(u16::MAX);
             places.entry(owner).or_insert_with(|| (slot, Vec::new())).1.push(place);
         }
-        let mut asked = Vec::with_capacity(places.len());
+        let mut queries = Vec::with_capacity(places.len());
         for (slot, places) in places.into_values() {
-            asked.push(ask_master(connection.clone(), slot, places, commands));
+            queries.push(query_master(connection.clone(), slot, places, commands));
         }
         let mut gathered = vec![Value::Nil; commands.len()];
         // Waits for all of them even after an error: no request may still be in flight when the
         // caller continues.
-        for answered in join_all(asked).await {
+        for answered in join_all(queries).await {
             let (places, values) = answered?;
             for (place, value) in places.into_iter().zip(values) {
                 gathered[place] = value;
@@ -108,7 +108,7 @@ impl Cluster {
             let name = format!("{host}:{port}");
             topology.masters.iter().all(|(master, _)| *master != name)
         };
-        let asked = topology.nodes.iter().filter(is_replica).map(|(host, port)| {
+        let queries = topology.nodes.iter().filter(is_replica).map(|(host, port)| {
             let (mut connection, command) = (connection.clone(), command.clone());
             async move {
                 let routing = SingleNodeRoutingInfo::ByAddress { host: host.clone(), port: *port };
@@ -123,7 +123,7 @@ impl Cluster {
                 (format!("{host}:{port} (a replica)"), answer.and_then(Value::extract_error))
             }
         });
-        join_all(asked).await
+        join_all(queries).await
     }
 
     /// Refreshes the topology; after repeated failures, connects again.
@@ -143,7 +143,7 @@ impl Cluster {
 }
 
 /// The answers of one master, with the positions of their commands.
-async fn ask_master(
+async fn query_master(
     connection: ClusterConnection,
     slot: u16,
     places: Vec<usize>,
