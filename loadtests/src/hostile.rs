@@ -155,8 +155,8 @@ impl HostilePlan {
 /// The source address of connection `number`: one of `addresses` loopback addresses from `first`
 /// on.
 pub(crate) fn loopback_address(first: Ipv4Addr, addresses: u32, number: usize) -> Option<IpAddr> {
-    let place = (number as u32).checked_rem(addresses)?;
-    Some(IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + place)))
+    let index = (number as u32).checked_rem(addresses)?;
+    Some(IpAddr::V4(Ipv4Addr::from_bits(first.to_bits() + index)))
 }
 
 /// Whether an address can be reached from every loopback address.

@@ -286,13 +286,13 @@ impl Carrier {
     }
 
     fn client(&self, connection: usize, tls: &reqwest::Client, wait_s: Option<u32>) -> Client {
-        let place = connection % self.plan.nodes.len();
+        let index = connection % self.plan.nodes.len();
         // With `Prefer: wait` the node may delay its answer by that long.
         let timeout = self.plan.timeout + Duration::from_secs(u64::from(wait_s.unwrap_or(0)));
         let source = loopback_address(FIRST_ADDRESS, self.plan.addresses, connection);
         Client::new(
-            &self.plan.nodes[place],
-            self.addresses[place],
+            &self.plan.nodes[index],
+            self.addresses[index],
             tls,
             ClientOptions { timeout, wait_s, source },
         )

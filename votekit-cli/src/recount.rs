@@ -271,15 +271,15 @@ impl<'a> Counting<'a> {
             self.found.differences.push(Difference::Count { line, leaves, envelopes });
         }
         let choices = batch.decrypt(self.ballot_key);
-        for (place, (line, outcome)) in (0..envelopes).zip(&open.outcomes) {
+        for (index, (line, outcome)) in (0..envelopes).zip(&open.outcomes) {
             let line = *line;
-            if !names(outcome, batch, place) {
-                self.found.differences.push(Difference::Entry { line, envelope: place });
+            if !names(outcome, batch, index) {
+                self.found.differences.push(Difference::Entry { line, envelope: index });
                 continue;
             }
-            self.check_time(line, outcome.decision, batch.minute(place));
-            let choice = choices.as_ref().map(|choices| choices[place]);
-            let key = self.rolls.key_of(&batch.hash(place));
+            self.check_time(line, outcome.decision, batch.minute(index));
+            let choice = choices.as_ref().map(|choices| choices[index]);
+            let key = self.rolls.key_of(&batch.hash(index));
             self.decisions.push(line, outcome.request, key, outcome.decision, choice);
             if outcome.decision == LogDecision::Accepted {
                 let spoiled = self.counts.len().saturating_sub(1);
@@ -353,11 +353,11 @@ impl<'a> Counting<'a> {
 }
 
 /// Whether a leaf is about an envelope: its request, and H and minute, or cᵢ.
-fn names(outcome: &LogOutcome, batch: &EvidenceBatch<'_>, place: usize) -> bool {
-    outcome.request == batch.request(place)
-        && outcome.hash.is_none_or(|hash| hash == batch.hash(place))
-        && outcome.envelope.is_none_or(|digest| digest == batch.envelope_digest(place))
-        && outcome.minute.is_none_or(|minute| minute == batch.minute(place))
+fn names(outcome: &LogOutcome, batch: &EvidenceBatch<'_>, index: usize) -> bool {
+    outcome.request == batch.request(index)
+        && outcome.hash.is_none_or(|hash| hash == batch.hash(index))
+        && outcome.envelope.is_none_or(|digest| digest == batch.envelope_digest(index))
+        && outcome.minute.is_none_or(|minute| minute == batch.minute(index))
 }
 
 #[cfg(test)]

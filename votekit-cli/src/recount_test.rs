@@ -155,15 +155,15 @@ fn malformed_logs_are_reported() {
 /// Returns the first accepted vote of the log: its line, and the digest of its envelope.
 fn first_accepted(log: &str) -> (String, String) {
     let lines: Vec<&str> = log.lines().collect();
-    let place = lines.iter().position(|line| line.contains(r#""decision":"accepted""#));
-    let place = place.expect("an accepted vote");
-    let batch = lines[..place].iter().rposition(|line| line.contains(r#""leaf":"batch""#));
+    let index = lines.iter().position(|line| line.contains(r#""decision":"accepted""#));
+    let index = index.expect("an accepted vote");
+    let batch = lines[..index].iter().rposition(|line| line.contains(r#""leaf":"batch""#));
     let batch = batch.expect("its batch");
     let name = BatchName { node: "596cba8e2d5d25ad".to_owned(), epoch: 1, sequence: 1 };
     let bytes = Golden::default().batch(&name).expect("read").expect("there");
     let envelopes = EvidenceBatch::read(&bytes).expect("a batch");
-    let digest = envelopes.envelope_digest(place - batch - 1);
-    (lines[place].to_owned(), const_hex::encode(digest))
+    let digest = envelopes.envelope_digest(index - batch - 1);
+    (lines[index].to_owned(), const_hex::encode(digest))
 }
 
 fn request_of(line: &str) -> &str {

@@ -189,7 +189,7 @@ fn lines_that_do_not_fit_together_are_refused_by_their_place() {
         String::from_utf8(bytes).expect("text").trim_end().to_owned()
     };
     let (a, b) = (line("a"), line("b"));
-    let key = |line: &str, place: usize| line.split(' ').nth(2 + place).expect("a key").to_owned();
+    let key = |line: &str, index: usize| line.split(' ').nth(2 + index).expect("a key").to_owned();
     make(&dir, "2", &["a.line", "a.line"]).fails(
         3,
         &[

@@ -214,10 +214,10 @@ fn each_row_of_a_file_has_its_outcome() {
         );
         reader.records().map(|row| row.expect("CSV").iter().map(str::to_owned).collect()).collect()
     };
-    for (place, row) in outcomes("outcomes-1.csv").iter().enumerate() {
+    for (index, row) in outcomes("outcomes-1.csv").iter().enumerate() {
         assert_eq!(
             (row[0].as_str(), row[1].as_str(), row[3].len()),
-            (["2", "3", "4"][place], "accepted", 32)
+            (["2", "3", "4"][index], "accepted", 32)
         );
     }
     let expected = [
@@ -359,17 +359,17 @@ fn no_nas_and_no_code_is_left_behind() {
     said.push(dir.run(&["export", "bundle", "bundle", "--node", &node.public]));
     said.push(dir.run(&["recount", "--data", "node", "--json"]));
     // While the node runs, its write-ahead log exists too.
-    let mut places = vec![("metrics".to_owned(), metrics.into_bytes())];
-    places.extend(
+    let mut outputs = vec![("metrics".to_owned(), metrics.into_bytes())];
+    outputs.extend(
         said.iter()
             .flat_map(|outcome| [&outcome.stdout, &outcome.stderr])
             .map(|text| ("output".to_owned(), text.clone().into())),
     );
-    places.extend(files_below(&dir.path("")).into_iter().map(|path| {
+    outputs.extend(files_below(&dir.path("")).into_iter().map(|path| {
         let name = path.strip_prefix(dir.path("")).expect("below").to_string_lossy().into_owned();
         (name, fs::read(path).expect("readable"))
     }));
-    places.retain(|(name, _)| !["roll.csv", "votes.csv", "lost.csv"].contains(&name.as_str()));
+    outputs.retain(|(name, _)| !["roll.csv", "votes.csv", "lost.csv"].contains(&name.as_str()));
     for expected in [
         "node.log",
         "node/ledger.sqlite",
@@ -379,7 +379,7 @@ fn no_nas_and_no_code_is_left_behind() {
         "receipt",
     ] {
         assert!(
-            places
+            outputs
                 .iter()
                 .any(|(name, bytes)| name == expected && (name == "node.log" || !bytes.is_empty())),
             "{expected} was not looked into"
@@ -391,7 +391,7 @@ fn no_nas_and_no_code_is_left_behind() {
         .flat_map(|Elector { nas, code }| [nas.clone(), code.clone(), code.to_lowercase()])
         .chain(guesses);
     for secret in secrets {
-        for (name, bytes) in &places {
+        for (name, bytes) in &outputs {
             let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
             assert!(!found, "a NAS or a code stands in {name}");
         }

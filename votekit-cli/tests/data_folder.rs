@@ -173,8 +173,12 @@ fn a_second_roll_of_a_law_is_refused_and_a_roll_can_be_discarded() {
     let lines: Vec<&str> = list.succeeds().lines().collect();
     assert_eq!(lines[0], first);
     assert!(lines[1].starts_with("  roll, with a pepper"), "{}", list.stdout);
-    let place = "30 electors, kept until the election is created";
-    assert!(lines[2].starts_with("  L2025-001 ") && lines[2].ends_with(place), "{}", list.stdout);
+    let expected = "30 electors, kept until the election is created";
+    assert!(
+        lines[2].starts_with("  L2025-001 ") && lines[2].ends_with(expected),
+        "{}",
+        list.stdout
+    );
     // A roll with a supplement cannot be discarded.
     dir.run(&["load", "supplement", "--data", "node"]).succeeds();
     let discard = |digest: &str| dir.run(&["roll", "discard", digest, "--data", "node"]);

@@ -128,8 +128,8 @@ fn with_web_it_prints_the_pages_credentials_and_the_invitations() {
     }
     let node = report["node"].as_str().expect("an address");
     let elections = http.get(&format!("{node}/api/v1/elections")).json();
-    let open = |place: usize| {
-        let election = &elections[place];
+    let open = |index: usize| {
+        let election = &elections[index];
         (election["law_id"].as_str(), election["state"].as_str(), election["registered"].as_u64())
     };
     assert_eq!(open(0), (Some("L2025-001"), Some("open"), Some(20)));

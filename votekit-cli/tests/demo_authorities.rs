@@ -24,8 +24,8 @@ fn another_authority_leads_after_the_kill_and_the_bundle_verifies() {
         assert!(demo.stdout.contains(part), "no {part:?} in {}", demo.stdout);
     }
     let name = |line: &str| {
-        let place = demo.stdout.lines().find_map(|other| other.trim().strip_prefix(line));
-        place.expect("a name").trim().to_owned()
+        let name = demo.stdout.lines().find_map(|other| other.trim().strip_prefix(line));
+        name.expect("a name").trim().to_owned()
     };
     let (before, after) = (name("before"), name("after"));
     assert_ne!(before, after);

@@ -458,8 +458,8 @@ fn an_election_of_members_makes_their_accounts_and_links() {
     assert!(lines[1].starts_with(&format!("alice@example.org,voter,{LINK}")), "{}", lines[1]);
     assert!(lines[2].starts_with(&format!("bob@example.org,voter,{LINK}")), "{}", lines[2]);
     let accounts = dir.run(&["user", "list", "--data", "node", "--json"]).json();
-    for (place, email) in ["alice@example.org", "bob@example.org"].into_iter().enumerate() {
-        let account = &accounts[place];
+    for (index, email) in ["alice@example.org", "bob@example.org"].into_iter().enumerate() {
+        let account = &accounts[index];
         assert_eq!((&account["email"], &account["role"]), (&email.into(), &"voter".into()));
         assert_eq!(account["state"], "invited");
     }

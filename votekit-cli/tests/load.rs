@@ -267,7 +267,7 @@ fn a_new_code_after_a_refused_revocation_gives_no_second_vote() {
     };
     assert!(cast(&electors[0], &electors[0].code).contains("accepted"));
     let rows = |codes: [&str; 2]| {
-        let row = |place: usize| format!("{},{},{LAW}\n", electors[place].nas, codes[place]);
+        let row = |index: usize| format!("{},{},{LAW}\n", electors[index].nas, codes[index]);
         format!("nas,code,law_id\n{}{}", row(0), row(1))
     };
     dir.write("lost.csv", rows([&electors[0].code, &electors[1].code]));
@@ -338,8 +338,8 @@ fn a_shard_with_one_byte_changed_is_refused() {
     let (dir, _) = poll::hashed(30);
     let whole = dir.read("hashes/L2025-001.0001.json");
     let mut damaged = whole.clone();
-    let place = damaged.len() - 10;
-    damaged[place] = if damaged[place] == b'0' { b'1' } else { b'0' };
+    let index = damaged.len() - 10;
+    damaged[index] = if damaged[index] == b'0' { b'1' } else { b'0' };
     dir.write("hashes/L2025-001.0001.json", &damaged);
     load(&dir).fails(
         3,

@@ -90,9 +90,9 @@ fn a_roll_that_hashgen_refuses_is_refused_in_the_same_words() {
         );
         assert!(refused_text.contains(said) && !refused_text.contains("SECRET"), "{refused_text}");
         // Only the outcome and the hint differ.
-        let place =
+        let faulty_line =
             |text: &str| text.lines().find(|line| line.contains("line ")).map(str::to_owned);
-        assert_eq!(place(&refused_text), place(&hashed_text));
+        assert_eq!(faulty_line(&refused_text), faulty_line(&hashed_text));
     }
 }
 

@@ -40,8 +40,8 @@ struct Elector {
     code: String,
 }
 
-fn elector(place: usize) -> Elector {
-    Elector { nas: format!("{NAS_START}{place:04}"), code: format!("{CODE_START}{place:05}") }
+fn elector(index: usize) -> Elector {
+    Elector { nas: format!("{NAS_START}{index:04}"), code: format!("{CODE_START}{index:05}") }
 }
 
 /// Texts that only a vote brings into a node's memory.
@@ -174,11 +174,11 @@ fn body(nas: &str, code: &str, vote: &str) -> String {
 
 /// Casts one vote, in a form that a client may use.
 #[track_caller]
-fn cast(connection: &mut Connection, place: usize) {
-    let Elector { nas, code } = elector(place);
-    let vote = if place.is_multiple_of(3) { "non" } else { "oui" };
+fn cast(connection: &mut Connection, index: usize) {
+    let Elector { nas, code } = elector(index);
+    let vote = if index.is_multiple_of(3) { "non" } else { "oui" };
     let plain = body(&nas, &code, vote);
-    match place % 6 {
+    match index % 6 {
         0 => connection.post("", &[&plain], 202),
         // Head and body separately; then cut within the code.
         1 => connection.post("", &["", &plain], 202),
@@ -194,7 +194,7 @@ fn cast(connection: &mut Connection, place: usize) {
         4 => {
             let nas = format!("\\u0039{}", &nas[1..]);
             connection.post(
-                &format!("idempotency-key: a-long-key-{place:0>16}\r\n"),
+                &format!("idempotency-key: a-long-key-{index:0>16}\r\n"),
                 &[&body(&nas, &code, vote)],
                 202,
             );
@@ -253,8 +253,8 @@ fn vote_and_search(node: &Node, connect: fn(&Node) -> Connection, first: usize) 
     let canaries = canaries();
     assert_eq!(find(node.id(), &canaries), Vec::<String>::new(), "before the first vote");
     let mut connections: Vec<_> = (0..CONNECTIONS).map(|_| connect(node)).collect();
-    for place in first..first + ELECTORS {
-        cast(&mut connections[place % CONNECTIONS], place);
+    for index in first..first + ELECTORS {
+        cast(&mut connections[index % CONNECTIONS], index);
     }
     refused(&mut connections[3], first, 2 * ELECTORS);
     // A vote in progress is found, which shows that the search works.
@@ -365,16 +365,16 @@ fn a_purge_leaves_no_key() {
     // After a restart the node reads snapshots and evidence under the key.
     let node = Node::serve(&dir);
     let mut connection = Connection::plain(&node);
-    (0..60).for_each(|place| cast(&mut connection, place));
+    (0..60).for_each(|index| cast(&mut connection, index));
     node.stop();
     let node = Node::serve(&dir);
     let mut connection = Connection::plain(&node);
-    (60..120).for_each(|place| cast(&mut connection, place));
+    (60..120).for_each(|index| cast(&mut connection, index));
     let needles = key_needles(&dir);
     holds_one_copy(&node, &needles);
     let verb = |verb: &str, more: &[&str]| {
-        let place = ["--data", "node", "--node", &node.admin];
-        dir.run(&[&["election", verb, LAW][..], &place, more].concat()).succeeds().to_owned()
+        let target = ["--data", "node", "--node", &node.admin];
+        dir.run(&[&["election", verb, LAW][..], &target, more].concat()).succeeds().to_owned()
     };
     verb("close", &["--yes"]);
     verb("certify", &["--yes"]);

@@ -99,9 +99,9 @@ fn an_altered_batch_is_named() {
     };
     // The end of the bytes is the signature; before it are the sealed choices, and near the start
     // the envelopes.
-    for place in [bytes.len() - 70, 120] {
+    for index in [bytes.len() - 70, 120] {
         let mut altered = bytes.clone();
-        altered[place] ^= 1;
+        altered[index] ^= 1;
         put(&altered);
         dir.run(&RECOUNT).fails(
             5,

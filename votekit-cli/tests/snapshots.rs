@@ -27,10 +27,10 @@ fn serve(dir: &TestDir, more: &[&str]) -> Node {
 fn cast(node: &str, electors: &[Elector]) -> Vec<(usize, String)> {
     let http = Http::new();
     let mut taken = Vec::new();
-    for (place, elector) in electors.iter().enumerate() {
-        match http.vote(node, elector, "oui", &format!("key-{place:016}"), 0) {
+    for (index, elector) in electors.iter().enumerate() {
+        match http.vote(node, elector, "oui", &format!("key-{index:016}"), 0) {
             Ok(answer) if matches!(answer.status, 200 | 202) => {
-                taken.push((place, answer.request_id()))
+                taken.push((index, answer.request_id()))
             }
             _ => break,
         }
@@ -67,11 +67,11 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
     assert_ne!(heads_written(&dir), before, "snapshots are written while votes go on");
     let node = serve(&dir, &[]);
     let http = Http::new();
-    for (place, request) in &taken {
+    for (index, request) in &taken {
         let status = http.get(&format!("{}/api/v1/vote/{request}?", node.public));
         assert_eq!(
             status.status, 200,
-            "elector {place}: {request} was answered and is gone: {}",
+            "elector {index}: {request} was answered and is gone: {}",
             status.body
         );
     }
@@ -84,14 +84,14 @@ fn killed_while_snapshots_are_written_nothing_is_lost() {
         .succeeds();
     drop(http);
     node.stop();
-    let places: std::collections::BTreeSet<_> = taken.iter().map(|(place, _)| place).collect();
+    let indices: std::collections::BTreeSet<_> = taken.iter().map(|(index, _)| index).collect();
     let shown = dir.run(&["results", "--data", "node", "--json"]).json();
     // The last vote of a round may have been taken although its answer was lost.
     let accepted = shown["accepted"].as_u64().expect("a number") as usize;
     assert!(
-        accepted >= places.len() && accepted <= electors.len(),
+        accepted >= indices.len() && accepted <= electors.len(),
         "{accepted} of {}",
-        places.len()
+        indices.len()
     );
     assert!(
         dir.run(&["recount", "--data", "node"])

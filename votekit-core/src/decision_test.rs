@@ -98,7 +98,7 @@ fn every_rule_in_its_order() {
         outcomes.iter().map(|outcome| outcome.entry().map(|entry| entry.decision)).collect();
     let digests: Vec<_> = batch.envelopes().map(|envelope| envelope.digest()).collect();
     let invalid =
-        |reason, place: usize| Some(Decision::Invalid { reason, envelope: digests[place] });
+        |reason, index: usize| Some(Decision::Invalid { reason, envelope: digests[index] });
     assert_eq!(
         decisions,
         [

@@ -395,7 +395,7 @@ impl KeyList {
     pub fn find(&self, key: &RegistryKey) -> Option<usize> {
         let value = leading(key, self.shift);
         let (start, end) = (self.starts[value] as usize, self.starts[value + 1] as usize);
-        self.keys[start..end].binary_search(key).ok().map(|place| start + place)
+        self.keys[start..end].binary_search(key).ok().map(|index| start + index)
     }
 
     /// The keys, ascending.

@@ -531,7 +531,7 @@ proptest! {
         let mut found = Vec::new();
         let mut rows = Rows::new(text.as_bytes(), 1, Separator::Comma);
         let mut columns = 0;
-        while rows.next_record(|place, _| columns = place + 1).is_some() {
+        while rows.next_record(|index, _| columns = index + 1).is_some() {
             found.push(columns);
         }
         prop_assert_eq!(found, expected);

@@ -111,7 +111,7 @@ fn credential() -> Value {
 
 fn member() -> Value {
     let hasher = CredentialHasher::for_members(&pepper());
-    let account: [u8; 16] = std::array::from_fn(|place| place as u8);
+    let account: [u8; 16] = std::array::from_fn(|index| index as u8);
     let hash = hasher.member_hash(&account, &law_id()).expect("under a members' key");
     let account = hex(&account);
     json!({

@@ -91,7 +91,7 @@ struct Served {
 }
 
 impl Served {
-    fn of_leaves(leaves: impl Iterator<Item = Vec<u8>>) -> Self {
+    fn from_leaves(leaves: impl Iterator<Item = Vec<u8>>) -> Self {
         let (mut builder, mut full_tiles) = (TreeBuilder::new(), Vec::new());
         leaves.for_each(|leaf| builder.append(leaf_hash(&leaf), &mut full_tiles));
         let full =
@@ -103,7 +103,7 @@ impl Served {
     }
 
     fn sample() -> Self {
-        Self::of_leaves((0..SIZE).map(leaf))
+        Self::from_leaves((0..SIZE).map(leaf))
     }
 
     /// The bytes of a tile, or of the full tile that replaced it.
@@ -273,7 +273,7 @@ fn sigsum_verifies_a_whole_proof_of_ours() {
     let sigsum_leaf = [&checksum[..], &leaf_signature, &leaf_keyhash].concat();
 
     let (index, size) = (300, 1_000);
-    let served = Served::of_leaves(
+    let served = Served::from_leaves(
         (0..size).map(|n| if n == index { sigsum_leaf.clone() } else { leaf(n) }),
     );
     let log_public = *SigningKey::from_seed(name("any"), &[1; 32]).verifier().public_key();

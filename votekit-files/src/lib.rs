@@ -206,14 +206,14 @@ mod tests {
     fn rename_new_never_replaces() {
         let folder = folder();
         let target = folder.path().join("key");
-        let place = |bytes: &[u8]| {
+        let create = |bytes: &[u8]| {
             let mut file = TemporaryFile::create_beside(&target, 0o600)?;
             file.write_all(bytes)?;
             file.sync()?;
             file.rename_new(&target)
         };
-        place(b"first").expect("placed");
-        let error = place(b"second").expect_err("refused");
+        create(b"first").expect("placed");
+        let error = create(b"second").expect_err("refused");
         assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&target).expect("read"), b"first");
         assert_eq!(names(folder.path()), ["key"]);

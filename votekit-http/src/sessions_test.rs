@@ -39,7 +39,7 @@ fn nas(number: u32) -> Nas {
 
 /// The session after a sign-in for the first of these laws.
 fn sign_in(before: Option<Session>, number: u32, laws: &[usize], byte: u8) -> Session {
-    let recognised: Vec<_> = laws.iter().map(|place| (law(*place), hash(byte))).collect();
+    let recognised: Vec<_> = laws.iter().map(|index| (law(*index), hash(byte))).collect();
     Session::after_sign_in(before, &nas(number), &law(laws[0]), &recognised).expect("fits")
 }
 
@@ -260,15 +260,15 @@ fn a_retry_key_is_of_one_choice_in_one_session_and_survives_a_renewal() {
 
 proptest! {
     #[test]
-    fn any_changed_byte_is_refused(place in 0_usize..1419, byte in 0_u8..=255) {
+    fn any_changed_byte_is_refused(index in 0_usize..1419, byte in 0_u8..=255) {
         let sessions = sessions();
         let set = sessions.seal(&mut signed_in(1), NOON).expect("sealed");
         let text = set.to_str().expect("visible ASCII");
         let pair = text.split(';').next().expect("a pair");
         let (name, value) = pair.split_once('=').expect("a value");
         let mut value = value.as_bytes().to_vec();
-        prop_assume!(value[place] != byte);
-        value[place] = byte;
+        prop_assume!(value[index] != byte);
+        value[index] = byte;
         let pair = [name.as_bytes(), b"=", &value].concat();
         if let Ok(pair) = HeaderValue::from_bytes(&pair) {
             let headers = HeaderMap::from_iter([(COOKIE, pair)]);
@@ -292,10 +292,10 @@ proptest! {
         let plain = session.encode().expect("fits");
         let decoded = Session::decode(&plain).expect("well formed");
         prop_assert_eq!(decoded.encode().expect("fits"), plain);
-        for (place, law) in laws.iter().enumerate() {
+        for (index, law) in laws.iter().enumerate() {
             let law = law.parse().expect("a law id");
             prop_assert_eq!(decoded.request_for(&law).is_some(), laws[..cast.min(laws.len())]
-                .iter().any(|cast| *cast == *laws[place]));
+                .iter().any(|cast| *cast == *laws[index]));
         }
     }
 }

@@ -7,17 +7,17 @@ const LAWS: [(&str, &str, u32); 3] =
     [(LAW, "CODE", 30), ("L2025-002", "CODE", 30), ("L2025-003", "OTHER", 30)];
 
 async fn site_of_laws() -> Site {
-    let dir = TestDir::of_laws(&LAWS);
+    let dir = TestDir::with_laws(&LAWS);
     let node = dir.open_polls().await;
     let api = Api::new(node, b"token");
     Site { gate: Gate::new(&api), router: routes::public(&api), api, _dir: dir }
 }
 
 impl Site {
-    /// Sends NAS and code of the elector with index `place` to the sign-in of a law.
-    async fn send_code(&self, law: &str, letters: &str, place: u32, cookie: &str) -> Answer {
-        let (nas, _) = typed(place);
-        let code = format!("{letters}-{place:04}");
+    /// Sends NAS and code of the elector with index `index` to the sign-in of a law.
+    async fn send_code(&self, law: &str, letters: &str, index: u32, cookie: &str) -> Answer {
+        let (nas, _) = typed(index);
+        let code = format!("{letters}-{index:04}");
         let fields = [("nas", nas.as_str()), ("code", code.as_str())];
         self.post(&format!("/fr/vote/{law}"), cookie, &fields).await
     }
@@ -131,8 +131,8 @@ async fn sign_in_shows_the_session_and_another_person_begins_a_new_one() {
     // Nearly all of twelve other electors are detected: they see nothing of the first elector's
     // ballots.
     let mut kept = 0;
-    for place in 6..18 {
-        let other = site.send_code("L2025-003", "other", place, &cookie).await;
+    for index in 6..18 {
+        let other = site.send_code("L2025-003", "other", index, &cookie).await;
         assert_eq!(other.status, StatusCode::SEE_OTHER);
         let page = site.get("/fr/session", &other.cookie()).await;
         kept += usize::from(page.html.contains(&vote));

@@ -76,9 +76,9 @@ impl Site {
         self.exchange(request.body(Body::from(body.join("&"))).expect("a request")).await
     }
 
-    /// Signs in the elector with index `place`, and returns the cookie.
-    async fn sign_in(&self, place: u32) -> String {
-        let (nas, code) = typed(place);
+    /// Signs in the elector with index `index`, and returns the cookie.
+    async fn sign_in(&self, index: u32) -> String {
+        let (nas, code) = typed(index);
         let fields = [("nas", nas.as_str()), ("code", code.as_str())];
         let answer = self.post(&format!("/fr/vote/{LAW}"), "", &fields).await;
         assert_eq!(answer.status, StatusCode::SEE_OTHER, "{}", answer.html);
@@ -161,10 +161,10 @@ impl Answer {
     }
 }
 
-/// NAS and code of the elector with index `place`, as a voter types them: in groups.
-fn typed(place: u32) -> (String, String) {
-    let nas = format!("0{place:08}");
-    (format!("{}+{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code-{place:04}"))
+/// NAS and code of the elector with index `index`, as a voter types them: in groups.
+fn typed(index: u32) -> (String, String) {
+    let nas = format!("0{index:08}");
+    (format!("{}+{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code-{index:04}"))
 }
 
 #[tokio::test]

@@ -133,10 +133,10 @@ async fn votes_go_on_beside_slow_and_idle_connections() {
             }
         });
     }
-    for place in 0..10 {
+    for index in 0..10 {
         // Each vote on its own connection, as voters arrive.
-        let answer = client_from(1, at).await.vote(&ballot(place, "oui"), &[WAIT]).await;
-        assert_eq!(code(&answer), (200, String::new()), "{place}");
+        let answer = client_from(1, at).await.vote(&ballot(index, "oui"), &[WAIT]).await;
+        assert_eq!(code(&answer), (200, String::new()), "{index}");
         assert_eq!(answer.json()["status"], "accepted");
     }
     hostile.shutdown().await;
@@ -187,13 +187,13 @@ async fn under_way(answers: &AtomicU64, count: u64) {
 /// on one connection that stays open. All must be accepted.
 async fn vote_all(at: SocketAddr) {
     let mut staying = client_from(1, at).await;
-    for place in 0..20 {
-        let answer = client_from(1, at).await.vote(&ballot(place, "oui"), &[WAIT]).await;
-        assert_eq!(code(&answer), (200, String::new()), "{place}");
+    for index in 0..20 {
+        let answer = client_from(1, at).await.vote(&ballot(index, "oui"), &[WAIT]).await;
+        assert_eq!(code(&answer), (200, String::new()), "{index}");
         assert_eq!(answer.json()["status"], "accepted");
-        if place % 2 == 0 {
-            let answer = staying.vote(&ballot(20 + place / 2, "non"), &[WAIT]).await;
-            assert_eq!(code(&answer), (200, String::new()), "{place}");
+        if index % 2 == 0 {
+            let answer = staying.vote(&ballot(20 + index / 2, "non"), &[WAIT]).await;
+            assert_eq!(code(&answer), (200, String::new()), "{index}");
             assert_eq!(answer.header("connection"), "", "its address holds least: it stays");
         }
     }
@@ -251,9 +251,9 @@ async fn replays_cost_neither_rate_nor_log() {
     let (mut replays, answers) = storm(served.at.public, (12, 24), &request);
     under_way(&answers, 300).await;
     let mut voter = client_from(1, served.at.public).await;
-    for place in 0..20 {
-        let answer = voter.vote(&ballot(place, "oui"), &[WAIT]).await;
-        assert_eq!(code(&answer), (200, String::new()), "{place}");
+    for index in 0..20 {
+        let answer = voter.vote(&ballot(index, "oui"), &[WAIT]).await;
+        assert_eq!(code(&answer), (200, String::new()), "{index}");
         let again = voter.vote(&body, &[key]).await;
         assert_eq!((again.status.as_u16(), again.request_id()), (202, first.request_id()));
     }
@@ -327,9 +327,9 @@ async fn a_storm_of_guesses_adds_no_more_than_its_budget_and_every_known_credent
         });
     }
     let mut voter = client_from(1, at).await;
-    for place in 0..30 {
-        let answer = voter.vote(&ballot(place, "non"), &[WAIT]).await;
-        assert_eq!(answer.json()["status"], "accepted", "{place}: {answer:?}");
+    for index in 0..30 {
+        let answer = voter.vote(&ballot(index, "non"), &[WAIT]).await;
+        assert_eq!(answer.json()["status"], "accepted", "{index}: {answer:?}");
     }
     let refusals: u64 = storm.join_all().await.into_iter().sum();
     let elapsed_s = begin.elapsed().as_secs() + 1;
@@ -364,7 +364,7 @@ async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
     let served =
         Served::open_with(Config { throttle: long_waits(), ..config() }, create_request()).await;
     let mut all_answers = Vec::new();
-    for (place, votes_after) in [(1, None), (2, Some(0)), (3, Some(3)), (4, Some(6))] {
+    for (index, votes_after) in [(1, None), (2, Some(0)), (3, Some(3)), (4, Some(6))] {
         let mut attacker = client_from(1, served.at.public).await;
         let mut answers = Vec::new();
         for number in 0..9 {
@@ -375,12 +375,12 @@ async fn a_correct_vote_shows_in_no_answer_to_wrong_codes() {
                     let mut voter = client_from(host, served.at.public).await;
                     let key = ("idempotency-key", "a-key-of-its-own");
                     for headers in [&[WAIT, key][..], &[WAIT, key], &[WAIT]] {
-                        let answer = voter.vote(&ballot(place, "oui"), headers).await;
+                        let answer = voter.vote(&ballot(index, "oui"), headers).await;
                         assert!(answer.status == 200 || (host, number) == (1, 6), "{answer:?}");
                     }
                 }
             }
-            answers.push(code(&attacker.vote(&guess(place, number), &[]).await));
+            answers.push(code(&attacker.vote(&guess(index, number), &[]).await));
         }
         all_answers.push(answers);
     }

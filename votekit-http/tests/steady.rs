@@ -74,7 +74,7 @@ async fn a_panic_in_a_task_of_the_node_shows_and_ends_it_as_a_fault() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_steps_back_a_little_is_held_and_further_refuses_votes() {
     let served = Served::open().await;
-    let cast = async |place| served.node.submit(&vote(place, "oui"), None, None).await;
+    let cast = async |index| served.node.submit(&vote(index, "oui"), None, None).await;
     cast(0).await.expect("taken");
     served.node.step_clock(-8_000);
     cast(1).await.expect("held at the latest stamp");

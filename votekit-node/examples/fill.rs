@@ -110,24 +110,24 @@ async fn stage(data: &Path, from: u64, until: u64) -> Outcome {
     let received = UnixMinutes(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() / 60);
     let batches = (until - from).div_ceil(BATCH);
     for batch in 0..batches {
-        let places = from + batch * BATCH..(from + (batch + 1) * BATCH).min(until);
+        let indices = from + batch * BATCH..(from + (batch + 1) * BATCH).min(until);
         let mut envelopes = Vec::new();
-        for place in places {
+        for index in indices {
             let mut add = |elector: u64, copy: u64| {
-                let choice = ChoiceIndex(u16::try_from(place % 3).unwrap_or(0));
+                let choice = ChoiceIndex(u16::try_from(index % 3).unwrap_or(0));
                 envelopes.push(Envelope {
-                    request: request(place, copy),
+                    request: request(index, copy),
                     hash: hash(elector),
                     received,
                     choice,
                 });
             };
-            add(place, 0);
-            if place % 20 == 0 {
-                add(place, 1);
+            add(index, 0);
+            if index % 20 == 0 {
+                add(index, 1);
             }
-            if place % 100 == 0 {
-                add(u64::MAX - place, 2);
+            if index % 100 == 0 {
+                add(u64::MAX - index, 2);
             }
         }
         let sequence = Sequence(batch + 1);
@@ -191,8 +191,8 @@ fn hash(elector: u64) -> CredentialHash {
     CredentialHash::from_bytes(*Digest::compute(&elector.to_be_bytes()).as_bytes())
 }
 
-fn request(place: u64, copy: u64) -> RequestId {
-    let digest = Digest::compute(&[place.to_be_bytes(), copy.to_be_bytes()].concat());
+fn request(index: u64, copy: u64) -> RequestId {
+    let digest = Digest::compute(&[index.to_be_bytes(), copy.to_be_bytes()].concat());
     let (id, _) = digest.as_bytes().split_first_chunk::<16>().expect("a digest has 32 bytes");
     RequestId::from_bytes(*id)
 }

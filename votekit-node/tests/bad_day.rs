@@ -21,8 +21,8 @@ use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 
 const VOTERS: u32 = 60;
 
-async fn start(place: &TestDir, seed: u64) -> Node {
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+async fn start(dir: &TestDir, seed: u64) -> Node {
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let faults = |role| SeededFaults::new(seed + role, Odds::BAD_DAY);
     let roles = Engines {
@@ -51,10 +51,10 @@ async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> Resu
 
 /// Votes as a careful client does: with an idempotency key, retrying with the same key until it is
 /// answered.
-async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
+async fn cast(node: &Node, index: u32, choice: &str, key: &str) -> RequestId {
     let until = Instant::now() + HANG_TIMEOUT;
     loop {
-        match node.submit(&vote(place, choice), Some(key.as_bytes()), None).await {
+        match node.submit(&vote(index, choice), Some(key.as_bytes()), None).await {
             Ok(request) => return request,
             Err(
                 error @ (SubmitError::Unavailable(_)
@@ -72,14 +72,14 @@ async fn cast(node: &Node, place: u32, choice: &str, key: &str) -> RequestId {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_answered_vote_counts_once_on_bad_days() {
     for seed in [1, 20, 300] {
-        let place = TestDir::new(VOTERS);
-        let node = start(&place, seed).await;
-        insist(async || node.load(&place.path("hashes"), None).await).await.expect("loaded");
+        let dir = TestDir::new(VOTERS);
+        let node = start(&dir, seed).await;
+        insist(async || node.load(&dir.path("hashes"), None).await).await.expect("loaded");
         match insist(async || node.create(create_request()).await).await {
             Ok(_) | Err(AdminError::Exists { .. }) => {}
             Err(error) => panic!("not created: {error}"),
         }
-        insist(async || node.load(&place.path("hashes"), None).await).await.expect("loaded");
+        insist(async || node.load(&dir.path("hashes"), None).await).await.expect("loaded");
         insist(async || node.open(&law(), OpenElection::default()).await).await.expect("opened");
         let mut casting = tokio::task::JoinSet::new();
         for voter in 0..2 * VOTERS {
@@ -108,7 +108,7 @@ async fn every_answered_vote_counts_once_on_bad_days() {
         assert_eq!(node.failure(), None, "seed {seed}");
         node.shutdown().await;
         // On a good day the folder reads back to the same totals.
-        let node = place.start().await;
+        let node = dir.start().await;
         let results = node.results(&law(), None).await.expect("shown");
         assert_eq!(results.count_of("oui"), u64::from(VOTERS));
         node.shutdown().await;
@@ -117,14 +117,14 @@ async fn every_answered_vote_counts_once_on_bad_days() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_nothing_is_stored_no_credential_is_looked_at() {
-    let place = TestDir::new(3);
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let dir = TestDir::new(3);
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let outage = SeededFaults::new(1, Odds { unavailable_percent: 100, ..Odds::NONE });
     let ballot_box = Arc::new(Faulty::new(Arc::clone(&engine.ballot_box), outage));
     let roles = Engines { ballot_box, ..Engines::from(engine) };
     let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
-    node.load(&place.path("hashes"), None).await.expect("loaded");
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
     node.create(create_request()).await.expect("created");
     node.open(&law(), OpenElection::default()).await.expect("opened");
     let prefix = node.throttle().prefix([192, 0, 2, 1].into());

@@ -55,12 +55,12 @@ fn engine_and_ledger(
     )
 }
 
-async fn start(place: &TestDir, engine: &Engines, name: &str, roles: &[Role]) -> Node {
+async fn start(dir: &TestDir, engine: &Engines, name: &str, roles: &[Role]) -> Node {
     let name: NodeName = name.parse().expect("a name");
     let until = Instant::now() + HANG_TIMEOUT;
     loop {
         let folder =
-            DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
+            DataFolder::open_named(&dir.path("shared"), None, &name).expect("a data folder");
         let config = Config {
             name: Some(name.clone()),
             roles: roles.to_vec(),
@@ -102,10 +102,10 @@ fn or_open<T>(opened: Result<T, AdminError>) -> Result<(), AdminError> {
     }
 }
 
-async fn open_poll(place: &TestDir, sealer: &Node) {
-    insist(async || sealer.load(&place.path("hashes"), None).await).await;
+async fn open_poll(dir: &TestDir, sealer: &Node) {
+    insist(async || sealer.load(&dir.path("hashes"), None).await).await;
     insist(async || or_exists(sealer.create(create_request()).await)).await;
-    insist(async || sealer.load(&place.path("hashes"), None).await).await;
+    insist(async || sealer.load(&dir.path("hashes"), None).await).await;
     insist(async || or_open(sealer.open(&law(), OpenElection::default()).await)).await;
 }
 
@@ -145,15 +145,15 @@ async fn until(node: &Node, what: impl Fn(&ElectionView) -> bool) -> ElectionVie
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn roles_are_shared_among_nodes() {
-    let place = TestDir::new(40);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
-    let validator = start(&place, &engine, "validator-1", &[Role::Validate]).await;
+    let dir = TestDir::new(40);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal]).await;
+    let validator = start(&dir, &engine, "validator-1", &[Role::Validate]).await;
     let ingest = [
-        start(&place, &engine, "ingest-1", &[Role::Ingest]).await,
-        start(&place, &engine, "ingest-2", &[Role::Ingest]).await,
+        start(&dir, &engine, "ingest-1", &[Role::Ingest]).await,
+        start(&dir, &engine, "ingest-2", &[Role::Ingest]).await,
     ];
-    open_poll(&place, &sealer).await;
+    open_poll(&dir, &sealer).await;
     let mut requests = Vec::new();
     for elector in 0..40 {
         requests.push(cast(&ingest[elector as usize % 2], elector, "once").await);
@@ -194,7 +194,7 @@ async fn roles_are_shared_among_nodes() {
     }
     // A node that follows the stored log shows the same as the deciding node, also after a start
     // with the whole log.
-    let query = start(&place, &engine, "query-1", &[Role::Query]).await;
+    let query = start(&dir, &engine, "query-1", &[Role::Query]).await;
     let results = sealer.results(&law(), None).await.expect("closed");
     until(&validator, |view| view.state == "closed").await;
     for node in [&query, &ingest[0], &validator] {
@@ -215,12 +215,12 @@ async fn roles_are_shared_among_nodes() {
 /// node accepted is the same request here, and is stored once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let first = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
-    let second = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
-    open_poll(&place, &sealer).await;
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let first = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
+    let second = start(&dir, &engine, "ingest-2", &[Role::Ingest]).await;
+    open_poll(&dir, &sealer).await;
     for (node, elector) in [(&first, 0), (&second, 1)] {
         let request = cast(node, elector, "k").await;
         decided_at_last(node, request).await;
@@ -235,7 +235,7 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     };
     tokio::time::timeout(WAIT_TIMEOUT, in_flight(&second)).await.expect("it reads on");
     second.shutdown().await;
-    let again = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
+    let again = start(&dir, &engine, "ingest-2", &[Role::Ingest]).await;
     let known = again.status(request).await.expect("read");
     assert!(matches!(known, Some(VoteStatus::Pending { .. })), "{known:?}");
     assert_eq!(cast(&again, 2, "once").await, request);
@@ -251,12 +251,12 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
 /// A client without a limit, such as the reader of a live update, waits as long as no node seals.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_decision_is_waited_for_without_a_limit() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
     let sealing = [Role::Seal, Role::Validate];
-    let sealer = start(&place, &engine, "sealer-1", &sealing).await;
-    let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&place, &sealer).await;
+    let sealer = start(&dir, &engine, "sealer-1", &sealing).await;
+    let ingest = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&dir, &sealer).await;
     let first = cast(&ingest, 0, "first").await;
     decided_at_last(&ingest, first).await;
     sealer.shutdown().await;
@@ -265,7 +265,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
     let waiting = tokio::spawn(async move { node.decision(request).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished(), "no node seals");
-    let sealer = start(&place, &engine, "sealer-1", &sealing).await;
+    let sealer = start(&dir, &engine, "sealer-1", &sealing).await;
     let waited = tokio::time::timeout(WAIT_TIMEOUT, waiting).await.expect("it is sealed");
     let decision = waited.expect("no panic").expect("read");
     assert!(matches!(decision, Some(Decision::Accepted { .. })), "{decision:?}");
@@ -281,13 +281,13 @@ async fn a_decision_is_waited_for_without_a_limit() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn another_sealer_takes_over() {
-    let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let first = start(&place, &engine, "sealer-1", &[Role::Seal]).await;
-    open_poll(&place, &first).await;
-    let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest, Role::Validate]).await;
+    let dir = TestDir::new(60);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let first = start(&dir, &engine, "sealer-1", &[Role::Seal]).await;
+    open_poll(&dir, &first).await;
+    let ingest = start(&dir, &engine, "ingest-1", &[Role::Ingest, Role::Validate]).await;
     insist(async || {
-        let key = DataFolder::peek(&place.path("shared"))
+        let key = DataFolder::peek(&dir.path("shared"))
             .expect("the folder")
             .named_nodes()
             .expect("nodes");
@@ -296,7 +296,7 @@ async fn another_sealer_takes_over() {
         first.admit_node(&law(), key).await
     })
     .await;
-    let second = start(&place, &engine, "sealer-2", &[Role::Seal]).await;
+    let second = start(&dir, &engine, "sealer-2", &[Role::Seal]).await;
     let early = cast(&ingest, 0, "k").await;
     decided_at_last(&ingest, early).await;
     match second.close(&law()).await {
@@ -330,11 +330,11 @@ async fn another_sealer_takes_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_permanently_lost_node_can_be_retired() {
-    let place = TestDir::new(20);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let gone = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&place, &sealer).await;
+    let dir = TestDir::new(20);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let gone = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&dir, &sealer).await;
     for elector in 0..10 {
         cast(&gone, elector, "k").await;
     }
@@ -366,11 +366,11 @@ async fn a_permanently_lost_node_can_be_retired() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn returning_node_continues_in_another_epoch_during_its_retirement() {
-    let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let back = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&place, &sealer).await;
+    let dir = TestDir::new(60);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let back = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&dir, &sealer).await;
     cast(&back, 0, "k").await;
     until(&sealer, |view| view.accepted == 1).await;
     let id = sealer
@@ -410,11 +410,11 @@ async fn returning_node_continues_in_another_epoch_during_its_retirement() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ledger_that_was_rolled_back_is_not_followed() {
-    let place = TestDir::new(20);
-    let (engine, ledger) = engine_and_ledger(&place.path("engine"), Odds::NONE);
-    let sealer = start(&place, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let ingest = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&place, &sealer).await;
+    let dir = TestDir::new(20);
+    let (engine, ledger) = engine_and_ledger(&dir.path("engine"), Odds::NONE);
+    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
+    let ingest = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(&dir, &sealer).await;
     cast(&ingest, 0, "k").await;
     until(&ingest, |view| view.accepted == 1).await;
     let earlier = ledger.head(&law()).await.expect("read").expect("a head");
@@ -444,14 +444,14 @@ async fn a_ledger_that_was_rolled_back_is_not_followed() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nodes_lose_nothing_under_injected_faults() {
-    let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), Odds::BAD_DAY);
+    let dir = TestDir::new(60);
+    let engine = engine(&dir.path("engine"), Odds::BAD_DAY);
     let mut nodes = Vec::new();
     for name in ["all-1", "all-2", "all-3"] {
-        nodes.push(start(&place, &engine, name, &Role::ALL).await);
+        nodes.push(start(&dir, &engine, name, &Role::ALL).await);
     }
     insist_on_any(&nodes, async |node| or_exists(node.create(create_request()).await)).await;
-    insist_on_any(&nodes, async |node| node.load(&place.path("hashes"), None).await).await;
+    insist_on_any(&nodes, async |node| node.load(&dir.path("hashes"), None).await).await;
     insist_on_any(&nodes, async |node| or_open(node.open(&law(), OpenElection::default()).await))
         .await;
     let mut casting = tokio::task::JoinSet::new();
@@ -522,15 +522,15 @@ fn batch_for(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_batch_of_an_unknown_election_is_kept() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
     let key = BallotSecretKey::from_seed(&[3; 32]).public_key();
     let strange: ElectionId = "L-of-another-ledger".parse().expect("a law id");
     let received = UnixMinutes(28_333_333);
     let kept = Arc::new(batch_for(strange.clone(), &[9; 32], 1, 1, &key, received));
     engine.ballot_box.publish(&kept).await.expect("published");
-    let node = start(&place, &engine, "all-1", &Role::ALL).await;
-    open_poll(&place, &node).await;
+    let node = start(&dir, &engine, "all-1", &Role::ALL).await;
+    open_poll(&dir, &node).await;
     for elector in 0..10 {
         cast(&node, elector, "k").await;
     }
@@ -538,7 +538,7 @@ async fn a_batch_of_an_unknown_election_is_kept() {
     node.shutdown().await;
     drop(engine);
     // The next consumer receives it.
-    let engine = self::engine(&place.path("engine"), Odds::NONE);
+    let engine = self::engine(&dir.path("engine"), Odds::NONE);
     let next = tokio::time::timeout(Duration::from_secs(30), engine.ballot_box.receive());
     let delivery = next.await.expect("nothing came").expect("there is one");
     assert_eq!(
@@ -549,8 +549,8 @@ async fn a_batch_of_an_unknown_election_is_kept() {
 }
 
 /// The seed of a node's key, from the shared folder.
-fn key_of(place: &TestDir, name: &str) -> [u8; 32] {
-    let path = place.path("shared/nodes").join(name).join("key");
+fn key_of(dir: &TestDir, name: &str) -> [u8; 32] {
+    let path = dir.path("shared/nodes").join(name).join("key");
     let digits = std::fs::read_to_string(path).expect("the node's key");
     let mut seed = [0; 32];
     const_hex::decode_to_slice(&digits[..64], &mut seed).expect("64 digits");
@@ -560,10 +560,10 @@ fn key_of(place: &TestDir, name: &str) -> [u8; 32] {
 /// A panic in any task of an election halts it: its sealer ends too.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_halted_election_is_not_sealed_any_more() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let node = start(&place, &engine, "all-1", &Role::ALL).await;
-    open_poll(&place, &node).await;
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let node = start(&dir, &engine, "all-1", &Role::ALL).await;
+    open_poll(&dir, &node).await;
     let first = cast(&node, 0, "k").await;
     decided_at_last(&node, first).await;
     let before = engine.ledger.head(&law()).await.expect("read").expect("a head");
@@ -575,7 +575,7 @@ async fn a_halted_election_is_not_sealed_any_more() {
     }
     // The next batch of the node itself, which its sealer would take.
     let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
-    let seed = key_of(&place, "all-1");
+    let seed = key_of(&dir, "all-1");
     let next = batch_for(law(), &seed, 1, 2, &ballot_key, node.now().minutes());
     engine.ballot_box.publish(&Arc::new(next)).await.expect("stored");
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -586,14 +586,14 @@ async fn a_halted_election_is_not_sealed_any_more() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn forged_altered_and_renumbered_batches_change_nothing() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let node = start(&place, &engine, "all-1", &Role::ALL).await;
-    open_poll(&place, &node).await;
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let node = start(&dir, &engine, "all-1", &Role::ALL).await;
+    open_poll(&dir, &node).await;
     let first = cast(&node, 0, "k").await;
     decided_at_last(&node, first).await;
     let ballot_key = BallotSecretKey::from_seed(&[3; 32]).public_key();
-    let own = key_of(&place, "all-1");
+    let own = key_of(&dir, "all-1");
     // One by an unknown node, and one by the node itself with a bit changed afterwards.
     let forged = batch(&[9; 32], 1, 1, &ballot_key);
     let mut altered = batch(&own, 1, 50, &ballot_key).as_bytes().to_vec();

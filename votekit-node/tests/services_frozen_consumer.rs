@@ -52,11 +52,11 @@ async fn frozen_consumer(address: &ServiceAddress) -> RabbitMqBallotBox {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn votes_are_decided_while_the_consumer_of_all_queues_is_frozen() {
     const VOTES: u32 = 5;
-    let place = TestDir::new(10);
+    let dir = TestDir::new(10);
     let address = address();
     let frozen = frozen_consumer(&address).await;
-    let (node, ledger) = start(&place, &address).await;
-    insist(async || node.load(&place.path("hashes"), None).await).await;
+    let (node, ledger) = start(&dir, &address).await;
+    insist(async || node.load(&dir.path("hashes"), None).await).await;
     insist(async || node.create(create_request()).await).await;
     insist(async || node.open(&law(), OpenElection::default()).await).await;
     let mut requests = Vec::new();

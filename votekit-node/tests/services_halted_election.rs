@@ -56,8 +56,8 @@ async fn publish_batches(address: &ServiceAddress, count: u64) {
 }
 
 /// Removes the blocks of the halted election from the ledger of a stopped node.
-fn damage(place: &TestDir) {
-    let ledger = Connection::open(place.path("engine/ledger.sqlite")).expect("the ledger");
+fn damage(dir: &TestDir) {
+    let ledger = Connection::open(dir.path("engine/ledger.sqlite")).expect("the ledger");
     let of_one = "(SELECT id FROM election WHERE law_id = ?1)";
     let removed = ledger.execute(&format!("DELETE FROM block WHERE election = {of_one}"), [HALTED]);
     assert!(removed.expect("SQL") > 0);
@@ -66,19 +66,19 @@ fn damage(place: &TestDir) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn batches_of_a_halted_election_hold_up_no_vote_and_no_close() {
     const VOTES: u32 = 5;
-    let place = TestDir::new(10);
+    let dir = TestDir::new(10);
     let address = address();
-    let (node, ledger) = start(&place, &address).await;
-    insist(async || node.load(&place.path("hashes"), None).await).await;
+    let (node, ledger) = start(&dir, &address).await;
+    insist(async || node.load(&dir.path("hashes"), None).await).await;
     insist(async || node.create(create_request()).await).await;
     let second = || CreateElection { law_id: HALTED.to_owned(), ..create_request() };
     insist(async || node.create(second()).await).await;
     insist(async || node.open(&law(), OpenElection::default()).await).await;
     node.shutdown().await;
     drop(ledger);
-    damage(&place);
+    damage(&dir);
     publish_batches(&address, 150).await;
-    let (node, ledger) = start(&place, &address).await;
+    let (node, ledger) = start(&dir, &address).await;
     assert!(node.halted(&halted()).is_some(), "its log is damaged");
     for elector in 0..VOTES {
         let request = cast(&node, elector).await;

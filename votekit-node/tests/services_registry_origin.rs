@@ -38,8 +38,8 @@ async fn registry() -> (RedisRegistry, String) {
     (RedisRegistry::open(&address).await.expect("the cluster is there"), prefix)
 }
 
-async fn start(place: &TestDir, registry: &RedisRegistry) -> Result<Node, NodeError> {
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+async fn start(dir: &TestDir, registry: &RedisRegistry) -> Result<Node, NodeError> {
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let roles = Engines { registry: Arc::new(registry.clone()), ..Engines::from(engine) };
     Node::start_on(folder, Config::default(), roles).await
@@ -47,18 +47,18 @@ async fn start(place: &TestDir, registry: &RedisRegistry) -> Result<Node, NodeEr
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_refuses_a_registry_under_another_pepper() {
-    let place = TestDir::new(10);
+    let dir = TestDir::new(10);
     let (registry, prefix) = registry().await;
-    let node = start(&place, &registry).await.expect("started");
-    node.load(&place.path("hashes"), None).await.expect("loaded");
+    let node = start(&dir, &registry).await.expect("started");
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
     node.create(create_request()).await.expect("created");
     node.open(&law(), OpenElection::default()).await.expect("opened");
     let meta = registry.meta(&law()).await.expect("read").expect("there");
     assert_eq!((meta.ready, meta.registered, meta.scheme.as_deref()), (true, 10, Some("sha256")));
-    assert_eq!(meta.manifests, [place.manifest.digest()], "what a node loads bears its manifest");
+    assert_eq!(meta.manifests, [dir.manifest.digest()], "what a node loads bears its manifest");
     node.shutdown().await;
     // After a restart it finds its own registry.
-    let node = start(&place, &registry).await.expect("started again");
+    let node = start(&dir, &registry).await.expect("started again");
     node.shutdown().await;
     // The registry of another installation under the same name.
     let client = ClusterClient::new(vec![cluster()]).expect("a cluster");
@@ -71,7 +71,7 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
         .query_async::<()>(&mut redis)
         .await
         .expect("set");
-    match start(&place, &registry).await {
+    match start(&dir, &registry).await {
         Err(NodeError::Engine(EngineError::Misconfigured { reason, hint, .. })) => {
             assert!(
                 reason.contains(
@@ -91,7 +91,7 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
         .query_async::<()>(&mut redis)
         .await
         .expect("set");
-    let node = start(&place, &registry).await.expect("started all the same");
+    let node = start(&dir, &registry).await.expect("started all the same");
     let request = node.submit(&vote(3, "oui"), None, None).await.expect("taken");
     node.wait(request, std::time::Duration::from_secs(20)).await.expect("decided");
     assert_eq!(node.failure(), None);
@@ -100,7 +100,7 @@ async fn a_node_refuses_a_registry_under_another_pepper() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
-    let place = TestDir::new(10);
+    let dir = TestDir::new(10);
     let (registry, _) = registry().await;
     let origin = RollOrigin {
         manifest: Digest::compute(b"other"),
@@ -109,9 +109,9 @@ async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
     };
     let other = Arc::new(KeyList::new(Vec::new()).expect("nobody"));
     registry.load_roll(&law(), &other, Some(&origin), &|_| {}).await.expect("loaded");
-    let node = start(&place, &registry).await.expect("started");
+    let node = start(&dir, &registry).await.expect("started");
     node.create(create_request()).await.expect("created");
-    match node.load(&place.path("hashes"), None).await {
+    match node.load(&dir.path("hashes"), None).await {
         Err(AdminError::Engine(EngineError::Misconfigured { reason, .. })) => {
             assert!(reason.contains("under another pepper or hash scheme"), "{reason}");
         }

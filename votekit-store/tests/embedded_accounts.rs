@@ -82,10 +82,10 @@ async fn writers_wait_for_one_another() {
     let folder = folder();
     let openings = [open(folder.path()), open(folder.path()), open(folder.path())];
     let mut adding = tokio::task::JoinSet::new();
-    for (place, accounts) in (0_u8..).zip(openings) {
+    for (index, accounts) in (0_u8..).zip(openings) {
         adding.spawn(async move {
             for number in 0..20 {
-                accounts.add(&[official(place * 20 + number)]).await.expect("added");
+                accounts.add(&[official(index * 20 + number)]).await.expect("added");
             }
         });
     }

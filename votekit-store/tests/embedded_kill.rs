@@ -36,9 +36,9 @@ fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
     let seed = Digest::compute(format!("{by} {} {sequence}", epoch.0).as_bytes());
     let count = 1 + u64::from(seed.as_bytes()[0]) * 4;
     let envelopes: Vec<envelope::Envelope> = (0..count)
-        .map(|place| {
+        .map(|index| {
             let bytes =
-                *Digest::compute(&[seed.as_bytes().as_slice(), &place.to_be_bytes()].concat())
+                *Digest::compute(&[seed.as_bytes().as_slice(), &index.to_be_bytes()].concat())
                     .as_bytes();
             envelope::Envelope {
                 request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),

@@ -423,8 +423,8 @@ fn certified_blocks_are_read_in_order_and_in_parts() {
     let mut log = Log::new();
     let commits: Vec<_> = (1..=6).map(|leaf_count| log.block(leaf_count)).collect();
     // The fourth is missing at first, and the sixth is accepted alone.
-    for place in [0, 1, 2, 4] {
-        certify(&memory, &commits[place], &[batch(1, place as u64 + 1)]).expect("certified");
+    for index in [0, 1, 2, 4] {
+        certify(&memory, &commits[index], &[batch(1, index as u64 + 1)]).expect("certified");
     }
     vote(&memory, 1);
     accept(&memory, 1, &commits[5], &[]).expect("accepted");

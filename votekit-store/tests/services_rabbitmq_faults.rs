@@ -483,13 +483,13 @@ async fn a_second_process_takes_its_share() {
     });
     let (report, mut reports) = tokio::sync::mpsc::unbounded_channel();
     let mut receivers = tokio::task::JoinSet::new();
-    for (place, ballot_box) in boxes.into_iter().enumerate() {
+    for (index, ballot_box) in boxes.into_iter().enumerate() {
         let report = report.clone();
         receivers.spawn(async move {
             loop {
                 let delivery = ballot_box.receive().await.expect("received");
                 ballot_box.refuse(&delivery, "a sample").await.expect("refused");
-                let _ = report.send(place);
+                let _ = report.send(index);
             }
         });
     }

@@ -200,8 +200,8 @@ impl Guesser {
         let mut word = self.random;
         let body = &mut self.wire[self.body_offset..];
         for (at, digits) in [(NAS_OFFSET, NAS_DIGITS), (CODE_OFFSET, CODE_DIGITS)] {
-            for place in &mut body[at..at + digits] {
-                *place = b'0' + (word % 10) as u8;
+            for index in &mut body[at..at + digits] {
+                *index = b'0' + (word % 10) as u8;
                 word /= 10;
             }
         }

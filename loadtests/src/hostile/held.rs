@@ -80,7 +80,7 @@ pub(super) async fn run(
     for number in 0..plan.idle_connections + plan.slow_connections {
         let (manner, tally) = match number.checked_sub(plan.idle_connections) {
             None => (Manner::Idle, &tallies[0]),
-            Some(place) if place % 2 == 0 => (Manner::SlowHead, &tallies[1]),
+            Some(index) if index % 2 == 0 => (Manner::SlowHead, &tallies[1]),
             Some(_) => (Manner::SlowBody, &tallies[1]),
         };
         let holder = Holder {

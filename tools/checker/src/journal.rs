@@ -67,8 +67,8 @@ pub(crate) fn read(path: &Path) -> Result<Journal, ReadError> {
     let text = read_text(path)?;
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     let mut votes: Vec<Vote> = Vec::new();
-    for (place, line_text) in whole.lines().enumerate() {
-        let line = place + 1;
+    for (index, line_text) in whole.lines().enumerate() {
+        let line = index + 1;
         let malformed = |problem: &str| ReadError::form(path, line, problem);
         let value: Value =
             serde_json::from_str(line_text).map_err(|error| malformed(&error.to_string()))?;

@@ -61,14 +61,14 @@ pub(crate) fn read(bundle: &Path) -> Result<Log, ReadError> {
         waives_witnesses: false,
     };
     // Not `lines()`: it would strip a carriage return from the bytes that are hashed.
-    for (place, leaf) in text.strip_suffix('\n').unwrap_or(&text).split('\n').enumerate() {
+    for (index, leaf) in text.strip_suffix('\n').unwrap_or(&text).split('\n').enumerate() {
         log.leaf_hashes.push(leaf_hash(leaf.as_bytes()));
-        let malformed = |problem: &str| ReadError::form(&leaves_path, place + 1, problem);
+        let malformed = |problem: &str| ReadError::form(&leaves_path, index + 1, problem);
         let value: Value =
             serde_json::from_str(leaf).map_err(|error| malformed(&error.to_string()))?;
         match value["leaf"].as_str() {
             Some("entry") => log
-                .push(place + 1, &value)
+                .push(index + 1, &value)
                 .ok_or_else(|| malformed("an entry has a request and a decision"))?,
             Some("replay") => log.replayed += 1,
             Some("batch") => {

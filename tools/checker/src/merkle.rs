@@ -38,16 +38,16 @@ pub(crate) fn prefix_roots(leaves: &[Hash], sizes: &BTreeSet<usize>) -> BTreeMap
     }
     // Complete subtrees from left to right, each with its number of leaves.
     let mut subtrees: Vec<(usize, Hash)> = Vec::new();
-    for (place, leaf) in leaves.iter().enumerate() {
+    for (index, leaf) in leaves.iter().enumerate() {
         let mut last = (1, *leaf);
         while let Some((size, left)) = subtrees.pop_if(|(size, _)| *size == last.0) {
             last = (2 * size, node(left, last.1));
         }
         subtrees.push(last);
-        if sizes.contains(&(place + 1)) {
+        if sizes.contains(&(index + 1)) {
             let hashes = subtrees.iter().rev().map(|(_, hash)| *hash);
             if let Some(root) = hashes.reduce(|right, left| node(left, right)) {
-                roots.insert(place + 1, root);
+                roots.insert(index + 1, root);
             }
         }
     }

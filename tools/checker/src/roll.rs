@@ -18,19 +18,19 @@ pub(crate) struct Roll {
 pub(crate) fn read(path: &Path) -> Result<Roll, ReadError> {
     let text = read_text(path)?;
     let mut roll = Roll::default();
-    for (place, line) in text.lines().enumerate() {
+    for (index, line) in text.lines().enumerate() {
         let fields: Vec<&str> = line.split(',').collect();
         let [nas, code, law] = fields[..] else {
-            return Err(ReadError::form(path, place + 1, "expected nas,code,law_id"));
+            return Err(ReadError::form(path, index + 1, "expected nas,code,law_id"));
         };
-        if place == 0 {
+        if index == 0 {
             if (nas, code, law) != ("nas", "code", "law_id") {
                 return Err(ReadError::form(path, 1, "expected the header nas,code,law_id"));
             }
             continue;
         }
         let hash = const_hex::encode(Sha256::digest(format!("{nas}|{code}|{law}")));
-        roll.row_by_hash.insert(hash, place as u64);
+        roll.row_by_hash.insert(hash, index as u64);
     }
     Ok(roll)
 }

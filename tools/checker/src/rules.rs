@@ -56,7 +56,7 @@ pub(crate) fn check_checkpoints(
     let read: Vec<_> = notes.iter().map(|(_, text)| policy.checkpoint(text)).collect();
     let sizes = read.iter().flatten().map(|checkpoint| checkpoint.size).collect();
     let roots = merkle::prefix_roots(&log.leaf_hashes, &sizes);
-    for (place, ((path, _), checkpoint)) in notes.iter().zip(read).enumerate() {
+    for (index, ((path, _), checkpoint)) in notes.iter().zip(read).enumerate() {
         report.checkpoints += 1;
         let checkpoint = match checkpoint {
             Ok(checkpoint) => checkpoint,
@@ -66,7 +66,7 @@ pub(crate) fn check_checkpoints(
             }
         };
         // Outside witnesses have cosigned the bundle's own, unless its log waives them.
-        let needs_witnesses = place == 0 && !log.waives_witnesses;
+        let needs_witnesses = index == 0 && !log.waives_witnesses;
         let is_enough =
             if needs_witnesses { checkpoint.has_quorum } else { checkpoint.has_authorities };
         if !is_enough {
@@ -74,7 +74,7 @@ pub(crate) fn check_checkpoints(
             report.violated(Rule::NoQuorum, path, 1, what);
         }
         let size = checkpoint.size;
-        if size > leaves || (place == 0 && size != leaves) {
+        if size > leaves || (index == 0 && size != leaves) {
             let what = format!("{size} leaves were signed, found {leaves}");
             report.violated(Rule::WrongRoot, path, 2, what);
         } else if roots.get(&size) != Some(&checkpoint.root) {
@@ -144,14 +144,14 @@ impl<'a> Evidence<'a> {
                         format!("request {id} was also returned for another vote"),
                     );
                 }
-                for &place in log.by_request.get(id).into_iter().flatten() {
-                    evidence.behind.insert(place, recorded);
+                for &index in log.by_request.get(id).into_iter().flatten() {
+                    evidence.behind.insert(index, recorded);
                 }
             }
         }
-        for (place, entry) in log.entries.iter().enumerate() {
+        for (index, entry) in log.entries.iter().enumerate() {
             if let Some(row) = entry.hash.as_ref().and_then(|hash| roll.row_by_hash.get(hash)) {
-                evidence.entries_of_row.entry(*row).or_default().push(place);
+                evidence.entries_of_row.entry(*row).or_default().push(index);
             }
         }
         evidence
@@ -176,7 +176,7 @@ impl<'a> Evidence<'a> {
             }
             for (line, request, state) in &recorded.vote.decisions {
                 let decided =
-                    self.log.by_request.get(request).map(|places| &self.log.entries[places[0]]);
+                    self.log.by_request.get(request).map(|indices| &self.log.entries[indices[0]]);
                 if decided.is_none_or(|entry| entry.decision != *state) {
                     let decided = decided.map_or("nothing", |entry| &entry.decision);
                     let what = format!(
@@ -187,10 +187,10 @@ impl<'a> Evidence<'a> {
             }
         }
         let mut again: Vec<_> =
-            self.log.by_request.iter().filter(|(_, places)| places.len() > 1).collect();
+            self.log.by_request.iter().filter(|(_, indices)| indices.len() > 1).collect();
         again.sort();
-        for (request, places) in again {
-            let entry = &self.log.entries[places[1]];
+        for (request, indices) in again {
+            let entry = &self.log.entries[indices[1]];
             report.violated(
                 Rule::Doubled,
                 &self.log.leaves_path,
@@ -203,9 +203,9 @@ impl<'a> Evidence<'a> {
     /// An elector has one accepted vote, the first in the log; other credentials have none.
     fn check_electors(&self, report: &mut Report) {
         let leaves = &self.log.leaves_path;
-        for (place, entry) in self.log.entries.iter().enumerate() {
+        for (index, entry) in self.log.entries.iter().enumerate() {
             let row = entry.hash.as_ref().map(|hash| self.roll.row_by_hash.get(hash).copied());
-            let behind = self.behind.get(&place).map(|recorded| recorded.vote.row);
+            let behind = self.behind.get(&index).map(|recorded| recorded.vote.row);
             let what = match (entry.decision.as_str(), row, behind) {
                 ("accepted" | "duplicate", Some(None) | None, _) => {
                     "a vote counts whose credential is in no roll".to_owned()
@@ -226,9 +226,9 @@ impl<'a> Evidence<'a> {
             };
             report.violated(Rule::WrongDecision, leaves, entry.line, what);
         }
-        for (row, places) in &self.entries_of_row {
+        for (row, indices) in &self.entries_of_row {
             let entries: Vec<&Entry> =
-                places.iter().map(|place| &self.log.entries[*place]).collect();
+                indices.iter().map(|index| &self.log.entries[*index]).collect();
             let mut accepted = entries.iter().filter(|entry| entry.decision == "accepted");
             if let (Some(first), Some(second)) = (accepted.next(), accepted.next()) {
                 let what = format!(
@@ -247,7 +247,7 @@ impl<'a> Evidence<'a> {
             let Some(row) = recorded.vote.row else { continue };
             let counted = self.entries_of_row.get(&row).into_iter().flatten();
             let counted =
-                counted.filter(|place| self.log.entries[**place].decision == "accepted").count();
+                counted.filter(|index| self.log.entries[**index].decision == "accepted").count();
             if recorded.vote.fate() == Fate::Durable && counted == 0 {
                 let what = format!("a vote of row {row} was answered as stored, and none counts");
                 report.violated(Rule::NotCounted, &recorded.journal.path, recorded.vote.line, what);
@@ -260,8 +260,8 @@ impl<'a> Evidence<'a> {
     fn check_unexplained(&self, report: &mut Report) {
         let mut left: HashMap<Option<u64>, usize> =
             self.perhaps.iter().map(|(row, votes)| (*row, votes.len())).collect();
-        for (place, entry) in self.log.entries.iter().enumerate() {
-            if self.behind.contains_key(&place) {
+        for (index, entry) in self.log.entries.iter().enumerate() {
+            if self.behind.contains_key(&index) {
                 continue;
             }
             let row = entry.hash.as_ref().and_then(|hash| self.roll.row_by_hash.get(hash)).copied();
@@ -284,11 +284,11 @@ impl<'a> Evidence<'a> {
     /// that may count for it.
     fn check_counts(&self, report: &mut Report) {
         let mut bounds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (place, entry) in
+        for (index, entry) in
             self.log.entries.iter().enumerate().filter(|(_, entry)| entry.decision == "accepted")
         {
             let row = entry.hash.as_ref().and_then(|hash| self.roll.row_by_hash.get(hash)).copied();
-            let mut choices: Vec<&str> = match self.behind.get(&place) {
+            let mut choices: Vec<&str> = match self.behind.get(&index) {
                 Some(recorded) => vec![&recorded.vote.choice],
                 None => self
                     .perhaps

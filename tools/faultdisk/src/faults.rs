@@ -87,7 +87,7 @@ impl Faults {
 
     fn bits(&self) -> u64 {
         let bits = [self.failing_reads, self.failing_writes, self.failing_sync_takes_back];
-        bits.iter().enumerate().map(|(place, set)| u64::from(*set) << place).sum()
+        bits.iter().enumerate().map(|(index, set)| u64::from(*set) << index).sum()
     }
 
     /// The generation of a page.

@@ -308,11 +308,11 @@ fn parse<T>(
     let mut records = Vec::new();
     let mut rest = Body(log);
     loop {
-        let place = log.len() - rest.0.len();
-        let Some(length) = rest.number() else { return Ok((records, place)) };
-        let wrong = || format!("no record at byte {place}");
+        let index = log.len() - rest.0.len();
+        let Some(length) = rest.number() else { return Ok((records, index)) };
+        let wrong = || format!("no record at byte {index}");
         let Some(body) = rest.take(usize::try_from(length).map_err(|_| wrong())?) else {
-            return Ok((records, place));
+            return Ok((records, index));
         };
         let mut body = Body(body);
         let kind = body.take(1).ok_or_else(wrong)?[0];

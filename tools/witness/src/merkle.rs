@@ -118,11 +118,11 @@ pub(crate) mod tests {
                 }
                 assert!(!verify(&good, &[7; 32], &new_root), "{old} {new}");
                 assert!(!verify(&good, &old_root, &[7; 32]), "{old} {new}");
-                for place in 0..good.len() {
+                for index in 0..good.len() {
                     let mut changed = good.clone();
-                    changed[place][5] ^= 1;
-                    assert!(!verify(&changed, &old_root, &new_root), "{old} {new} {place}");
-                    assert!(!verify(&good[..place], &old_root, &new_root), "{old} {new} {place}");
+                    changed[index][5] ^= 1;
+                    assert!(!verify(&changed, &old_root, &new_root), "{old} {new} {index}");
+                    assert!(!verify(&good[..index], &old_root, &new_root), "{old} {new} {index}");
                 }
             }
         }

@@ -254,10 +254,10 @@ fn last_line(checkpoint: &str) -> Result<&str> {
 fn change_byte(checkpoint: &str, line: &str, offset: usize) -> Result<String> {
     ensure!(offset.is_multiple_of(3), "byte {offset} shares its characters with others");
     let (start, blob) = line.rsplit_once(' ').context("a signature line without a blob")?;
-    let place = offset / 3 * 4;
-    let old = blob.get(place..=place).context("a signature line that is too short")?;
+    let index = offset / 3 * 4;
+    let old = blob.get(index..=index).context("a signature line that is too short")?;
     let new = if old == "A" { "B" } else { "A" };
-    let changed = format!("{start} {}{new}{}", &blob[..place], &blob[place + 1..]);
+    let changed = format!("{start} {}{new}{}", &blob[..index], &blob[index + 1..]);
     Ok(checkpoint.replacen(line, &changed, 1))
 }
 
@@ -284,7 +284,7 @@ mod tests {
     fn changes(old: &str, new: &str) -> Vec<usize> {
         assert_eq!(old.len(), new.len());
         let pairs = old.bytes().zip(new.bytes()).enumerate();
-        pairs.filter(|(_, (old, new))| old != new).map(|(place, _)| place).collect()
+        pairs.filter(|(_, (old, new))| old != new).map(|(index, _)| index).collect()
     }
 
     #[test]

@@ -98,9 +98,9 @@ impl CrateGraph {
         let mut arrows = BTreeSet::new();
         let mut order = BTreeMap::new();
         for file in &files {
-            for (place, child) in declared(&file.text).into_iter().enumerate() {
+            for (index, child) in declared(&file.text).into_iter().enumerate() {
                 let path = file.module.iter().cloned().chain([child]).collect::<Vec<_>>();
-                order.insert(path.join("::"), place);
+                order.insert(path.join("::"), index);
             }
             for target in file.targets(&known) {
                 if let Some(arrow) = sibling_arrow(&file.module, &target) {
@@ -235,17 +235,17 @@ fn expand(rest: &str, path: &mut Vec<String>, found: &mut Vec<Vec<String>>) {
     if let Some(list) = rest.strip_prefix('{') {
         let mut depth = 0;
         let mut start = 0;
-        for (place, letter) in list.char_indices() {
+        for (index, letter) in list.char_indices() {
             match letter {
                 '{' => depth += 1,
                 '}' if depth == 0 => {
-                    expand(list[start..place].trim(), &mut path.clone(), found);
+                    expand(list[start..index].trim(), &mut path.clone(), found);
                     return;
                 }
                 '}' => depth -= 1,
                 ',' if depth == 0 => {
-                    expand(list[start..place].trim(), &mut path.clone(), found);
-                    start = place + 1;
+                    expand(list[start..index].trim(), &mut path.clone(), found);
+                    start = index + 1;
                 }
                 _ => {}
             }

@@ -9,8 +9,8 @@ use super::*;
 /// The report of a vote on the next height: the term of its accept, and the block.
 type Report = Option<(u64, u8)>;
 
-fn name(place: usize) -> KeyName {
-    format!("authority-{place}").parse().expect("a key name")
+fn name(index: usize) -> KeyName {
+    format!("authority-{index}").parse().expect("a key name")
 }
 
 fn law() -> ElectionId {
@@ -37,7 +37,7 @@ fn vote(certified: LogPoint, report: Report) -> Vote {
 /// The votes of the authorities that have one, over a log of two blocks.
 fn votes(reports: &[Option<Report>]) -> BTreeMap<KeyName, Vote> {
     let cast = reports.iter().enumerate();
-    cast.filter_map(|(place, report)| Some((name(place), vote(point(2, 2), (*report)?)))).collect()
+    cast.filter_map(|(index, report)| Some((name(index), vote(point(2, 2), (*report)?)))).collect()
 }
 
 fn chosen(quorum: Quorum, reports: &[Option<Report>], excluded: &[u8]) -> Choice {
@@ -86,9 +86,9 @@ fn an_invented_certified_height_delays_nothing_while_a_quorum_is_at_hand() {
 #[test]
 fn a_leader_that_cannot_make_an_agreed_block_steps_down() {
     let mut seen = RoundView::new(3);
-    for place in 0..3 {
+    for index in 0..3 {
         let leadership = TermLeader { term: 4, leader: name(1) };
-        seen.add_accept(name(place), &Accept { law_id: law(), leadership, point: point(3, 7) });
+        seen.add_accept(name(index), &Accept { law_id: law(), leadership, point: point(3, 7) });
     }
     let votes = votes(&[Some(None); 4]);
     let choice =
@@ -160,10 +160,10 @@ proptest! {
         let Quorum { authorities, quorum: least } = quorum;
         let mut liars: Vec<usize> = liars.into_iter().filter(|it| *it < authorities).collect();
         liars.truncate(2 * least - authorities - 1);
-        let order: Vec<usize> = order.into_iter().filter(|place| *place < authorities).collect();
+        let order: Vec<usize> = order.into_iter().filter(|index| *index < authorities).collect();
         let agreeing = &order[..least];
-        let reported = others.iter().take(authorities).enumerate().map(|(place, other)| {
-            let accepts = agreeing.contains(&place) && !liars.contains(&place);
+        let reported = others.iter().take(authorities).enumerate().map(|(index, other)| {
+            let accepts = agreeing.contains(&index) && !liars.contains(&index);
             if accepts { Some((5, 1)) } else { *other }
         });
         let mut cast: Vec<Option<Report>> = reported.map(Some).collect();

@@ -114,10 +114,10 @@ impl Reference {
         if leaf.digest != planned.batch.digest() {
             return Err(differs("another digest"));
         }
-        for (place, vote) in planned.votes.iter().enumerate() {
+        for (index, vote) in planned.votes.iter().enumerate() {
             let expected = self.outcome(vote).to_bytes();
             if leaves.next().flatten() != Some(expected.as_slice()) {
-                return Err(differs(&format!("the decision on envelope {place}")));
+                return Err(differs(&format!("the decision on envelope {index}")));
             }
         }
         Ok(())

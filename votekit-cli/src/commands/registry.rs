@@ -81,10 +81,10 @@ impl TargetArgs {
     }
 
     /// Refuses a named election that does not exist: its id is probably misspelt.
-    fn refuse_absent(&self, there: &[ElectionId], place: &str) -> Result<(), CommandError> {
+    fn refuse_absent(&self, there: &[ElectionId], location: &str) -> Result<(), CommandError> {
         match self.elections.iter().find(|law_id| !there.contains(law_id)) {
             Some(law_id) => {
-                Err(CommandError::bad_input(format!("there is no election {law_id} in {place}")))
+                Err(CommandError::bad_input(format!("there is no election {law_id} in {location}")))
             }
             None => Ok(()),
         }

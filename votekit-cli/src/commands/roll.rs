@@ -107,7 +107,7 @@ fn sample(args: &SampleArgs, context: &Context) -> Result<(), CommandError> {
 }
 
 fn refuse_repeated(laws: &[ElectionId]) -> Result<(), CommandError> {
-    match laws.iter().enumerate().find(|(place, law)| laws[..*place].contains(law)) {
+    match laws.iter().enumerate().find(|(index, law)| laws[..*index].contains(law)) {
         None => Ok(()),
         Some((_, law)) => Err(CommandError::usage(format!("the law {law} is given twice"))),
     }
@@ -120,11 +120,11 @@ fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
     let mut row = Vec::with_capacity(80);
     for elector in 0..args.electors {
         let nas = nas_of(elector, args.seed);
-        for (place, law) in args.laws.iter().enumerate() {
+        for (index, law) in args.laws.iter().enumerate() {
             row.clear();
             row.extend_from_slice(&nas);
             row.push(b',');
-            row.extend_from_slice(&code_of(elector, place as u64, args.seed));
+            row.extend_from_slice(&code_of(elector, index as u64, args.seed));
             row.push(b',');
             row.extend_from_slice(law.as_str().as_bytes());
             row.push(b'\n');
@@ -141,7 +141,7 @@ fn write_roll(args: &SampleArgs, output: &mut impl Write) -> io::Result<()> {
 /// Returns a distinct number for each elector: the seven free digits pass through an affine
 /// permutation of 0..10^7, whose factor shares neither 2 nor 5 with the modulus.
 fn nas_of(elector: u64, seed: u64) -> [u8; 9] {
-    let image = |place: u64| (place * 7_654_321 + mix(seed) % FREE_NUMBERS) % FREE_NUMBERS;
+    let image = |index: u64| (index * 7_654_321 + mix(seed) % FREE_NUMBERS) % FREE_NUMBERS;
     // The last index belongs to no elector: its number replaces nine zeros.
     let free = match image(elector) {
         0 => image(ELECTORS_MAX),
@@ -162,15 +162,15 @@ fn unissued(free: u64) -> [u8; 9] {
     let sum: u32 = digits[..8]
         .iter()
         .enumerate()
-        .map(|(place, byte)| luhn_term(place, u32::from(byte - b'0')))
+        .map(|(index, byte)| luhn_term(index, u32::from(byte - b'0')))
         .sum();
     digits[8] = b'0' + ((10 - sum % 10) % 10) as u8;
     digits
 }
 
 /// Doubles every second digit and adds up the digits of the product (ISO/IEC 7812-1).
-const fn luhn_term(place: usize, digit: u32) -> u32 {
-    match (place % 2, digit) {
+const fn luhn_term(index: usize, digit: u32) -> u32 {
+    match (index % 2, digit) {
         (0, digit) => digit,
         (_, digit) if digit < 5 => 2 * digit,
         (_, digit) => 2 * digit - 9,
@@ -217,10 +217,10 @@ mod tests {
     #[test]
     fn nine_zeros_are_no_electors_number() {
         let zero =
-            |place: &u64| (place * 7_654_321 + mix(42) % FREE_NUMBERS).is_multiple_of(FREE_NUMBERS);
-        let place = (0..FREE_NUMBERS).find(zero).expect("a permutation has every value");
-        assert_ne!(nas_of(place, 42), *b"000000000");
-        assert!(Nas::parse(&nas_of(place, 42)).expect("nine digits").check_issued().is_ok());
+            |index: &u64| (index * 7_654_321 + mix(42) % FREE_NUMBERS).is_multiple_of(FREE_NUMBERS);
+        let index = (0..FREE_NUMBERS).find(zero).expect("a permutation has every value");
+        assert_ne!(nas_of(index, 42), *b"000000000");
+        assert!(Nas::parse(&nas_of(index, 42)).expect("nine digits").check_issued().is_ok());
     }
 
     #[test]

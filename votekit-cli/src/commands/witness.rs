@@ -205,8 +205,8 @@ fn origins(
 
 impl fmt::Display for Requests {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, request) in self.0.iter().enumerate() {
-            if place > 0 {
+        for (index, request) in self.0.iter().enumerate() {
+            if index > 0 {
                 writeln!(formatter)?;
             }
             writeln!(

@@ -100,21 +100,21 @@ impl<'a> EvidenceBatch<'a> {
         self.envelopes.len()
     }
 
-    pub(super) fn request(&self, place: usize) -> [u8; 16] {
-        part(&self.envelopes[place], 0)
+    pub(super) fn request(&self, index: usize) -> [u8; 16] {
+        part(&self.envelopes[index], 0)
     }
 
-    pub(super) fn hash(&self, place: usize) -> [u8; 32] {
-        part(&self.envelopes[place], 16)
+    pub(super) fn hash(&self, index: usize) -> [u8; 32] {
+        part(&self.envelopes[index], 16)
     }
 
-    pub(super) fn minute(&self, place: usize) -> u64 {
-        u32::from_be_bytes(part(&self.envelopes[place], 48)).into()
+    pub(super) fn minute(&self, index: usize) -> u64 {
+        u32::from_be_bytes(part(&self.envelopes[index], 48)).into()
     }
 
     /// Computes cᵢ of an envelope.
-    pub(super) fn envelope_digest(&self, place: usize) -> [u8; 32] {
-        let envelope = &self.envelopes[place];
+    pub(super) fn envelope_digest(&self, index: usize) -> [u8; 32] {
+        let envelope = &self.envelopes[index];
         let (request, hash, minute) = (&envelope[..16], &envelope[16..48], &envelope[48..]);
         Sha256::new()
             .chain_update(b"votekit-envelope/1\n")

@@ -44,7 +44,7 @@ pub(crate) fn cast(
     answered: &AtomicUsize,
 ) {
     let waiting: Vec<usize> = (0..electors.len())
-        .filter(|place| !matches!(known.get(place), Some(Known::Taken(_))))
+        .filter(|index| !matches!(known.get(index), Some(Known::Taken(_))))
         .collect();
     let found: Vec<(usize, Known)> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..CASTERS)
@@ -56,37 +56,37 @@ pub(crate) fn cast(
             .collect();
         threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
     });
-    for (place, now) in found {
-        known.insert(place, now);
+    for (index, now) in found {
+        known.insert(index, now);
     }
 }
 
 fn cast_some(
     node: &str,
     electors: &[Elector],
-    places: &[usize],
+    indices: &[usize],
     answered: &AtomicUsize,
 ) -> Vec<(usize, Known)> {
     let http = Http::new();
     let mut found = Vec::new();
-    for &place in places {
-        let vote = if place % 3 == 0 { "non" } else { "oui" };
+    for &index in indices {
+        let vote = if index % 3 == 0 { "non" } else { "oui" };
         // Some wait for the decision; most continue once their vote is durable.
-        let wait = if place % 5 == 0 { 10 } else { 0 };
-        match http.vote(node, &electors[place], vote, &format!("key-{place:016}"), wait) {
+        let wait = if index % 5 == 0 { 10 } else { 0 };
+        match http.vote(node, &electors[index], vote, &format!("key-{index:016}"), wait) {
             Ok(answer) if matches!(answer.status, 200 | 202) => {
-                found.push((place, Known::Taken(answer.request_id())));
+                found.push((index, Known::Taken(answer.request_id())));
                 answered.fetch_add(1, Ordering::Relaxed);
             }
             Ok(answer) => {
                 assert!(matches!(answer.status, 409 | 503), "{} {}", answer.status, answer.body);
                 found.push((
-                    place,
+                    index,
                     if answer.status == 409 { Known::Refused } else { Known::Unknown },
                 ));
             }
             Err(_) => {
-                found.push((place, Known::Unknown));
+                found.push((index, Known::Unknown));
                 break;
             }
         }
@@ -107,12 +107,12 @@ pub(crate) fn holds_once(dir: &TestDir, known: &BTreeMap<usize, Known>) {
             entries.entry(text("request")).or_default().push(text("decision"));
         }
     }
-    for (place, known) in known {
+    for (index, known) in known {
         if let Known::Taken(request) = known {
             assert_eq!(
                 entries.get(request).map(Vec::as_slice),
                 Some(&["accepted".to_owned()][..]),
-                "elector {place}, {request}"
+                "elector {index}, {request}"
             );
         }
     }

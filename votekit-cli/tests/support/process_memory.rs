@@ -52,15 +52,15 @@ impl Needle {
         Self { digits, ..Self::bytes(name, start.as_bytes()) }
     }
 
-    fn places<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
-        let is_whole = |place: &usize| {
-            let end = place + self.start.needle().len();
+    fn indices<'a>(&'a self, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
+        let is_whole = |index: &usize| {
+            let end = index + self.start.needle().len();
             let rest = bytes.get(end..end + self.digits);
             let is_digit =
                 |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
             self.digits == 0
                 || rest.is_some_and(|rest| rest.iter().all(u8::is_ascii_digit))
-                    && !is_digit(place.checked_sub(1))
+                    && !is_digit(index.checked_sub(1))
                     && !is_digit(Some(end + self.digits))
         };
         self.start.find_iter(bytes).filter(is_whole)
@@ -89,8 +89,8 @@ pub(crate) fn find(process: u32, needles: &[Needle]) -> Vec<String> {
             if memory.read_exact_at(&mut bytes, start).is_ok() {
                 read_bytes += length;
                 for needle in needles {
-                    found.extend(needle.places(&bytes).map(|place| {
-                        let (address, around) = (start + place as u64, around(&bytes, place));
+                    found.extend(needle.indices(&bytes).map(|index| {
+                        let (address, around) = (start + index as u64, around(&bytes, index));
                         format!("{} at {address:x} in {}: {around}", needle.name, region.name)
                     }));
                 }
@@ -123,9 +123,9 @@ fn regions(process: u32) -> Vec<Region> {
 }
 
 /// The bytes around a position, for the failure message.
-fn around(bytes: &[u8], place: usize) -> String {
+fn around(bytes: &[u8], index: usize) -> String {
     let mut text = String::new();
-    for byte in &bytes[place.saturating_sub(48)..(place + 80).min(bytes.len())] {
+    for byte in &bytes[index.saturating_sub(48)..(index + 80).min(bytes.len())] {
         match byte {
             b' '..=b'~' => text.push(char::from(*byte)),
             0 => text.push('.'),

@@ -77,10 +77,10 @@ mod tests {
         assert_eq!(opened.as_deref(), Some(&b"secret"[..]));
         assert!(open_keys(&recipient, &law("L2"), &sealed).is_none());
         assert!(open_keys(&BallotSecretKey::from_seed(&[2; 32]), &law("L1"), &sealed).is_none());
-        for place in 0..sealed.len() {
+        for index in 0..sealed.len() {
             let mut changed = sealed.clone();
-            changed[place] ^= 1;
-            assert!(open_keys(&recipient, &law("L1"), &changed).is_none(), "byte {place}");
+            changed[index] ^= 1;
+            assert!(open_keys(&recipient, &law("L1"), &changed).is_none(), "byte {index}");
         }
         assert!(open_keys(&recipient, &law("L1"), &sealed[..20]).is_none());
     }

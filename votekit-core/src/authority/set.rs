@@ -180,9 +180,9 @@ impl AuthoritySet {
         if count > COUNT_MAX {
             return Err(malformed(first_line + COUNT_MAX, AuthoritySetRule::WitnessCount));
         }
-        for (place, witness) in witnesses.iter().enumerate() {
-            let rule = self.broken_by(witness, &witnesses[..place]);
-            rule.map_err(|rule| malformed(first_line + place, rule))?;
+        for (index, witness) in witnesses.iter().enumerate() {
+            let rule = self.broken_by(witness, &witnesses[..index]);
+            rule.map_err(|rule| malformed(first_line + index, rule))?;
         }
         let is_quorum = if count == 0 { quorum == 0 } else { (1..=count).contains(&quorum) };
         if !is_quorum {
@@ -230,12 +230,12 @@ impl AuthoritySet {
             return Err(AuthoritySetError::TooLong { length: bytes.len(), max: Self::BYTES_MAX });
         }
         let mut lines: Vec<&str> = Vec::new();
-        for (place, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
             let line = line
                 .strip_suffix(b"\n")
-                .ok_or_else(|| malformed(place + 1, AuthoritySetRule::LineEnd))?;
+                .ok_or_else(|| malformed(index + 1, AuthoritySetRule::LineEnd))?;
             let line = std::str::from_utf8(line)
-                .map_err(|_| malformed(place + 1, AuthoritySetRule::Utf8))?;
+                .map_err(|_| malformed(index + 1, AuthoritySetRule::Utf8))?;
             lines.push(line);
         }
         // A missing line is treated as an empty line, which does not have the form either.
@@ -254,9 +254,9 @@ impl AuthoritySet {
         let members = rest
             .iter()
             .enumerate()
-            .map(|(place, line)| {
+            .map(|(index, line)| {
                 AuthorityMember::parse_form(line)
-                    .map_err(|rule| malformed(FIRST_MEMBER_LINE + place, rule))
+                    .map_err(|rule| malformed(FIRST_MEMBER_LINE + index, rule))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let set = Self::new(base, quorum, members)?;
@@ -265,8 +265,8 @@ impl AuthoritySet {
         let witnesses = of_witnesses
             .iter()
             .enumerate()
-            .map(|(place, line)| {
-                SetWitness::parse_form(line).map_err(|rule| malformed(first_line + place, rule))
+            .map(|(index, line)| {
+                SetWitness::parse_form(line).map_err(|rule| malformed(first_line + index, rule))
             })
             .collect::<Result<Vec<_>, _>>()?;
         let last_line = first_line + witnesses.len();
@@ -358,8 +358,8 @@ impl AuthoritySet {
             .members
             .iter()
             .enumerate()
-            .map(|(place, member)| {
-                let (log_line, witness_line) = (place + 1, self.members.len() + place + 1);
+            .map(|(index, member)| {
+                let (log_line, witness_line) = (index + 1, self.members.len() + index + 1);
                 let cosigner = cosigner_name_of(&self.base, member.name.as_str())
                     .map_err(|error| fault(witness_line, error))?;
                 Ok(Authority {
@@ -388,8 +388,8 @@ impl AuthoritySet {
     /// `<base>/statement/<name>`.
     #[must_use]
     pub fn statement_key(&self, name: &KeyName) -> Option<VerifierKey> {
-        let place = self.members.iter().position(|member| member.name == *name)?;
-        self.statement_keys.get(place).cloned()
+        let index = self.members.iter().position(|member| member.name == *name)?;
+        self.statement_keys.get(index).cloned()
     }
 }
 
@@ -421,10 +421,10 @@ fn check_members(
 ) -> Result<Vec<VerifierKey>, AuthoritySetError> {
     let mut known: HashSet<&[u8; 32]> = HashSet::new();
     let mut statement_keys = Vec::with_capacity(members.len());
-    for (place, member) in members.iter().enumerate() {
-        let malformed = |rule| malformed(FIRST_MEMBER_LINE + place, rule);
+    for (index, member) in members.iter().enumerate() {
+        let malformed = |rule| malformed(FIRST_MEMBER_LINE + index, rule);
         member.check().map_err(malformed)?;
-        if members[..place].iter().any(|earlier| earlier.name == member.name) {
+        if members[..index].iter().any(|earlier| earlier.name == member.name) {
             return Err(malformed(AuthoritySetRule::DuplicateName(member.name.clone())));
         }
         for (kind, key) in member.keys() {

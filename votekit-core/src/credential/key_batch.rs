@@ -146,8 +146,8 @@ const fn bits(length: usize) -> [u8; 2] {
 fn hashed(mut state: State, block: &Block) -> [u8; 32] {
     compress256(&mut state, std::slice::from_ref(block));
     let mut digest = [0; 32];
-    for (place, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
-        *place = word.to_be_bytes();
+    for (index, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(state) {
+        *index = word.to_be_bytes();
     }
     digest
 }

@@ -102,11 +102,11 @@ fn contest(results: &Results) -> BallotMeasureContest<'_> {
         ballot_title: bilingual(&definition.title),
         contest_selection: (1..)
             .zip(choices)
-            .map(|(place, (choice, count))| BallotMeasureSelection {
+            .map(|(index, (choice, count))| BallotMeasureSelection {
                 id: format!("choice-{}", choice.id),
                 kind: "ElectionResults.BallotMeasureSelection",
                 selection: text([("fr", choice.fr.as_str()), ("en", choice.en.as_str())]),
-                sequence_order: place,
+                sequence_order: index,
                 vote_counts: [VoteCounts {
                     kind: "ElectionResults.VoteCounts",
                     count: *count,

@@ -110,8 +110,8 @@ impl Checkpoint {
         check_text(text)?;
         let lines: Vec<&str> = text.lines().collect();
         let malformed = |line, rule| CheckpointError::Malformed { line, rule };
-        if let Some(place) = lines.iter().position(|line| line.is_empty()) {
-            return Err(malformed(place + 1, CheckpointRule::Empty));
+        if let Some(index) = lines.iter().position(|line| line.is_empty()) {
+            return Err(malformed(index + 1, CheckpointRule::Empty));
         }
         let [origin, size, root, extensions @ ..] = lines.as_slice() else {
             return Err(malformed(lines.len() + 1, CheckpointRule::Lines));

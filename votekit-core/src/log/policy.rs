@@ -168,7 +168,7 @@ impl Policy {
     #[must_use]
     pub fn authorities(&self) -> Vec<&Witness> {
         match self.group_named(election::AUTHORITIES) {
-            Some(place) => self.witnesses_in(place).collect(),
+            Some(index) => self.witnesses_in(index).collect(),
             None => self.witnesses.iter().collect(),
         }
     }
@@ -181,7 +181,7 @@ impl Policy {
     /// The witnesses that are members of the group at an index, in the group's order.
     fn witnesses_in(&self, group: usize) -> impl Iterator<Item = &Witness> {
         self.groups[group].members.iter().filter_map(move |member| match *member {
-            Member::Witness(place) => self.witnesses.get(place),
+            Member::Witness(index) => self.witnesses.get(index),
             Member::Group(_) => None,
         })
     }
@@ -210,8 +210,8 @@ impl Policy {
         // Members are defined before their group, so one pass in order decides every group.
         let mut met: Vec<bool> = Vec::with_capacity(self.groups.len());
         let has_witnessed = |member: &Member, met: &[bool]| match *member {
-            Member::Witness(place) => cosigned.get(place) == Some(&true),
-            Member::Group(place) => met[place],
+            Member::Witness(index) => cosigned.get(index) == Some(&true),
+            Member::Group(index) => met[index],
         };
         for group in &self.groups {
             let count = group.members.iter().filter(|member| has_witnessed(member, &met)).count();

@@ -45,7 +45,7 @@ fn the_example_of_the_specification() {
     assert_eq!(policy.as_bytes(), text.as_bytes());
     assert_eq!((policy.logs().len(), policy.witnesses().len(), policy.groups().len()), (1, 6, 3));
     for bits in 0..64u32 {
-        let cosigned: Vec<bool> = (0..6).map(|place| bits >> place & 1 == 1).collect();
+        let cosigned: Vec<bool> = (0..6).map(|index| bits >> index & 1 == 1).collect();
         let x = cosigned[..3].iter().filter(|one| **one).count();
         let y = cosigned[3..].iter().filter(|one| **one).count();
         assert_eq!(policy.is_quorum(&cosigned), x >= 2 && y >= 1, "{bits:06b}");
@@ -175,7 +175,7 @@ fn thirty_two_of_each_are_accepted() {
 fn the_policy_of_an_election_has_exactly_these_bytes() {
     let authorities = authorities(3);
     let policy = policy(&authorities);
-    let [a, b, c] = [0, 1, 2].map(|place| &authorities[place].public);
+    let [a, b, c] = [0, 1, 2].map(|index| &authorities[index].public);
     let expected = format!(
         "log {}\nlog {}\nlog {}\nwitness a1 {}\nwitness a2 {}\nwitness a3 {}\ngroup authorities 2 a1 a2 a3\nquorum authorities\n",
         a.log_key, b.log_key, c.log_key, a.cosigner_key, b.cosigner_key, c.cosigner_key
@@ -245,7 +245,7 @@ fn a_majority_of_authorities_makes_a_checkpoint_count() {
         let policy = policy(&authorities);
         for bits in 0..1u32 << count {
             let cosigners: Vec<usize> =
-                (0..usize::from(count)).filter(|place| bits >> place & 1 == 1).collect();
+                (0..usize::from(count)).filter(|index| bits >> index & 1 == 1).collect();
             let bytes = signed(&checkpoint, &authorities, &cosigners).to_string().into_bytes();
             let enough = 2 * cosigners.len() > usize::from(count);
             for verified in [policy.verify(&bytes), policy.verify_strict(&bytes)] {
@@ -262,7 +262,7 @@ fn a_majority_of_authorities_makes_a_checkpoint_count() {
                             names,
                             cosigners
                                 .iter()
-                                .map(|place| format!("a{}", place + 1))
+                                .map(|index| format!("a{}", index + 1))
                                 .collect::<Vec<_>>()
                         );
                         assert!(
@@ -313,8 +313,8 @@ fn a_cosignature_of_another_checkpoint_is_fatal() {
     let policy = policy(&authorities);
     let ours = Checkpoint::new(&origin(), 1, leaf_hash(b"leaf"));
     let other = Checkpoint::new(&origin(), 1, leaf_hash(b"other"));
-    let cosign = |place: usize, of: &Checkpoint| {
-        authorities[place].cosigner.cosign(of, UnixSeconds(1)).expect("an honest time")
+    let cosign = |index: usize, of: &Checkpoint| {
+        authorities[index].cosigner.cosign(of, UnixSeconds(1)).expect("an honest time")
     };
     let log_line = ours.sign(&authorities[0].log_key).expect("its own log");
     let lines = [cosign(0, &ours), cosign(1, &ours), cosign(2, &other)];
@@ -377,16 +377,16 @@ fn any_changed_byte_of_a_checkpoint_is_noticed() {
     let policy = policy(&authorities);
     let checkpoint = Checkpoint::new(&origin(), 1234, leaf_hash(b"leaf"));
     let bytes = signed(&checkpoint, &authorities, &[0]).to_string().into_bytes();
-    for place in 0..bytes.len() {
+    for index in 0..bytes.len() {
         for change in [0x01, 0x20, 0x80] {
             let mut changed = bytes.clone();
-            changed[place] ^= change;
-            assert!(policy.verify_strict(&changed).is_err(), "byte {place} ^ {change}");
-            assert!(policy.verify(&changed).is_err(), "byte {place} ^ {change}");
+            changed[index] ^= change;
+            assert!(policy.verify_strict(&changed).is_err(), "byte {index} ^ {change}");
+            assert!(policy.verify(&changed).is_err(), "byte {index} ^ {change}");
         }
         let mut shorter = bytes.clone();
-        shorter.remove(place);
-        assert!(policy.verify_strict(&shorter).is_err(), "byte {place} removed");
+        shorter.remove(index);
+        assert!(policy.verify_strict(&shorter).is_err(), "byte {index} removed");
     }
     for extra in ["\n", " ", "— x AAAAAAA=\n"] {
         assert!(policy.verify_strict(&[&bytes, extra.as_bytes()].concat()).is_err());
@@ -413,14 +413,14 @@ impl Meant {
         (0..self.witnesses).for_each(|number| {
             text += &format!("witness n{number} {}\n", witness_key(number as u8 + 1))
         });
-        for (place, (threshold, members)) in self.groups.iter().enumerate() {
+        for (index, (threshold, members)) in self.groups.iter().enumerate() {
             let threshold = match threshold {
                 1 => "any".to_owned(),
                 threshold if *threshold == members.len() => "all".to_owned(),
                 threshold => threshold.to_string(),
             };
             let members: String = members.iter().map(|member| format!(" n{member}")).collect();
-            text += &format!("group n{} {threshold}{members}\n", self.witnesses + place);
+            text += &format!("group n{} {threshold}{members}\n", self.witnesses + index);
         }
         text + &format!("quorum n{}\n", self.quorum)
     }
@@ -455,7 +455,7 @@ proptest! {
         let policy = Policy::parse(meant.text().as_bytes()).expect("a policy");
         for bits in 0..1u32 << meant.witnesses {
             let cosigned: Vec<bool> =
-                (0..meant.witnesses).map(|place| bits >> place & 1 == 1).collect();
+                (0..meant.witnesses).map(|index| bits >> index & 1 == 1).collect();
             prop_assert_eq!(
                 policy.is_quorum(&cosigned),
                 meant.has_witnessed(meant.quorum, &cosigned)

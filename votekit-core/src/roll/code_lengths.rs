@@ -28,8 +28,8 @@ impl LengthCounter {
     #[inline]
     pub(super) fn push(&mut self, length: usize, line: u32) {
         let Some(slot) = self.0.get_mut(length) else { return };
-        if let Some(place) = slot.lines.get_mut(slot.count as usize) {
-            *place = line;
+        if let Some(index) = slot.lines.get_mut(slot.count as usize) {
+            *index = line;
         }
         slot.count += 1;
     }

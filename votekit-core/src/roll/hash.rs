@@ -99,7 +99,7 @@ impl RollHasher {
             laws: &mut laws,
             columns: &mut scratch.columns,
             batch: KeyBatch::new(&self.hasher),
-            batch_place: None,
+            batch_index: None,
             hasher: &self.hasher,
             tally: ChunkTally::default(),
         };
@@ -123,7 +123,7 @@ struct ChunkRows<'a, 'r> {
     columns: &'a mut Vec<Columns>,
     batch: KeyBatch<'r>,
     /// The law whose keys are in the batch.
-    batch_place: Option<usize>,
+    batch_index: Option<usize>,
     hasher: &'r CredentialHasher,
     tally: ChunkTally,
 }
@@ -172,7 +172,7 @@ impl ChunkRows<'_, '_> {
 
     #[inline]
     fn take_plain(&mut self, row: &PlainRow<'_>, line: u64) -> Result<(), RowFault> {
-        let place = match row.law {
+        let index = match row.law {
             None => Some(self.laws.last),
             Some(law) => self.laws.find(law).map_err(|error| RowFault {
                 line,
@@ -180,7 +180,7 @@ impl ChunkRows<'_, '_> {
                 rule: field_rule(Field::ElectionId, law, error),
             })?,
         };
-        let Some(place) = place else {
+        let Some(index) = index else {
             self.tally.ignored += 1;
             return Ok(());
         };
@@ -188,23 +188,23 @@ impl ChunkRows<'_, '_> {
             let issued = Nas::parse(row.nas).and_then(|nas| nas.check_issued());
             issued.map_err(|error| RowFault { line, field: Field::Nas, rule: error.into() })?;
         }
-        self.push(place, row.nas, row.number, (&row.code.bytes, row.code.length), line);
+        self.push(index, row.nas, row.number, (&row.code.bytes, row.code.length), line);
         Ok(())
     }
 
     fn take(&mut self, row: &RawRow<'_>, header: &RollHeader, clean: bool) -> Result<(), RowFault> {
         let [nas, code, law] = row.fields(header, clean)?;
         // Check the law first: faults in rows of laws that were not requested do not count.
-        let place =
+        let index =
             self.laws.find(law).map_err(|error| bad_field(row, Field::ElectionId, law, error))?;
-        let Some(place) = place else {
+        let Some(index) = index else {
             self.tally.ignored += 1;
             return Ok(());
         };
         let nas = checked_nas(row, nas, self.rules)?;
         let code =
             AccessCode::parse(code).map_err(|error| bad_field(row, Field::Code, code, error))?;
-        self.push(place, nas.as_bytes(), number_of(&nas), code.padded(), row.line);
+        self.push(index, nas.as_bytes(), number_of(&nas), code.padded(), row.line);
         Ok(())
     }
 
@@ -212,16 +212,16 @@ impl ChunkRows<'_, '_> {
     #[inline]
     fn push(
         &mut self,
-        place: usize,
+        index: usize,
         nas: &[u8; 9],
         number: u32,
         (code, code_length): (&[u8; 32], usize),
         line: u64,
     ) {
-        if self.batch_place != Some(place) {
-            self.turn_to(place);
+        if self.batch_index != Some(index) {
+            self.turn_to(index);
         }
-        let columns = &mut self.columns[place];
+        let columns = &mut self.columns[index];
         if self.batch.is_full() {
             self.batch.flush(&mut columns.keys);
         }
@@ -230,7 +230,7 @@ impl ChunkRows<'_, '_> {
             self.batch.flush(&mut columns.keys);
             let (nas, code) = (Nas::parse(nas), AccessCode::parse(&code[..code_length]));
             let (Ok(nas), Ok(code)) = (nas, code) else { return };
-            columns.keys.push(self.hasher.registry_key(&nas, &code, &self.laws.admitted[place]));
+            columns.keys.push(self.hasher.registry_key(&nas, &code, &self.laws.admitted[index]));
         }
         // `RollChunks` refuses rolls with more than `u32::MAX` lines.
         let line = u32::try_from(line).unwrap_or(u32::MAX);
@@ -240,18 +240,18 @@ impl ChunkRows<'_, '_> {
     }
 
     /// Switches to another law's rows.
-    fn turn_to(&mut self, place: usize) {
+    fn turn_to(&mut self, index: usize) {
         self.flush();
-        while self.columns.len() <= place {
+        while self.columns.len() <= index {
             self.columns.push(Columns::default());
         }
-        self.batch.set_law(&self.laws.admitted[place]);
-        self.batch_place = Some(place);
+        self.batch.set_law(&self.laws.admitted[index]);
+        self.batch_index = Some(index);
     }
 
     fn flush(&mut self) {
-        if let Some(place) = self.batch_place {
-            self.batch.flush(&mut self.columns[place].keys);
+        if let Some(index) = self.batch_index {
+            self.batch.flush(&mut self.columns[index].keys);
         }
     }
 }
@@ -298,8 +298,8 @@ fn field_rule(field: Field, text: &[u8], error: impl Into<RowRule>) -> RowRule {
             || !matches!(found.character(), '\u{a0}' | '\u{202f}')
     });
     match (space, invisible) {
-        (Some(place), None) => {
-            RowRule::Invisible { position: place + 1, character: InvisibleCharacter::SPACE }
+        (Some(index), None) => {
+            RowRule::Invisible { position: index + 1, character: InvisibleCharacter::SPACE }
         }
         (_, Some((position, character))) => RowRule::Invisible { position, character },
         (None, None) => error.into(),
@@ -323,13 +323,13 @@ struct LawLookup<'a> {
     /// The requested laws met so far, in the order of their indexes.
     admitted: Vec<ElectionId>,
     /// Index by law id; `None` for a law that was not requested.
-    places: HashMap<Vec<u8>, Option<usize>>,
+    indices: HashMap<Vec<u8>, Option<usize>>,
     last: usize,
 }
 
 impl<'a> LawLookup<'a> {
     fn new(rules: &'a RollRules) -> Self {
-        Self { rules, admitted: Vec::new(), places: HashMap::new(), last: 0 }
+        Self { rules, admitted: Vec::new(), indices: HashMap::new(), last: 0 }
     }
 
     /// The law of the last row; empty before the first.
@@ -344,23 +344,23 @@ impl<'a> LawLookup<'a> {
         if self.admitted.get(self.last).is_some_and(|law_id| law_id.as_str().as_bytes() == text) {
             return Ok(Some(self.last));
         }
-        let place = match self.places.get(text) {
-            Some(place) => *place,
+        let index = match self.indices.get(text) {
+            Some(index) => *index,
             None => self.admit(text)?,
         };
         // A law that was not requested has no index, so `last` stays.
-        self.last = place.unwrap_or(self.last);
-        Ok(place)
+        self.last = index.unwrap_or(self.last);
+        Ok(index)
     }
 
     fn admit(&mut self, text: &[u8]) -> Result<Option<usize>, CredentialError> {
         let law_id = law_id(text)?;
         let asked_for = self.rules.laws.is_empty() || self.rules.laws.contains(&law_id);
-        let place = asked_for.then_some(self.admitted.len());
+        let index = asked_for.then_some(self.admitted.len());
         if asked_for {
             self.admitted.push(law_id);
         }
-        self.places.insert(text.to_vec(), place);
-        Ok(place)
+        self.indices.insert(text.to_vec(), index);
+        Ok(index)
     }
 }

@@ -218,10 +218,10 @@ impl HashedRoll {
         let mut surplus = Vec::new();
         for group in repeated.chunk_by(|one, next| one.nas == next.nas) {
             let first_line = u64::from(group[0].line);
-            for (place, row) in group.iter().enumerate().skip(1) {
+            for (index, row) in group.iter().enumerate().skip(1) {
                 let line = u64::from(row.line);
                 // A repeated second code counts as a conflict below; its key is surplus too.
-                if group[..place].iter().any(|earlier| earlier.key == row.key) {
+                if group[..index].iter().any(|earlier| earlier.key == row.key) {
                     surplus.push(row.key);
                 }
                 if row.key == group[0].key {

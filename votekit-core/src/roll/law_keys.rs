@@ -191,9 +191,9 @@ impl AscendingKeys<'_> {
         }
         for slice in &self.slices {
             for key in *slice {
-                let place = &mut self.slots[slot_of(key)];
-                self.keys[*place as usize] = *key;
-                *place += 1;
+                let next = &mut self.slots[slot_of(key)];
+                self.keys[*next as usize] = *key;
+                *next += 1;
             }
         }
         self.keys.truncate(count);
@@ -223,9 +223,9 @@ fn sort_few(keys: &mut [RegistryKey]) {
         keys.sort_unstable();
         return;
     }
-    for place in 1..keys.len() {
-        let key = keys[place];
-        let mut free = place;
+    for index in 1..keys.len() {
+        let key = keys[index];
+        let mut free = index;
         while free > 0 && is_less(&key, &keys[free - 1]) {
             keys[free] = keys[free - 1];
             free -= 1;

@@ -107,12 +107,12 @@ const CAPITALS: [u8; 256] = {
 #[inline]
 fn code(bytes: &[u8]) -> Option<PlainCode> {
     let mut code = PlainCode { bytes: [0; 32], length: 0 };
-    for (place, byte) in code.bytes.iter_mut().zip(bytes) {
+    for (index, byte) in code.bytes.iter_mut().zip(bytes) {
         let capital = CAPITALS[usize::from(*byte)];
         if capital == 0 {
             break;
         }
-        *place = capital;
+        *index = capital;
         code.length += 1;
     }
     // A longer code continues where a separator should be; the caller rejects it there.
@@ -143,11 +143,11 @@ mod tests {
         assert_eq!(number_of(b"123456789"), Some(123_456_789));
         assert_eq!(number_of(b"000000000"), Some(0));
         assert_eq!(number_of(b"999999999"), Some(999_999_999));
-        for place in 0..9 {
+        for index in 0..9 {
             for byte in (0..=u8::MAX).filter(|byte| !byte.is_ascii_digit()) {
                 let mut nas = *b"909090909";
-                nas[place] = byte;
-                assert_eq!(number_of(&nas), None, "byte {byte} at {place}");
+                nas[index] = byte;
+                assert_eq!(number_of(&nas), None, "byte {byte} at {index}");
             }
         }
     }

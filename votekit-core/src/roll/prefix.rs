@@ -52,9 +52,9 @@ pub(super) fn order_by_prefix<T: RadixKey>(values: &[T]) -> Vec<u32> {
         before += std::mem::replace(slot, before);
     }
     let mut order = vec![0; values.len()];
-    for (place, value) in (0..).zip(values) {
+    for (index, value) in (0..).zip(values) {
         let slot = &mut next[value.prefix() as usize];
-        order[*slot as usize] = place;
+        order[*slot as usize] = index;
         *slot += 1;
     }
     order

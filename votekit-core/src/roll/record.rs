@@ -110,15 +110,15 @@ impl<'a> Rows<'a> {
             return None;
         }
         let (whole, line) = (self.rest, self.line);
-        let mut place = 0;
+        let mut index = 0;
         loop {
             let field = self.next_field();
             let last = field.last;
-            each(place, field);
+            each(index, field);
             if last {
                 break;
             }
-            place += 1;
+            index += 1;
         }
         let bytes = without_line_break(&whole[..whole.len() - self.rest.len()]);
         Some(RawRecord { line, bytes })
@@ -234,7 +234,7 @@ pub(super) fn count_lines(bytes: &[u8]) -> u64 {
 
 /// Whether a carriage return is not followed by a line feed.
 pub(super) fn holds_lone_carriage_return(bytes: &[u8]) -> bool {
-    memchr::memchr_iter(b'\r', bytes).any(|place| bytes.get(place + 1) != Some(&b'\n'))
+    memchr::memchr_iter(b'\r', bytes).any(|index| bytes.get(index + 1) != Some(&b'\n'))
 }
 
 fn without_line_break(bytes: &[u8]) -> &[u8] {

@@ -90,7 +90,7 @@ fn repeated_numbers(runs: &[SortedChunk], prefixes: std::ops::Range<u32>) -> Vec
 /// A set of permuted numbers, with open addressing and linear probing.
 #[derive(Default)]
 struct Table {
-    places: Vec<u32>,
+    indices: Vec<u32>,
 }
 
 impl Table {
@@ -99,25 +99,25 @@ impl Table {
     const FREE: u32 = super::sorted_chunk::permute(u32::MAX);
 
     fn clear_for(&mut self, count: usize) {
-        self.places.clear();
-        self.places.resize((2 * count + 1).next_power_of_two(), Self::FREE);
+        self.indices.clear();
+        self.indices.resize((2 * count + 1).next_power_of_two(), Self::FREE);
     }
 
     /// Returns false when the value was there already.
     #[inline]
     fn insert(&mut self, value: u32) -> bool {
-        let mask = self.places.len() - 1;
+        let mask = self.indices.len() - 1;
         // All values share most of their leading bits, so the bits after those are folded into the
         // low bits.
-        let mut place = (value ^ (value >> 11)) as usize & mask;
+        let mut index = (value ^ (value >> 11)) as usize & mask;
         loop {
-            match self.places[place] {
+            match self.indices[index] {
                 Self::FREE => {
-                    self.places[place] = value;
+                    self.indices[index] = value;
                     return true;
                 }
                 known if known == value => return false,
-                _ => place = (place + 1) & mask,
+                _ => index = (index + 1) & mask,
             }
         }
     }

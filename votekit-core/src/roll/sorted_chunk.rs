@@ -52,12 +52,12 @@ pub(super) struct SortedChunk {
 impl SortedChunk {
     pub(super) fn new(columns: &Columns) -> Self {
         let order = order_by_prefix(&columns.keys);
-        let keys = order.iter().map(|place| columns.keys[*place as usize]).collect();
-        let electors = order.iter().map(|place| columns.electors[*place as usize]).collect();
+        let keys = order.iter().map(|index| columns.keys[*index as usize]).collect();
+        let electors = order.iter().map(|index| columns.electors[*index as usize]).collect();
         let mut numbers: Vec<u32> =
             columns.electors.iter().map(|elector| permute(elector.nas)).collect();
         let order = order_by_prefix(&numbers);
-        let permuted_nas = order.iter().map(|place| numbers[*place as usize]).collect();
+        let permuted_nas = order.iter().map(|index| numbers[*index as usize]).collect();
         numbers.zeroize();
         Self { keys, electors, permuted_nas }
     }

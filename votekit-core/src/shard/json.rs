@@ -55,11 +55,11 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(ShardHead, Vec<RegistryKey>), Shar
         return Err(ShardError::Count { stated: count });
     }
     let mut keys = Vec::with_capacity(count as usize);
-    for place in 1..=count as usize {
+    for index in 1..=count as usize {
         cursor.expect(b"\"")?;
         let digits = cursor.take(64);
-        keys.push(RegistryKey::from_hex(digits).map_err(|_| ShardError::Key { key: place })?);
-        cursor.expect(if place < count as usize { b"\",\n" } else { b"\"\n" })?;
+        keys.push(RegistryKey::from_hex(digits).map_err(|_| ShardError::Key { key: index })?);
+        cursor.expect(if index < count as usize { b"\",\n" } else { b"\"\n" })?;
     }
     cursor.expect(b"]}\n")?;
     Ok((head, keys))

@@ -33,8 +33,8 @@ impl RecoveryCode {
         let mut bytes = Zeroizing::new([0; CHARS]);
         getrandom::fill(bytes.as_mut_slice())?;
         let mut code = Zeroizing::new(String::with_capacity(CHARS + 1));
-        for (place, byte) in bytes.iter().enumerate() {
-            if place == CHARS / 2 {
+        for (index, byte) in bytes.iter().enumerate() {
+            if index == CHARS / 2 {
                 code.push('-');
             }
             code.push(char::from(ALPHABET[usize::from(*byte & 31)]));

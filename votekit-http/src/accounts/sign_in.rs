@@ -200,8 +200,8 @@ fn with_factor_used(account: &Account, code: &str, now: UnixSeconds) -> Option<A
         return Some(changed);
     }
     let used = recovery::digest_of(code)?;
-    let place = changed.recovery_codes.iter().position(|stored| *stored == used)?;
-    changed.recovery_codes.swap_remove(place);
+    let index = changed.recovery_codes.iter().position(|stored| *stored == used)?;
+    changed.recovery_codes.swap_remove(index);
     Some(changed)
 }
 

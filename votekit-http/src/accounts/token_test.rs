@@ -207,12 +207,12 @@ fn the_encoding_has_one_form_and_a_bound() {
 
 proptest! {
     #[test]
-    fn no_changed_byte_is_accepted(place in 0_usize..400, byte in 0_u8..=255) {
+    fn no_changed_byte_is_accepted(index in 0_usize..400, byte in 0_u8..=255) {
         let token = sign(&key(1), KID, ISSUER, GRANT, NOW);
         let mut bytes = token.as_bytes().to_vec();
-        let place = place % bytes.len();
-        prop_assume!(bytes[place] != byte);
-        bytes[place] = byte;
+        let index = index % bytes.len();
+        prop_assume!(bytes[index] != byte);
+        bytes[index] = byte;
         let verified = UnverifiedToken::parse(&bytes)
             .and_then(|token| token.verify(&key(1).verifying_key(), ISSUER, NOW));
         prop_assert_eq!(verified, Err(TokenRefused));

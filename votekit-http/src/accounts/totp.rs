@@ -71,8 +71,8 @@ impl TotpSecret {
         let mut text = Zeroizing::new(String::with_capacity(SECRET_BYTES * 8 / 5));
         for bytes in self.0.chunks_exact(5) {
             let bits = bytes.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-            for place in (0..8).rev() {
-                text.push(char::from(BASE32[(bits >> (5 * place)) as usize & 31]));
+            for index in (0..8).rev() {
+                text.push(char::from(BASE32[(bits >> (5 * index)) as usize & 31]));
             }
         }
         text

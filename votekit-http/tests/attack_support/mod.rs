@@ -74,14 +74,14 @@ pub async fn post(served: &Served, path: &str, cookie: &str, fields: &[(&str, &s
     client.send("POST", path, &headers, form(fields)).await
 }
 
-/// NAS and code of the elector with index `place`.
-pub fn typed(place: u32) -> (String, String) {
-    (format!("0{place:08}"), format!("CODE{place:04}"))
+/// NAS and code of the elector with index `index`.
+pub fn typed(index: u32) -> (String, String) {
+    (format!("0{index:08}"), format!("CODE{index:04}"))
 }
 
-/// Signs in the elector with index `place` on the page of a law, and returns the cookie.
-pub async fn sign_in(served: &Served, law: &str, place: u32) -> String {
-    let (nas, code) = typed(place);
+/// Signs in the elector with index `index` on the page of a law, and returns the cookie.
+pub async fn sign_in(served: &Served, law: &str, index: u32) -> String {
+    let (nas, code) = typed(index);
     let fields = [("nas", nas.as_str()), ("code", code.as_str())];
     let answer = post(served, &format!("/fr/vote/{law}"), "", &fields).await;
     assert_eq!(answer.status, 303, "{}", answer.text());
@@ -95,13 +95,13 @@ pub fn check_inert(html: &str) {
     for tag in html.split('<').skip(1) {
         let tag = tag.split('>').next().unwrap_or_default();
         let parts: Vec<&str> = tag.split('"').collect();
-        for (place, part) in parts.iter().enumerate().step_by(2) {
+        for (index, part) in parts.iter().enumerate().step_by(2) {
             for name in part.split_ascii_whitespace() {
                 let name = name.to_ascii_lowercase();
                 assert!(!name.starts_with("on") && !name.starts_with("style"), "<{tag}>");
                 assert!(!name.starts_with("srcdoc"), "<{tag}>");
                 let is_address = ["href=", "src=", "action=", "formaction="].contains(&&*name);
-                let value = parts.get(place + 1).copied().unwrap_or_default();
+                let value = parts.get(index + 1).copied().unwrap_or_default();
                 assert!(!is_address || is_local(value), "<{tag}>");
             }
         }

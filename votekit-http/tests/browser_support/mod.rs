@@ -83,8 +83,8 @@ fn hidden_fields(html: &str, action: &str) -> Vec<String> {
     fields.map(field).collect()
 }
 
-/// NAS and code of the elector with index `place`, as a voter types them.
-pub fn typed(place: u32) -> (String, String) {
-    let nas = format!("0{place:08}");
-    (format!("{}-{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code{place:04}"))
+/// NAS and code of the elector with index `index`, as a voter types them.
+pub fn typed(index: u32) -> (String, String) {
+    let nas = format!("0{index:08}");
+    (format!("{}-{}-{}", &nas[..3], &nas[3..6], &nas[6..]), format!("code{index:04}"))
 }

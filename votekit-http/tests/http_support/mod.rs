@@ -52,8 +52,8 @@ impl Served {
     }
 
     /// Serves the node of a folder.
-    pub async fn on(place: TestDir, config: Config) -> Self {
-        let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    pub async fn on(dir: TestDir, config: Config) -> Self {
+        let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
         let node = Node::start(folder, config).await.expect("the node starts");
         let server = Server::bind(node.clone()).await.expect("free ports");
         let (at, url) = (server.addresses(), server.public_url());
@@ -62,7 +62,7 @@ impl Served {
             // Resolves on the stop signal, or when the test is over.
             let _ = stopped.await;
         }));
-        Self { node, at, url, stop, serving, _dir: place }
+        Self { node, at, url, stop, serving, _dir: dir }
     }
 
     /// Serves a node with the roll loaded and the requested election open.
@@ -118,17 +118,17 @@ impl Served {
     }
 }
 
-/// The body of a vote of the elector with index `place`.
-pub fn ballot(place: u32, choice: &str) -> String {
-    let Credential { nas, code, .. } = credential(place);
+/// The body of a vote of the elector with index `index`.
+pub fn ballot(index: u32, choice: &str) -> String {
+    let Credential { nas, code, .. } = credential(index);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_id": LAW, "vote": choice}).to_string()
 }
 
-/// A vote with a wrong code under the NAS of the elector with index `place`; each `number` gives
+/// A vote with a wrong code under the NAS of the elector with index `index`; each `number` gives
 /// another code.
-pub fn guess(place: u32, number: u32) -> String {
-    let nas = credential(place).nas;
+pub fn guess(index: u32, number: u32) -> String {
+    let nas = credential(index).nas;
     let nas = String::from_utf8(nas.as_bytes().to_vec()).expect("ASCII");
     let code = format!("WRONG{number:04}");
     json!({"nas": nas, "code": code, "law_id": LAW, "vote": "oui"}).to_string()

@@ -17,9 +17,9 @@ use votekit_node::config::{Config, ThrottleConfig};
 /// Serves two elections that differ only in the choices of their voters.
 async fn voted(policy: ResultsPolicy) -> Served {
     let served = served(policy).await;
-    for place in 1..=VOTES {
+    for index in 1..=VOTES {
         for (law, choice) in LAWS {
-            vote(&served, law, place, choice).await;
+            vote(&served, law, index, choice).await;
         }
     }
     served

@@ -145,7 +145,7 @@ async fn guesses_are_counted_together_whatever_they_are_sent_to_and_lock_no_one_
 async fn a_sign_in_for_several_laws_is_no_oracle() {
     let served = served().await;
     // The guesser may load another roll, with a code for the same NAS.
-    let theirs = TestDir::of_laws(&[("THEIRS", "GUESS", 30)]);
+    let theirs = TestDir::with_laws(&[("THEIRS", "GUESS", 30)]);
     theirs.open_polls_of(&served.node).await;
     let (nas, right) = typed(5);
     let guess = "GUESS0005";

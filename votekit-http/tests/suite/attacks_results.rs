@@ -24,7 +24,7 @@ pub(crate) const VOTES: u32 = 6;
 pub(crate) async fn served(policy: ResultsPolicy) -> Served {
     let served = Served::empty(config()).await;
     let laws = LAWS.map(|(law, _)| (law, "CODE", 30));
-    let roll = TestDir::of_laws(&laws);
+    let roll = TestDir::with_laws(&laws);
     served.node.load(&roll.path("hashes"), None).await.expect("loaded");
     for (law, _) in LAWS {
         let law_id = law.to_owned();
@@ -36,9 +36,9 @@ pub(crate) async fn served(policy: ResultsPolicy) -> Served {
     served
 }
 
-/// Casts the vote of the elector with index `place`, and waits for the decision.
-pub(crate) async fn vote(served: &Served, law: &str, place: u32, choice: &str) -> Answer {
-    let (nas, code) = typed(place);
+/// Casts the vote of the elector with index `index`, and waits for the decision.
+pub(crate) async fn vote(served: &Served, law: &str, index: u32, choice: &str) -> Answer {
+    let (nas, code) = typed(index);
     let body = json!({"nas": nas, "code": code, "law_id": law, "vote": choice}).to_string();
     let answer = served.vote(&body, &[("prefer", "wait=30")]).await;
     assert_eq!(answer.json()["status"], "accepted");
@@ -111,9 +111,9 @@ async fn metrics(served: &Served) -> String {
 async fn before_the_close_no_answer_depends_on_a_choice() {
     let served = served(ResultsPolicy::AfterClose).await;
     let mut requests = Vec::new();
-    for place in 1..=VOTES {
+    for index in 1..=VOTES {
         for (law, choice) in LAWS {
-            requests.push(vote(&served, law, place, choice).await.request_id());
+            requests.push(vote(&served, law, index, choice).await.request_id());
         }
     }
     let results = "/api/v1/results/{law}";
@@ -230,8 +230,8 @@ async fn before_the_close_no_stream_no_status_and_no_receipt_depends_on_a_choice
     let served = served(ResultsPolicy::AfterClose).await;
     let mut requests = Vec::new();
     for (law, choice) in LAWS {
-        for place in 1..=VOTES {
-            requests.push(vote(&served, law, place, choice).await.request_id());
+        for index in 1..=VOTES {
+            requests.push(vote(&served, law, index, choice).await.request_id());
         }
     }
     let firsts = [&requests[0], &requests[VOTES as usize]];

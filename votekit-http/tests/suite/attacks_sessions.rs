@@ -68,7 +68,7 @@ async fn a_token_of_one_purpose_is_none_of_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cookie_is_of_its_node_and_its_elections() {
     let (served, other) = (Served::open().await, Served::open().await);
-    let roll = TestDir::of_laws(&[("OTHER-1", "OTHER", 30)]);
+    let roll = TestDir::with_laws(&[("OTHER-1", "OTHER", 30)]);
     roll.open_polls_of(&served.node).await;
     let cookie = sign_in(&served, LAW, 1).await;
     let elsewhere = vote(&other, &cookie, "oui", KEY).await;
@@ -174,8 +174,8 @@ async fn a_form_that_is_sent_again_after_the_sign_out_does_nothing() {
 async fn a_copy_of_a_voters_cookie_opens_nothing_after_the_sign_out() {
     let served = Served::open().await;
     let ballot = format!("/fr/vote/{LAW}/ballot");
-    for (place, is_page) in [(5, true), (6, false)] {
-        let first = sign_in(&served, LAW, place).await;
+    for (index, is_page) in [(5, true), (6, false)] {
+        let first = sign_in(&served, LAW, index).await;
         // The page renews the cookie: there are two of one session.
         let page = get(&served, &ballot, &first).await;
         let renewed = cookie_of(&page);
@@ -192,15 +192,15 @@ async fn a_copy_of_a_voters_cookie_opens_nothing_after_the_sign_out() {
         }
         for copy in [&first, &renewed] {
             let cast = vote(&served, copy, "oui", KEY).await;
-            assert_eq!(cast.problem(), (401, "not-signed-in".to_owned()), "{place}");
+            assert_eq!(cast.problem(), (401, "not-signed-in".to_owned()), "{index}");
             let voted = get(&served, "/api/v1/user/voted-elections", copy).await;
-            assert_eq!(voted.problem(), (401, "not-signed-in".to_owned()), "{place}");
+            assert_eq!(voted.problem(), (401, "not-signed-in".to_owned()), "{index}");
             assert_eq!(get(&served, &ballot, copy).await.status, 303, "to the sign-in");
             let fields = [("choice", "oui"), ("token", ballot_token.as_str())];
-            assert_eq!(post(&served, &ballot, copy, &fields).await.status, 403, "{place}");
+            assert_eq!(post(&served, &ballot, copy, &fields).await.status, 403, "{index}");
         }
         // The voter signs in again, beside the copy, and votes.
-        let again = sign_in(&served, LAW, place).await;
+        let again = sign_in(&served, LAW, index).await;
         assert_eq!(vote(&served, &again, "oui", KEY).await.json()["status"], "accepted");
     }
     served.end().await;

@@ -10,7 +10,7 @@ const THIRD: &str = "L2025-003";
 /// Serves a node with a poll open for each law of one roll: the first two have the same codes.
 async fn served() -> Served {
     let served = Served::empty(config()).await;
-    let roll = TestDir::of_laws(&[(LAW, "CODE", 30), (SECOND, "CODE", 30), (THIRD, "OTHER", 30)]);
+    let roll = TestDir::with_laws(&[(LAW, "CODE", 30), (SECOND, "CODE", 30), (THIRD, "OTHER", 30)]);
     roll.open_polls_of(&served.node).await;
     served
 }
@@ -71,8 +71,8 @@ async fn two_electors_share_a_browser() {
     let served = served().await;
     let mut browser = Browser::open(&served, "en").await;
     let sign_in = format!("/en/vote/{LAW}");
-    for place in [2, 3] {
-        let (nas, code) = typed(place);
+    for index in [2, 3] {
+        let (nas, code) = typed(index);
         browser.get(&sign_in).await;
         browser.submit(&sign_in, &[("nas", nas.as_str()), ("code", code.as_str())]).await;
         browser.shows("You have 2 ballots left.");

@@ -15,13 +15,13 @@ const DAMAGED: &str = "L2";
 
 /// A node with the customary election open, and a draft whose ballot key is lost.
 async fn beside_a_damaged_one() -> Served {
-    let place = TestDir::new(30);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(30);
+    let node = dir.open_poll().await;
     let second = CreateElection { law_id: DAMAGED.to_owned(), ..create_request() };
     node.create(second).await.expect("created");
     node.shutdown().await;
-    fs::remove_file(place.path("node/keys/ballot").join(DAMAGED)).expect("removed");
-    Served::on(place, config()).await
+    fs::remove_file(dir.path("node/keys/ballot").join(DAMAGED)).expect("removed");
+    Served::on(dir, config()).await
 }
 
 fn halted() -> (u16, String) {

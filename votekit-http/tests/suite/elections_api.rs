@@ -436,8 +436,8 @@ async fn a_manifest_binds_the_files_and_the_law() {
 async fn a_roll_under_an_unknown_pepper_waits_for_an_operator() {
     let served = Served::empty(config()).await;
     let official = drafted(&served).await;
-    let place = TestDir::new(1);
-    let folder = place.path("peppered");
+    let dir = TestDir::new(1);
+    let folder = dir.path("peppered");
     write_roll(&folder, 5, true);
     for name in ["manifest.json", SHARD] {
         let bytes = std::fs::read(folder.join(name)).expect("a file of the roll");

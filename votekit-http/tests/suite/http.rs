@@ -436,8 +436,8 @@ async fn withheld_results_are_in_no_answer() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_log_is_served_as_tiles() {
     let served = Served::open().await;
-    for place in 0..5 {
-        served.vote(&ballot(place, "oui"), &[WAIT]).await;
+    for index in 0..5 {
+        served.vote(&ballot(index, "oui"), &[WAIT]).await;
     }
     let checkpoint = served.get(&format!("/log/{LAW}/checkpoint")).await;
     assert_eq!(checkpoint.header("content-type"), "text/plain; charset=utf-8");

@@ -255,8 +255,8 @@ async fn each_address_has_its_cache_and_cors_fields() {
 #[tokio::test(flavor = "multi_thread")]
 async fn large_answers_are_compressed_for_clients_that_accept_gzip() {
     let served = Served::open().await;
-    for place in 0..20 {
-        served.vote(&ballot(place, "oui"), &[WAIT]).await;
+    for index in 0..20 {
+        served.vote(&ballot(index, "oui"), &[WAIT]).await;
     }
     let mut client = Client::connect(served.at.public).await;
     let checkpoint = client.get(&format!("/log/{LAW}/checkpoint")).await;

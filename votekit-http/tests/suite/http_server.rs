@@ -51,8 +51,8 @@ async fn votes_travel_by_tls() {
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = connector.connect(name, stream).await.expect("a handshake");
     let mut client = Client::over(stream).await;
-    for place in 0..3 {
-        let answer = client.vote(&ballot(place, "oui"), &[("prefer", "wait=30")]).await;
+    for index in 0..3 {
+        let answer = client.vote(&ballot(index, "oui"), &[("prefer", "wait=30")]).await;
         assert_eq!(answer.json()["status"], "accepted");
         assert_eq!(answer.header("strict-transport-security"), "max-age=31536000");
     }
@@ -70,8 +70,8 @@ async fn votes_travel_by_tls() {
 #[tokio::test(flavor = "multi_thread")]
 async fn errors_at_the_start_name_their_cause() {
     let bind = async |config: Config| {
-        let place = TestDir::new(1);
-        let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+        let dir = TestDir::new(1);
+        let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
         let node = Node::start(folder, config).await.expect("the node starts");
         let error = Server::bind(node.clone()).await.expect_err("refused");
         node.shutdown().await;

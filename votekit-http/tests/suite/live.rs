@@ -19,8 +19,8 @@ async fn open(config: Config, policy: ResultsPolicy) -> Served {
     Served::open_with(config, request).await
 }
 
-async fn vote(served: &Served, place: u32) {
-    let answer = served.vote(&ballot(place, "oui"), &[WAIT]).await;
+async fn vote(served: &Served, index: u32) {
+    let answer = served.vote(&ballot(index, "oui"), &[WAIT]).await;
     assert_eq!(answer.json()["status"], "accepted");
 }
 
@@ -265,13 +265,13 @@ async fn readers_have_places_of_their_own_and_stay() {
         other => panic!("{other:?}"),
     }
     // Longer than the life and the idle time of a connection, with all slots busy meanwhile.
-    for place in 1..=4 {
+    for index in 1..=4 {
         let mut clients = [Client::connect(at).await, Client::connect(at).await];
         for client in &mut clients {
             assert_eq!(client.get("/api/v1/elections").await.status, 200);
         }
         drop(clients);
-        vote(&served, place).await;
+        vote(&served, index).await;
         tokio::time::sleep(Duration::from_millis(700)).await;
     }
     for events in &mut streams {

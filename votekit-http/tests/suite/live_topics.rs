@@ -244,9 +244,9 @@ async fn call(
     (answer, cookie)
 }
 
-/// Signs in the elector with index `place`, and returns the cookie.
-async fn sign_in(served: &Served, place: u32) -> String {
-    let Credential { nas, code, .. } = credential(place);
+/// Signs in the elector with index `index`, and returns the cookie.
+async fn sign_in(served: &Served, index: u32) -> String {
+    let Credential { nas, code, .. } = credential(index);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
     let body =
         json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_ids": [LAW]});

@@ -56,9 +56,9 @@ async fn send(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_member_votes_at_a_node_that_decides_nothing() {
-    let place = TestDir::new(3);
-    let engines = EmbeddedEngine::open(&place.path("engine")).expect("it opens").into_shared();
-    let shared = place.path("shared");
+    let dir = TestDir::new(3);
+    let engines = EmbeddedEngine::open(&dir.path("engine")).expect("it opens").into_shared();
+    let shared = dir.path("shared");
     let sealer = start(&shared, &engines, "sealer-1", &[Role::Seal, Role::Validate]).await;
     let ingest = start(&shared, &engines, "ingest-1", &[Role::Ingest, Role::Query]).await;
     let server = Server::bind(ingest.clone()).await.expect("free ports");

@@ -26,7 +26,7 @@ pub(crate) struct Browser {
 
 impl Browser {
     /// Makes an account, follows its link and signs in, all on the pages.
-    pub(crate) async fn of_new_account(served: &Served, email: &str, role: AccountRole) -> Self {
+    pub(crate) async fn with_new_account(served: &Served, email: &str, role: AccountRole) -> Self {
         // The token of a link has 43 characters of base64url.
         let digest = Digest::compute(email.as_bytes()).to_hex();
         let link = digest[..43].to_owned();
@@ -105,7 +105,7 @@ async fn an_election_is_held_from_its_creation_to_its_certified_result() {
     let served = Served::empty(config()).await;
     served.node.load(&served.roll(), None).await.expect("loaded");
     let mut official =
-        Browser::of_new_account(&served, "admin@example.ca", AccountRole::Administrator).await;
+        Browser::with_new_account(&served, "admin@example.ca", AccountRole::Administrator).await;
     let new = "/fr/officials/new";
     let definition = [
         ("law_id", LAW),
@@ -139,8 +139,8 @@ async fn an_election_is_held_from_its_creation_to_its_certified_result() {
     let open = format!("{page}/open");
     official.submit(&open, &open, &[("confirm", LAW)]).await;
     assert_eq!(official.page.header("location"), format!("{page}?done=open"));
-    for (place, choice) in [(1, "oui"), (2, "non"), (3, "oui"), (3, "non")] {
-        served.vote(&ballot(place, choice), &[("prefer", "wait=20")]).await;
+    for (index, choice) in [(1, "oui"), (2, "non"), (3, "oui"), (3, "non")] {
+        served.vote(&ballot(index, choice), &[("prefer", "wait=20")]).await;
     }
     official.get("/fr/officials").await;
     official.shows("3 sur 30");
@@ -176,7 +176,7 @@ async fn an_election_is_held_from_its_creation_to_its_certified_result() {
 async fn no_role_escalates() {
     let served = Served::open().await;
     let email = "admin@example.ca";
-    let mut official = Browser::of_new_account(&served, email, AccountRole::Administrator).await;
+    let mut official = Browser::with_new_account(&served, email, AccountRole::Administrator).await;
     let page = format!("/fr/officials/elections/{LAW}");
     let close = format!("{page}/close");
     official.get(&close).await;
@@ -185,7 +185,7 @@ async fn no_role_escalates() {
         ("auditor@example.ca", AccountRole::Auditor),
         ("observer@example.ca", AccountRole::Observer),
     ] {
-        let mut reader = Browser::of_new_account(&served, email, role).await;
+        let mut reader = Browser::with_new_account(&served, email, role).await;
         for path in [
             "/fr/officials/new",
             "/fr/officials/accounts",
@@ -211,7 +211,7 @@ async fn no_role_escalates() {
 async fn a_form_of_another_site_or_session_changes_nothing() {
     let served = Served::open().await;
     let email = "admin@example.ca";
-    let mut official = Browser::of_new_account(&served, email, AccountRole::Administrator).await;
+    let mut official = Browser::with_new_account(&served, email, AccountRole::Administrator).await;
     let close = format!("/fr/officials/elections/{LAW}/close");
     official.get(&close).await;
     let token = hidden(official.page.text(), &close, "token");
@@ -234,7 +234,7 @@ async fn a_form_of_another_site_or_session_changes_nothing() {
     official.post(&annul, &good).await;
     assert_eq!(official.page.status, 403, "the token of another step");
     let mut second =
-        Browser::of_new_account(&served, "second@example.ca", AccountRole::Administrator).await;
+        Browser::with_new_account(&served, "second@example.ca", AccountRole::Administrator).await;
     second.post(&close, &good).await;
     assert_eq!(second.page.status, 403, "the token of another session");
     assert_eq!(served.node.elections()[0].state, "open");
@@ -245,7 +245,7 @@ async fn a_form_of_another_site_or_session_changes_nothing() {
 async fn no_address_of_the_pages_leads_to_another_site() {
     let served = Served::open().await;
     let email = "admin@example.ca";
-    let mut official = Browser::of_new_account(&served, email, AccountRole::Administrator).await;
+    let mut official = Browser::with_new_account(&served, email, AccountRole::Administrator).await;
     for path in [
         "/fr/officials?next=//evil.example",
         "/fr/accounts/sign-in?next=https://evil.example",
@@ -269,7 +269,7 @@ async fn no_address_of_the_pages_leads_to_another_site() {
 async fn wrong_passwords_wait_and_lock_nothing_out() {
     let served = Served::empty(config()).await;
     let email = "admin@example.ca";
-    let mut official = Browser::of_new_account(&served, email, AccountRole::Administrator).await;
+    let mut official = Browser::with_new_account(&served, email, AccountRole::Administrator).await;
     for attempt in 0..6 {
         let password = format!("wrong password {attempt}");
         let typed = [("email", email), ("password", password.as_str()), ("code", "000000")];

@@ -53,7 +53,7 @@ impl RollPage {
         served.node.create(create_request()).await.expect("created");
         let email = "admin@example.ca";
         let mut official =
-            Browser::of_new_account(&served, email, AccountRole::Administrator).await;
+            Browser::with_new_account(&served, email, AccountRole::Administrator).await;
         official.get(PAGE).await;
         let token = hidden(official.page.text(), FILES, "token");
         assert_eq!(token.len(), 64, "{}", official.page.text());
@@ -271,7 +271,7 @@ async fn only_administrators_upload() {
         ("auditor@example.ca", AccountRole::Auditor),
         ("observer@example.ca", AccountRole::Observer),
     ] {
-        let reader = Browser::of_new_account(&roll_page.served, email, role).await;
+        let reader = Browser::with_new_account(&roll_page.served, email, role).await;
         let cookie = std::mem::replace(&mut roll_page.official.cookie, reader.cookie.clone());
         roll_page.send("http://localhost", "text/html", good.clone()).await;
         roll_page.is_refused(403, "#forbidden");

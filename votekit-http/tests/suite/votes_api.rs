@@ -48,8 +48,8 @@ impl FrontEnd {
         answer
     }
 
-    async fn sign_in(&mut self, place: u32, laws: &[&str]) -> Answer {
-        let body = sign_in(place, laws).to_string();
+    async fn sign_in(&mut self, index: u32, laws: &[&str]) -> Answer {
+        let body = sign_in(index, laws).to_string();
         self.send("POST", SESSION, &[], &body).await
     }
 
@@ -64,8 +64,8 @@ impl FrontEnd {
     }
 }
 
-fn sign_in(place: u32, laws: &[&str]) -> Value {
-    let Credential { nas, code, .. } = credential(place);
+fn sign_in(index: u32, laws: &[&str]) -> Value {
+    let Credential { nas, code, .. } = credential(index);
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).expect("ASCII");
     json!({"nas": text(nas.as_bytes()), "code": text(code.as_bytes()), "law_ids": laws})
 }

@@ -324,9 +324,9 @@ impl AmendElection {
     /// minute.
     fn apply(self, mut definition: Definition, now: UnixMinutes) -> Result<Definition, AdminError> {
         let planned_before = definition.opens;
-        let set = |place: &mut String, text: Option<String>| {
+        let set = |target: &mut String, text: Option<String>| {
             if let Some(text) = text {
-                *place = text;
+                *target = text;
             }
         };
         set(&mut definition.title.fr, self.title_fr);

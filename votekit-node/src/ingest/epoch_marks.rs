@@ -141,11 +141,11 @@ impl EpochMarks {
         }
         let file = file.as_ref().expect("it was opened above");
         let known = marks.iter().position(|(known, _)| *known == epoch);
-        let place = known.unwrap_or(marks.len());
-        let before = marks.get(place).map_or(Sequence(0), |(_, before)| *before);
+        let index = known.unwrap_or(marks.len());
+        let before = marks.get(index).map_or(Sequence(0), |(_, before)| *before);
         let mark = (epoch, before.max(sequence));
-        file.write_all_at(&line(mark), (place * LINE_BYTES) as u64)?;
-        match marks.get_mut(place) {
+        file.write_all_at(&line(mark), (index * LINE_BYTES) as u64)?;
+        match marks.get_mut(index) {
             Some(known) => *known = mark,
             None => marks.push(mark),
         }

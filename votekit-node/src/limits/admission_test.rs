@@ -132,11 +132,11 @@ async fn every_answer_to_a_wrong_code_is_reached() {
     // Two from one address are stored; then its budget is spent; then the pair waits.
     let attempts: Vec<_> = (0..8).map(|_| wrong(0, 1, 1)).chain([wrong(1000, 2, 1)]).collect();
     let refusals = answers(&attempts, &[Kind::Wrong]).await;
-    let is = |place: usize, error: &str| {
-        refusals[place].as_ref().is_some_and(|refusal| refusal.contains(error))
+    let is = |index: usize, error: &str| {
+        refusals[index].as_ref().is_some_and(|refusal| refusal.contains(error))
     };
     assert_eq!(refusals[..2], [None, None]);
-    assert!((2..6).all(|place| is(place, "NotRecognised")), "{refusals:?}");
-    assert!((6..8).all(|place| is(place, "BackOff")), "{refusals:?}");
+    assert!((2..6).all(|index| is(index, "NotRecognised")), "{refusals:?}");
+    assert!((6..8).all(|index| is(index, "BackOff")), "{refusals:?}");
     assert_eq!(refusals[8], None);
 }

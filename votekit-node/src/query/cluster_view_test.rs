@@ -38,14 +38,14 @@ impl Installation {
     fn new() -> Self {
         let base = name("elections.example");
         let (mut members, mut keys) = (Vec::new(), Vec::new());
-        for (place, authority) in (0_u8..).zip(["a", "b", "c"]) {
-            let key = StatementKey::from_seed(&base, &name(authority), &[100 + place; 32]);
+        for (index, authority) in (0_u8..).zip(["a", "b", "c"]) {
+            let key = StatementKey::from_seed(&base, &name(authority), &[100 + index; 32]);
             members.push(AuthorityMember {
                 name: name(authority),
-                log: public(10 + place),
-                cosigner: public(20 + place),
+                log: public(10 + index),
+                cosigner: public(20 + index),
                 statement: key.public(),
-                transport: [30 + place; 32],
+                transport: [30 + index; 32],
             });
             keys.push(key);
         }
@@ -53,9 +53,9 @@ impl Installation {
         Self { set, keys, rows: Vec::new() }
     }
 
-    /// Adds a signed statement of the authority with index `place`.
-    fn state(&mut self, place: usize, incarnation: u64, body: StatementBody) {
-        let key = &self.keys[place];
+    /// Adds a signed statement of the authority with index `index`.
+    fn state(&mut self, index: usize, incarnation: u64, body: StatementBody) {
+        let key = &self.keys[index];
         let kind = match &body {
             StatementBody::Vote(_) => RowKind::Vote,
             StatementBody::Accept(_) => RowKind::Accept,
@@ -75,7 +75,7 @@ impl Installation {
         });
     }
 
-    fn vote(&mut self, place: usize, term: u64, leader: &str, certified: &[(&str, u64)]) {
+    fn vote(&mut self, index: usize, term: u64, leader: &str, certified: &[(&str, u64)]) {
         let elections = certified
             .iter()
             .map(|(law_id, height)| ElectionVote {
@@ -85,7 +85,7 @@ impl Installation {
             })
             .collect();
         let vote = Vote { leadership: led_by(term, leader), elections };
-        self.state(place, 1, StatementBody::Vote(vote));
+        self.state(index, 1, StatementBody::Vote(vote));
     }
 
     fn view(&self, heads: &[(&str, u64)]) -> ClusterView {
@@ -131,8 +131,8 @@ fn a_quorum_of_votes_makes_a_leader() {
     installation.vote(1, 3, "a", &[("L1", 4)]);
     let view = installation.view(&[("L1", 6)]);
     assert_eq!(roles(&view), [Leader, Follower, Unknown]);
-    let certified = |place: usize| {
-        let election = &view.authorities[place].elections[0];
+    let certified = |index: usize| {
+        let election = &view.authorities[index].elections[0];
         (election.law_id.as_str(), election.certified_height, election.lag)
     };
     assert_eq!((certified(0), certified(1)), (("L1", 5, 1), ("L1", 4, 2)));
@@ -170,8 +170,8 @@ fn accepts_and_cosignatures_show_the_certified_height() {
     installation.state(1, 5, StatementBody::Vote(vote));
     let cosigners = HeadCosigners::from([(law("L1"), vec![name("c")])]);
     let view = installation.view_of(&[("L1", 8), ("L2", 8)], None, &cosigners);
-    let elections = |place: usize| {
-        let elections = view.authorities[place].elections.iter();
+    let elections = |index: usize| {
+        let elections = view.authorities[index].elections.iter();
         elections
             .map(|of| (of.law_id.as_str(), of.certified_height, of.accepted_height, of.lag))
             .collect::<Vec<_>>()
@@ -261,7 +261,7 @@ fn status_distinguishes_down_stuck_and_clock_errors() {
     let heads = [(law("L1"), 9)];
     let statuses = [status("a", 1000, -75_250, 9, false), status("b", 1041, 3, 4, true)];
     add_statuses(&mut view, &statuses, &heads, UnixSeconds(1042));
-    let shown = |place: usize| view.authorities[place].status.as_ref().expect("a status");
+    let shown = |index: usize| view.authorities[index].status.as_ref().expect("a status");
     assert_eq!((shown(0).age_seconds, shown(0).is_silent), (42, true));
     assert_eq!(shown(0).clock_offset_milliseconds, -75_250);
     assert_eq!((shown(1).age_seconds, shown(1).is_silent), (1, false));

@@ -112,12 +112,12 @@ mod tests {
 
     /// Two authorities, each of which feeds a witness.
     fn set() -> AuthoritySet {
-        let member = |place: u8, text: &str| AuthorityMember {
+        let member = |index: u8, text: &str| AuthorityMember {
             name: name(text),
-            log: public(10 + place),
-            cosigner: public(20 + place),
-            statement: public(30 + place),
-            transport: [40 + place; 32],
+            log: public(10 + index),
+            cosigner: public(20 + index),
+            statement: public(30 + index),
+            transport: [40 + index; 32],
         };
         let members = vec![member(1, "a"), member(2, "b")];
         let set = AuthoritySet::new(name("votes.example"), 2, members).expect("authorities");

@@ -80,8 +80,8 @@ pub(crate) fn restore(
     );
     let (requests, contents) = (requests?, contents?);
     let mut content = |wanted: &Digest| {
-        let place = manifests.iter().position(|manifest| manifest == wanted)?;
-        contents[place].clone()
+        let index = manifests.iter().position(|manifest| manifest == wanted)?;
+        contents[index].clone()
     };
     let (size, sealed_through) = (found.size(), StagingId(found.sealed_through));
     let log = ElectionLog::restore(found, requests, ballot_key, &mut content).map_err(damaged)?;

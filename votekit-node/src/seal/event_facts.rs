@@ -339,8 +339,8 @@ fn check_again_at_first(
 fn not_made(refusal: EventRefusal, leaves: &[u8], first_leaf: u64) -> NotMade {
     match refusal {
         EventRefusal::Refused { leaf, rule } if !rule.depends_on_clock() => {
-            let place = usize::try_from(leaf.saturating_sub(first_leaf)).unwrap_or(usize::MAX);
-            let theirs = leaves_of_block(leaves).nth(place).flatten().map(<[u8]>::to_vec);
+            let index = usize::try_from(leaf.saturating_sub(first_leaf)).unwrap_or(usize::MAX);
+            let theirs = leaves_of_block(leaves).nth(index).flatten().map(<[u8]>::to_vec);
             NotMade::Refused { leaf, rule: rule.as_str().to_owned(), own: None, theirs }
         }
         waits => {

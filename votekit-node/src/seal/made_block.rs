@@ -67,10 +67,10 @@ pub(crate) fn make_block(
     let content = BlockContent::Batches { batches: &batches, ballot_key: &ballot_key };
     let proposal =
         log.propose(&content, maker).map_err(|error| ElectionFault::damaged(error.to_string()))?;
-    if let Some((place, error)) = proposal.refused.first() {
+    if let Some((index, error)) = proposal.refused.first() {
         // The queue chooses consecutive batches. If a batch does not follow the previous one,
         // nothing may be sealed after it.
-        let number = batches[*place].number();
+        let number = batches[*index].number();
         seal_queue.report_unsealable(&number, error);
         return Err(ElectionFault::damaged(format!(
             "staged batch {number} cannot be sealed: {error}"

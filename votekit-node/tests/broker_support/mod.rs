@@ -33,10 +33,10 @@ pub(crate) fn address() -> ServiceAddress {
 }
 
 /// A node with every role, on a shared ledger and on these queues.
-pub(crate) async fn start(place: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledger>) {
+pub(crate) async fn start(dir: &TestDir, address: &ServiceAddress) -> (Node, Arc<dyn Ledger>) {
     let name: NodeName = "all-1".parse().expect("a name");
-    let folder = DataFolder::open_named(&place.path("shared"), None, &name).expect("a data folder");
-    let engine = EmbeddedEngine::open(&place.path("engine")).expect("the engine opens");
+    let folder = DataFolder::open_named(&dir.path("shared"), None, &name).expect("a data folder");
+    let engine = EmbeddedEngine::open(&dir.path("engine")).expect("the engine opens");
     let faults = SeededFaults::new(6, Odds::NONE);
     let ledger: Arc<dyn Ledger> = Arc::new(Faulty::new(engine.ledger, faults).shared());
     let ballot_box = RabbitMqBallotBox::open(address).await.expect("the ballot box opens");

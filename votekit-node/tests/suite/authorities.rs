@@ -21,8 +21,8 @@ use crate::support::{LAW, create_request, law, vote};
 async fn three_authorities_decide_and_a_quorum_certifies() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
-    for place in 0..5 {
-        let decision = installation.cast(place, "oui").await;
+    for index in 0..5 {
+        let decision = installation.cast(index, "oui").await;
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     }
     let decision = installation.cast(0, "non").await;
@@ -33,8 +33,8 @@ async fn three_authorities_decide_and_a_quorum_certifies() {
     installation.assert_agreement().await;
     assert_eq!(LAW, closed.law_id);
     // Each of them makes the bundle that a verifier accepts under the policy of all.
-    for place in 0..3 {
-        let node = installation.authority(place);
+    for index in 0..3 {
+        let node = installation.authority(index);
         let mut lines = Vec::new();
         let bundle = node.bundle(&law(), |piece| lines.extend_from_slice(piece)).await;
         let bundle = bundle.expect("a bundle");

@@ -293,8 +293,8 @@ async fn assert_decides(
         let is_accepted = matches!(&decided, Some(VoteStatus::Decided(Decision::Accepted { .. })));
         assert!(is_accepted, "{decided:?}");
     }
-    for place in 0..3 {
-        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    for index in 0..3 {
+        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
     }
     installation.assert_closes(accepted).await;
     installation.assert_agreement().await;
@@ -443,9 +443,9 @@ async fn a_retirement_that_no_authority_signed_retires_no_node() {
     let decision = installation.cast(1, "oui").await;
     assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     // The authority that admitted it has a copy, and compares it with the ledger when it starts.
-    for place in 0..3 {
-        installation.kill(place);
-        installation.restart(place).await;
+    for index in 0..3 {
+        installation.kill(index);
+        installation.restart(index).await;
     }
     let until = Instant::now() + WAIT;
     while !stored().await.contains("retired no") {

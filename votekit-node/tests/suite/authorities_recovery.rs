@@ -88,8 +88,8 @@ async fn four_authorities_with_a_quorum_of_three_go_on_without_one() {
     assert!(is_accepted(&installation.cast(0, "oui").await));
     let leader = installation.leader().await;
     installation.kill(leader);
-    for place in 1..4 {
-        let decision = installation.cast(place, "non").await;
+    for index in 1..4 {
+        let decision = installation.cast(index, "non").await;
         assert!(is_accepted(&decision), "{decision:?}");
     }
     installation.assert_agreement().await;
@@ -132,8 +132,8 @@ async fn votes_are_answered_without_a_majority_and_sealed_when_it_returns() {
 async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     let mut installation = Installation::start(4, 3).await;
     installation.open_poll().await;
-    for place in 0..3 {
-        assert!(is_accepted(&installation.cast(place, "oui").await));
+    for index in 0..3 {
+        assert!(is_accepted(&installation.cast(index, "oui").await));
     }
     installation.assert_agreement().await;
     installation.stop_all().await;
@@ -141,8 +141,8 @@ async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     copy_database(&ledger, &copy, "ledger.sqlite");
     installation.start_authorities().await;
     installation.start_ingest().await;
-    for place in 3..7 {
-        assert!(is_accepted(&installation.cast(place, "non").await));
+    for index in 3..7 {
+        assert!(is_accepted(&installation.cast(index, "non").await));
     }
     installation.assert_agreement().await;
     installation.stop_all().await;
@@ -153,8 +153,8 @@ async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     copy_database(&copy, &ledger, "ledger.sqlite");
     installation.start_authorities().await;
     installation.wait_for_log(&whole).await;
-    for place in 0..4 {
-        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    for index in 0..4 {
+        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
     }
     installation.start_ingest().await;
     let again = installation.cast(6, "oui").await;
@@ -289,8 +289,8 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
     let (staged, sealed) = positions();
     assert_eq!(sealed, staged);
     drop(ledger);
-    for place in 0..3 {
-        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    for index in 0..3 {
+        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
     }
     installation.assert_closes(3).await;
     installation.assert_agreement().await;
@@ -322,10 +322,10 @@ fn open_memory(folder: &Path) -> AuthorityMemory {
     }
 }
 
-/// Signs a refusal of a block with the keys of the authority at `place`, as if it had ended before
+/// Signs a refusal of a block with the keys of the authority at `index`, as if it had ended before
 /// it sent the refusal. Returns the signed bytes.
-fn refuse_and_stop(installation: &Installation, place: usize, leader: usize) -> Vec<u8> {
-    let path = path_of(installation.path(), place + 1);
+fn refuse_and_stop(installation: &Installation, index: usize, leader: usize) -> Vec<u8> {
+    let path = path_of(installation.path(), index + 1);
     let memory = open_memory(&path.join("memory"));
     let folder = DataFolder::peek(&path).expect("a folder");
     let (base, name) = (folder.base().expect("a base"), folder.authority().expect("a name"));
@@ -379,25 +379,25 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
     installation.start_authorities().await;
     installation.start_ingest().await;
     let leader = installation.leader().await;
-    let place = (leader + 1) % 3;
+    let index = (leader + 1) % 3;
     // One suspicion of three authorities changes no leader.
     assert!(is_accepted(&installation.cast(1, "oui").await));
     let until = Instant::now() + WAIT;
     let suspicion = loop {
         // Without effect until this authority has promised to follow the leader: the others may
         // have been a quorum.
-        installation.authority(place).request_step_down().await.expect("asked");
+        installation.authority(index).request_step_down().await.expect("asked");
         if let Some(suspicion) = rows_of(&installation, RowKind::Suspect).await.pop() {
             break suspicion;
         }
         assert!(Instant::now() < until, "no suspicion");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    installation.authorities[place].take().expect("it runs").shutdown().await;
-    let refusal = refuse_and_stop(&installation, place, leader);
-    installation.restart(place).await;
+    installation.authorities[index].take().expect("it runs").shutdown().await;
+    let refusal = refuse_and_stop(&installation, index, leader);
+    installation.restart(index).await;
     wait_for_row(&installation, RowKind::Refuse, &refusal).await;
-    let view = installation.authority(place).cluster_view().await.expect("the ledger answers");
+    let view = installation.authority(index).cluster_view().await.expect("the ledger answers");
     assert!(!view.rolled_back, "the memory holds what was signed for an operator");
     // The ledger loses both, and the vote, while every node is stopped.
     installation.stop_all().await;
@@ -405,7 +405,7 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
     installation.start_authorities().await;
     wait_for_row(&installation, RowKind::Refuse, &refusal).await;
     let until = Instant::now() + WAIT;
-    while !is_suspected_again(&installation, place, &suspicion).await {
+    while !is_suspected_again(&installation, index, &suspicion).await {
         assert!(Instant::now() < until, "the suspicion was not sent again");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
@@ -417,15 +417,15 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
 
 /// Whether a suspicion is in the ledger again, unless its authority has promised a later term: then
 /// nothing depends on it.
-async fn is_suspected_again(installation: &Installation, place: usize, suspicion: &[u8]) -> bool {
-    let path = path_of(installation.path(), place + 1);
+async fn is_suspected_again(installation: &Installation, index: usize, suspicion: &[u8]) -> bool {
+    let path = path_of(installation.path(), index + 1);
     let file = fs::read(path.join("authorities")).expect("a file");
     let set = AuthoritySet::parse(&file).expect("authorities");
     let StatementBody::Suspect(suspect) = set.verify_statement(suspicion).expect("signed").body
     else {
         return false;
     };
-    let promised = term_of(installation.authority(place), place).await;
+    let promised = term_of(installation.authority(index), index).await;
     promised > Some(suspect.leadership.term)
         || rows_of(installation, RowKind::Suspect).await.iter().any(|row| row == suspicion)
 }
@@ -448,10 +448,10 @@ async fn sealed_keys(installation: &Installation) -> Vec<Option<Vec<u8>>> {
     keys
 }
 
-/// The highest term in which a statement of the authority at `place` was read.
-async fn term_of(node: &Node, place: usize) -> Option<u64> {
+/// The highest term in which a statement of the authority at `index` was read.
+async fn term_of(node: &Node, index: usize) -> Option<u64> {
     let view = node.cluster_view().await.expect("the ledger answers");
-    view.authorities[place].term
+    view.authorities[index].term
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -459,36 +459,36 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     let mut installation = Installation::start(4, 3).await;
     installation.open_poll().await;
     let leader = installation.leader().await;
-    let place = (leader + 1) % 4;
-    let memory = path_of(installation.path(), place + 1).join("memory");
+    let index = (leader + 1) % 4;
+    let memory = path_of(installation.path(), index + 1).join("memory");
     let copy = installation.path().join("memory-copy");
-    installation.authorities[place].take().expect("it runs").shutdown().await;
+    installation.authorities[index].take().expect("it runs").shutdown().await;
     drop(open_memory(&memory));
     copy_database(&memory, &copy, "memory.sqlite");
-    installation.restart(place).await;
+    installation.restart(index).await;
     // It votes in a later term, which the copy does not know.
-    let before = term_of(installation.authority(place), place).await;
+    let before = term_of(installation.authority(index), index).await;
     let leader = installation.leader().await;
     installation.authorities[leader].take().expect("it runs").shutdown().await;
     installation.restart(leader).await;
     assert!(is_accepted(&installation.cast(0, "oui").await));
     let until = Instant::now() + WAIT;
-    while term_of(installation.authority(place), place).await <= before {
+    while term_of(installation.authority(index), index).await <= before {
         assert!(Instant::now() < until, "it votes for no leader");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    installation.authorities[place].take().expect("it runs").shutdown().await;
+    installation.authorities[index].take().expect("it runs").shutdown().await;
     drop(open_memory(&memory));
     copy_database(&copy, &memory, "memory.sqlite");
-    installation.restart(place).await;
-    let view = installation.authority(place).cluster_view().await.expect("the ledger answers");
+    installation.restart(index).await;
+    let view = installation.authority(index).cluster_view().await.expect("the ledger answers");
     assert!(view.rolled_back);
-    let signed = term_of(installation.authority(place), place).await;
+    let signed = term_of(installation.authority(index), index).await;
     for elector in 1..4 {
         assert!(is_accepted(&installation.cast(elector, "oui").await));
-        assert!(!installation.authority(place).leads());
+        assert!(!installation.authority(index).leads());
     }
-    assert_eq!(term_of(installation.authority(place), place).await, signed);
+    assert_eq!(term_of(installation.authority(index), index).await, signed);
     // It follows and serves what the others certify.
     installation.assert_agreement().await;
     installation.stop().await;
@@ -549,8 +549,8 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_continues() {
         assert!(Instant::now() < until, "no row was refused");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    for place in 1..3 {
-        assert!(is_accepted(&installation.cast(place, "oui").await));
+    for index in 1..3 {
+        assert!(is_accepted(&installation.cast(index, "oui").await));
     }
     // A node that reads every row passes over them too.
     let leader = installation.leader().await;
@@ -581,11 +581,11 @@ async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
     );
     assert!(inserted.expect("SQL") > 500);
     drop(ledger);
-    for place in 1..4 {
-        assert!(is_accepted(&installation.cast(place, "oui").await));
+    for index in 1..4 {
+        assert!(is_accepted(&installation.cast(index, "oui").await));
     }
-    for place in 0..3 {
-        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    for index in 0..3 {
+        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
     }
     installation.assert_closes(4).await;
     installation.assert_agreement().await;
@@ -606,16 +606,16 @@ async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
         assert!(Instant::now() < until, "it leads what it cannot seal");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    for place in 1..4 {
-        assert!(is_accepted(&installation.cast(place, "oui").await));
+    for index in 1..4 {
+        assert!(is_accepted(&installation.cast(index, "oui").await));
         assert!(!installation.authority(halted).leads());
     }
     // It votes for the others, and does not come before them when the leader stops.
     let leader = installation.leader().await;
     installation.authorities[leader].take().expect("it runs").shutdown().await;
     installation.restart(leader).await;
-    for place in 4..6 {
-        assert!(is_accepted(&installation.cast(place, "oui").await));
+    for index in 4..6 {
+        assert!(is_accepted(&installation.cast(index, "oui").await));
         assert!(!installation.authority(halted).leads());
     }
     // A restart reads the log back: it takes part again.
@@ -683,9 +683,9 @@ async fn unverified_head_is_discarded_and_the_poll_continues() {
     let path = installation.path().join("ledger");
     forge_head(&path.join("ledger.sqlite"));
     installation.start_authorities().await;
-    for place in 0..3 {
-        let reason = installation.authority(place).halted(&law());
-        assert!(reason.is_some(), "a{} takes a forged block", place + 1);
+    for index in 0..3 {
+        let reason = installation.authority(index).halted(&law());
+        assert!(reason.is_some(), "a{} takes a forged block", index + 1);
     }
     installation.stop_all().await;
     let until = Instant::now() + WAIT;

@@ -8,16 +8,16 @@ use votekit_node::{Node, StatusView};
 use crate::installation::{Installation, WAIT};
 use crate::support::law;
 
-/// Waits until the status of the authority with index `place`, as `node` shows it, is as expected.
-async fn wait_for(node: &Node, place: usize, is_expected: impl Fn(&StatusView) -> bool) {
+/// Waits until the status of the authority with index `index`, as `node` shows it, is as expected.
+async fn wait_for(node: &Node, index: usize, is_expected: impl Fn(&StatusView) -> bool) {
     let until = Instant::now() + WAIT;
     loop {
         let view = node.cluster_view().await.expect("the ledger answers");
-        let status = &view.authorities[place].status;
+        let status = &view.authorities[index].status;
         if status.as_ref().is_some_and(&is_expected) {
             return;
         }
-        assert!(Instant::now() < until, "authority {place}: {status:?}");
+        assert!(Instant::now() < until, "authority {index}: {status:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }

@@ -21,24 +21,24 @@ fn other() -> ElectionId {
 
 /// The folder of a stopped node: the usual election is open, the other election is a draft.
 async fn two_elections() -> TestDir {
-    let place = TestDir::new(10);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(10);
+    let node = dir.open_poll().await;
     let second = CreateElection { law_id: OTHER.to_owned(), ..create_request() };
     node.create(second).await.expect("created");
     node.shutdown().await;
-    place
+    dir
 }
 
 /// Starts a node that reads the whole log.
-async fn start(place: &TestDir) -> Node {
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+async fn start(dir: &TestDir) -> Node {
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let config = Config { replay: true, rate_limit_per_second: 0, ..Config::default() };
     Node::start(folder, config).await.expect("the node starts")
 }
 
 /// Changes rows of one election in the ledger of a stopped node.
-fn change(place: &TestDir, sql: &str, law_id: &str) {
-    let ledger = Connection::open(place.path("node/ledger.sqlite")).expect("the ledger");
+fn change(dir: &TestDir, sql: &str, law_id: &str) {
+    let ledger = Connection::open(dir.path("node/ledger.sqlite")).expect("the ledger");
     let of_one = format!("(SELECT id FROM election WHERE law_id = '{law_id}')");
     let changed = ledger.execute(&format!("{sql} WHERE election = {of_one}"), ());
     assert!(changed.expect("SQL") > 0, "{sql}");
@@ -52,24 +52,22 @@ fn is_halted<T: std::fmt::Debug>(refused: Result<T, AdminError>, what: &str) {
 async fn one_damaged_election_is_halted_and_the_others_take_votes() {
     type Damage = fn(&TestDir);
     let damages: [(&str, Damage); 7] = [
-        ("no block", |place| change(place, "DELETE FROM block", OTHER)),
-        ("no head", |place| change(place, "DELETE FROM head", OTHER)),
-        ("a changed head", |place| change(place, "UPDATE head SET checkpoint = x'00'", OTHER)),
-        ("changed leaves", |place| change(place, "UPDATE leaves SET bytes = x'0001'", OTHER)),
-        ("a value of another kind", |place| {
-            change(place, "UPDATE block SET leaf_count = -1", OTHER)
+        ("no block", |dir| change(dir, "DELETE FROM block", OTHER)),
+        ("no head", |dir| change(dir, "DELETE FROM head", OTHER)),
+        ("a changed head", |dir| change(dir, "UPDATE head SET checkpoint = x'00'", OTHER)),
+        ("changed leaves", |dir| change(dir, "UPDATE leaves SET bytes = x'0001'", OTHER)),
+        ("a value of another kind", |dir| change(dir, "UPDATE block SET leaf_count = -1", OTHER)),
+        ("no ballot key", |dir| {
+            fs::remove_file(dir.path("node/keys/ballot").join(OTHER)).expect("removed");
         }),
-        ("no ballot key", |place| {
-            fs::remove_file(place.path("node/keys/ballot").join(OTHER)).expect("removed");
-        }),
-        ("a damaged request key", |place| {
-            fs::write(place.path("node/keys/request").join(OTHER), "7").expect("written");
+        ("a damaged request key", |dir| {
+            fs::write(dir.path("node/keys/request").join(OTHER), "7").expect("written");
         }),
     ];
     for (what, damage) in damages {
-        let place = two_elections().await;
-        damage(&place);
-        let node = start(&place).await;
+        let dir = two_elections().await;
+        damage(&dir);
+        let node = start(&dir).await;
         let reason = node.halted(&other()).unwrap_or_else(|| panic!("{what}: not halted"));
         assert!(!reason.is_empty(), "{what}");
         assert_eq!(node.halted(&law()), None, "{what}");
@@ -103,15 +101,15 @@ async fn one_damaged_election_is_halted_and_the_others_take_votes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn damaged_poll_takes_no_vote_and_continues_once_repaired() {
-    let place = TestDir::new(10);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(10);
+    let node = dir.open_poll().await;
     let request = node.submit(&vote(1, "oui"), None, None).await.expect("taken");
     let before = decided(&node, request).await;
     node.shutdown().await;
-    let ledger = place.path("node/ledger.sqlite");
+    let ledger = dir.path("node/ledger.sqlite");
     let whole = fs::read(&ledger).expect("a ledger");
-    change(&place, "UPDATE leaves SET bytes = x'0001'", LAW);
-    let node = start(&place).await;
+    change(&dir, "UPDATE leaves SET bytes = x'0001'", LAW);
+    let node = start(&dir).await;
     let refused = node.submit(&vote(2, "oui"), None, None).await;
     assert!(matches!(refused, Err(SubmitError::Halted)), "{refused:?}");
     assert!(matches!(node.status(request).await, Err(ReadError::Halted)));
@@ -119,13 +117,13 @@ async fn damaged_poll_takes_no_vote_and_continues_once_repaired() {
     // Its roll is neither discarded nor kept as that of a future election.
     let rolls = node.rolls().await.expect("read");
     assert!(rolls[0].laws[0].in_use, "{rolls:?}");
-    let discarded = node.discard_roll(&place.manifest.digest()).await;
+    let discarded = node.discard_roll(&dir.manifest.digest()).await;
     assert!(matches!(discarded, Err(AdminError::RollInUse { .. })), "{discarded:?}");
-    is_halted(node.load(&place.path("hashes"), None).await, "a roll");
+    is_halted(node.load(&dir.path("hashes"), None).await, "a roll");
     assert_eq!(node.failure(), None);
     node.shutdown().await;
     fs::write(&ledger, whole).expect("written");
-    let node = start(&place).await;
+    let node = start(&dir).await;
     assert_eq!(node.halted(&law()), None);
     assert_eq!(decided(&node, request).await, before);
     let request = node.submit(&vote(2, "non"), None, None).await.expect("taken");
@@ -135,11 +133,11 @@ async fn damaged_poll_takes_no_vote_and_continues_once_repaired() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_election_shows_its_definition_once_it_was_opened() {
-    let place = two_elections().await;
+    let dir = two_elections().await;
     for law_id in [LAW, OTHER] {
-        fs::remove_file(place.path("node/keys/ballot").join(law_id)).expect("removed");
+        fs::remove_file(dir.path("node/keys/ballot").join(law_id)).expect("removed");
     }
-    let node = start(&place).await;
+    let node = start(&dir).await;
     let view = |law_id: &ElectionId| node.election(law_id).expect("listed");
     let (opened, draft) = (view(&law()), view(&other()));
     assert!(opened.is_halted() && draft.is_halted());

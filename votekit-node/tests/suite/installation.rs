@@ -110,8 +110,8 @@ impl Installation {
         let until = Instant::now() + WAIT;
         loop {
             let leads = |node: &Option<Node>| node.as_ref().is_some_and(Node::leads);
-            if let Some(place) = self.authorities.iter().position(leads) {
-                return place;
+            if let Some(index) = self.authorities.iter().position(leads) {
+                return index;
             }
             assert!(Instant::now() < until, "no authority leads");
             tokio::time::sleep(Duration::from_millis(20)).await;
@@ -184,8 +184,8 @@ impl Installation {
         self.ingest.as_ref().expect("the ingest node runs")
     }
 
-    pub(crate) fn authority(&self, place: usize) -> &Node {
-        self.authorities[place].as_ref().expect("the authority runs")
+    pub(crate) fn authority(&self, index: usize) -> &Node {
+        self.authorities[index].as_ref().expect("the authority runs")
     }
 
     pub(crate) fn engines(&self) -> &Engines {
@@ -193,8 +193,8 @@ impl Installation {
     }
 
     /// Kills an authority: nothing more is published, sealed or reported.
-    pub(crate) fn kill(&mut self, place: usize) {
-        self.authorities[place].take().expect("it runs").abandon();
+    pub(crate) fn kill(&mut self, index: usize) {
+        self.authorities[index].take().expect("it runs").abandon();
     }
 
     /// Kills the ingest node.
@@ -218,10 +218,10 @@ impl Installation {
     /// Opens the ledger and starts the authorities, without the ingest node.
     pub(crate) async fn start_authorities(&mut self) {
         let engines = open_engines(self.folder.path()).await;
-        for place in 0..self.authorities.len() {
+        for index in 0..self.authorities.len() {
             let seconds = self.leader_term_seconds;
-            let node = start_authority(self.folder.path(), place + 1, &engines, seconds).await;
-            self.authorities[place] = Some(node);
+            let node = start_authority(self.folder.path(), index + 1, &engines, seconds).await;
+            self.authorities[index] = Some(node);
         }
         self.engines = Some(engines);
     }
@@ -255,12 +255,12 @@ impl Installation {
 
     /// Casts a vote under a key of this call: a vote whose outcome is unknown is sent again as the
     /// same request, and each call is another one.
-    pub(crate) async fn cast(&self, place: u32, choice: &str) -> Decision {
+    pub(crate) async fn cast(&self, index: u32, choice: &str) -> Decision {
         static CALLS: AtomicU64 = AtomicU64::new(0);
         let key = format!("call {}", CALLS.fetch_add(1, Ordering::Relaxed));
         let until = Instant::now() + WAIT;
         loop {
-            match self.ingest().submit(&vote(place, choice), Some(key.as_bytes()), None).await {
+            match self.ingest().submit(&vote(index, choice), Some(key.as_bytes()), None).await {
                 Ok(request) => match self.ingest().wait(request, WAIT).await.expect("answers") {
                     Some(VoteStatus::Decided(decision)) => return decision,
                     other => panic!("not decided: {other:?}"),
@@ -273,10 +273,10 @@ impl Installation {
         }
     }
 
-    pub(crate) async fn restart(&mut self, place: usize) {
+    pub(crate) async fn restart(&mut self, index: usize) {
         let (engines, seconds) = (self.engines(), self.leader_term_seconds);
-        let node = start_authority(self.folder.path(), place + 1, engines, seconds).await;
-        self.authorities[place] = Some(node);
+        let node = start_authority(self.folder.path(), index + 1, engines, seconds).await;
+        self.authorities[index] = Some(node);
     }
 
     /// Every authority has the same log, and its checkpoint carries a quorum.

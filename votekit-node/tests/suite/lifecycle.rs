@@ -18,8 +18,8 @@ use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, SubmitError};
 use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError};
 
-async fn cast(node: &Node, place: u32, choice: &str) -> (RequestId, Decision) {
-    let request = node.submit(&vote(place, choice), None, None).await.expect("taken");
+async fn cast(node: &Node, index: u32, choice: &str) -> (RequestId, Decision) {
+    let request = node.submit(&vote(index, choice), None, None).await.expect("taken");
     (request, decided(node, request).await)
 }
 
@@ -29,8 +29,8 @@ fn accepted(decision: Decision) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_vote_is_decided_and_counted() {
-    let place = TestDir::new(20);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(20);
+    let node = dir.open_poll().await;
     let (first, decision) = cast(&node, 1, "oui").await;
     assert!(accepted(decision));
     let (_, decision) = cast(&node, 1, "non").await;
@@ -75,8 +75,8 @@ async fn every_kind_of_vote_is_decided_and_counted() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_changes_nothing() {
-    let place = TestDir::new(50);
-    let mut node = place.open_poll().await;
+    let dir = TestDir::new(50);
+    let mut node = dir.open_poll().await;
     let mut requests = Vec::new();
     for round in 0..3 {
         for elector in 0..5 {
@@ -87,7 +87,7 @@ async fn a_restart_changes_nothing() {
         }
         let before = (node.election(&law()), node.checkpoint(&law()));
         node.shutdown().await;
-        node = place.start().await;
+        node = dir.start().await;
         let after = (node.election(&law()), node.checkpoint(&law()));
         assert_eq!(
             format!("{:?}", before.0.map(|view| view.accepted)),
@@ -102,7 +102,7 @@ async fn a_restart_changes_nothing() {
     let closed = node.close(&law()).await.expect("closed");
     assert_eq!((closed.accepted, closed.duplicate), (15, 3));
     node.shutdown().await;
-    let node = place.start().await;
+    let node = dir.start().await;
     let results = node.results(&law(), None).await.expect("shown");
     assert_eq!((results.count_of("oui"), results.count_of("non")), (9, 6));
     node.shutdown().await;
@@ -110,8 +110,8 @@ async fn a_restart_changes_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_voters_at_once_each_count_once() {
-    let place = TestDir::new(300);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(300);
+    let node = dir.open_poll().await;
     let mut casting = tokio::task::JoinSet::new();
     for attempt in 0..900_u32 {
         let node = node.clone();
@@ -135,13 +135,13 @@ async fn many_voters_at_once_each_count_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn supplements_revoke_and_add_and_never_unspend() {
-    let place = TestDir::new(10);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(10);
+    let node = dir.open_poll().await;
     assert!(accepted(cast(&node, 1, "oui").await.1));
-    let again = node.load(&place.path("hashes"), None).await.expect("loaded");
+    let again = node.load(&dir.path("hashes"), None).await.expect("loaded");
     assert_eq!(again.laws[0].outcome, LoadOutcome::Unchanged);
-    write_supplement(&place.path("late"), &place.manifest, &[50], &[1, 2], false);
-    let loaded = node.load(&place.path("late"), None).await.expect("loaded");
+    write_supplement(&dir.path("late"), &dir.manifest, &[50], &[1, 2], false);
+    let loaded = node.load(&dir.path("late"), None).await.expect("loaded");
     assert_eq!((loaded.laws[0].outcome, loaded.laws[0].registered), (LoadOutcome::Loaded, 10));
     assert!(matches!(
         cast(&node, 2, "oui").await.1,
@@ -153,21 +153,21 @@ async fn supplements_revoke_and_add_and_never_unspend() {
     );
     assert!(accepted(cast(&node, 50, "non").await.1));
     node.shutdown().await;
-    let node = place.start().await;
+    let node = dir.start().await;
     assert!(matches!(
         cast(&node, 2, "oui").await.1,
         Decision::Invalid { reason: InvalidReason::Revoked, .. }
     ));
     assert!(matches!(cast(&node, 50, "oui").await.1, Decision::Duplicate { .. }));
-    let again = node.load(&place.path("late"), None).await.expect("loaded");
+    let again = node.load(&dir.path("late"), None).await.expect("loaded");
     assert_eq!(again.laws[0].outcome, LoadOutcome::Unchanged);
     node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conflicting_rolls_are_refused_and_change_nothing() {
-    let place = TestDir::new(10);
-    let node = place.start().await;
+    let dir = TestDir::new(10);
+    let node = dir.start().await;
     assert!(matches!(
         node.submit(&vote(1, "oui"), None, None).await,
         Err(SubmitError::UnknownElection)
@@ -179,16 +179,16 @@ async fn conflicting_rolls_are_refused_and_change_nothing() {
         Err(SubmitError::NotOpen { state: State::Draft, .. })
     ));
     assert!(node.open(&law(), OpenElection::default()).await.is_err(), "no roll yet");
-    let shard = place.path("hashes").join(format!("{LAW}.0001.json"));
+    let shard = dir.path("hashes").join(format!("{LAW}.0001.json"));
     let good = std::fs::read(&shard).expect("there");
     let mut bad = good.clone();
     bad[150] ^= 1;
     std::fs::write(&shard, &bad).expect("written");
-    assert!(matches!(node.load(&place.path("hashes"), None).await, Err(AdminError::Roll(_))));
+    assert!(matches!(node.load(&dir.path("hashes"), None).await, Err(AdminError::Roll(_))));
     std::fs::write(&shard, &good).expect("written");
-    node.load(&place.path("hashes"), None).await.expect("loaded");
-    write_roll(&place.path("other"), 5, false);
-    assert!(node.load(&place.path("other"), None).await.is_err(), "a second roll");
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
+    write_roll(&dir.path("other"), 5, false);
+    assert!(node.load(&dir.path("other"), None).await.is_err(), "a second roll");
     node.open(&law(), OpenElection::default()).await.expect("opened");
     assert!(node.open(&law(), OpenElection::default()).await.is_err(), "opened twice");
     assert!(node.certify(&law()).await.is_err(), "certified while open");
@@ -199,9 +199,9 @@ async fn conflicting_rolls_are_refused_and_change_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_binding_election_opens_only_when_it_is_safe() {
-    let place = TestDir::new(10);
-    let node = place.start().await;
-    node.load(&place.path("hashes"), None).await.expect("loaded");
+    let dir = TestDir::new(10);
+    let node = dir.start().await;
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
     let request =
         CreateElection { binding: true, results: Some(ResultsPolicy::Live), ..create_request() };
     node.create(request).await.expect("created");
@@ -230,9 +230,9 @@ async fn results_follow_the_policy() {
         (ResultsPolicy::AfterVote, false, true),
         (ResultsPolicy::AfterClose, false, false),
     ] {
-        let place = TestDir::new(10);
-        let node = place.start().await;
-        node.load(&place.path("hashes"), None).await.expect("loaded");
+        let dir = TestDir::new(10);
+        let node = dir.start().await;
+        node.load(&dir.path("hashes"), None).await.expect("loaded");
         node.create(CreateElection { results: Some(policy), ..create_request() })
             .await
             .expect("created");
@@ -262,15 +262,15 @@ async fn results_follow_the_policy() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_leaves_the_totals() {
-    let place = TestDir::new(10);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(10);
+    let node = dir.open_poll().await;
     cast(&node, 1, "oui").await;
     node.close(&law()).await.expect("closed");
     node.certify(&law()).await.expect("certified");
     let before = node.results(&law(), None).await.expect("shown");
     assert!(node.purge(&law()).await.expect("purged") > 0);
     node.shutdown().await;
-    let node = place.start().await;
+    let node = dir.start().await;
     let after = node.results(&law(), None).await.expect("shown");
     assert_eq!((&after.counts, &after.report), (&before.counts, &before.report));
     assert!(after.log_size > before.log_size, "the log says that it was purged");
@@ -279,41 +279,39 @@ async fn a_purge_leaves_the_totals() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn until_it_is_certified_an_election_needs_its_keys_and_its_evidence() {
-    let place = TestDir::new(10);
-    let node = place.open_poll().await;
+    let dir = TestDir::new(10);
+    let node = dir.open_poll().await;
     cast(&node, 1, "oui").await;
     node.close(&law()).await.expect("closed");
     node.shutdown().await;
-    let keys = ["ballot", "request"].map(|kind| place.path("node/keys").join(kind).join(LAW));
-    let aside = place.path("aside");
+    let keys = ["ballot", "request"].map(|kind| dir.path("node/keys").join(kind).join(LAW));
+    let aside = dir.path("aside");
     for key in &keys {
         fs::rename(key, &aside).expect("moved");
-        let said = halt(&place).await;
+        let said = halt(&dir).await;
         assert!(said.starts_with("ballot key or request key of L2025-001 missing"), "{said}");
         fs::rename(&aside, key).expect("moved");
     }
-    let ledger = place.path("node/ledger.sqlite");
+    let ledger = dir.path("node/ledger.sqlite");
     let whole = fs::read(&ledger).expect("a ledger");
     let connection = Connection::open(&ledger).expect("the ledger");
     connection.execute("UPDATE batch SET bytes = NULL", ()).expect("SQL");
     drop(connection);
-    assert!(
-        halt(&place).await.contains("evidence of an election that is not certified is missing")
-    );
+    assert!(halt(&dir).await.contains("evidence of an election that is not certified is missing"));
     fs::write(&ledger, whole).expect("written");
-    let node = place.start().await;
+    let node = dir.start().await;
     node.certify(&law()).await.expect("certified");
     node.shutdown().await;
     // After the certification they may be destroyed.
     for key in &keys {
         fs::remove_file(key).expect("removed");
     }
-    place.start().await.shutdown().await;
+    dir.start().await.shutdown().await;
 }
 
 /// Returns why a start that reads the whole log halts the election.
-async fn halt(place: &TestDir) -> String {
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+async fn halt(dir: &TestDir) -> String {
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let config = Config { replay: true, ..Config::default() };
     let node = Node::start(folder, config).await.expect("the node starts");
     let reason = node.halted(&law()).expect("the election is halted");

@@ -18,8 +18,8 @@ fn accounts(numbers: std::ops::Range<u8>) -> Vec<AccountId> {
 }
 
 /// A node with an open election of three members.
-async fn open(place: &TestDir) -> Node {
-    let node = place.start().await;
+async fn open(dir: &TestDir) -> Node {
+    let node = dir.start().await;
     node.create_with_members(create_request(), &accounts(1..4)).await.expect("created");
     node.open(&law(), OpenElection::default()).await.expect("opened");
     node
@@ -40,16 +40,16 @@ fn has_entry(node: &Node, number: u8) -> Option<bool> {
 }
 
 /// The names in a folder of the data folder.
-fn names(place: &TestDir, folder: &str) -> Vec<String> {
-    let entries = std::fs::read_dir(place.path("node").join(folder)).expect("a folder");
+fn names(dir: &TestDir, folder: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(dir.path("node").join(folder)).expect("a folder");
     let name = |entry: std::io::Result<std::fs::DirEntry>| entry.expect("an entry").file_name();
     entries.map(|entry| name(entry).to_string_lossy().into_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_vote_once_and_see_that_they_have() {
-    let place = TestDir::new(3);
-    let node = open(&place).await;
+    let dir = TestDir::new(3);
+    let node = open(&dir).await;
     assert_eq!(node.election(&law()).expect("created").registered, 3);
     assert!(node.takes_members(&law()));
     assert!(node.has_member(&law(), &hash_of(&node, 1)).await.expect("asked"));
@@ -66,7 +66,7 @@ async fn members_vote_once_and_see_that_they_have() {
 
     // The same from the stored log.
     node.shutdown().await;
-    let node = place.start().await;
+    let node = dir.start().await;
     assert_eq!((has_entry(&node, 1), has_entry(&node, 2)), (Some(true), Some(false)));
     assert_eq!(has_entry(&node, 9), Some(false));
     let request = cast(&node, 2, "non", key).await;
@@ -78,21 +78,21 @@ async fn members_vote_once_and_see_that_they_have() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_roll_is_like_any_other_and_its_key_is_of_this_election() {
-    let place = TestDir::new(3);
-    let node = open(&place).await;
+    let dir = TestDir::new(3);
+    let node = open(&dir).await;
     let rolls = node.rolls().await.expect("listed");
     assert_eq!((rolls.len(), rolls[0].peppered, rolls[0].laws[0].registered), (1, true, 3));
-    assert_eq!(names(&place, "rolls"), [rolls[0].manifest.clone()], "no leftover of its making");
-    assert_eq!(names(&place, "keys/pepper").len(), 1);
+    assert_eq!(names(&dir, "rolls"), [rolls[0].manifest.clone()], "no leftover of its making");
+    assert_eq!(names(&dir, "keys/pepper").len(), 1);
     let other = CreateElection { law_id: "L2".to_owned(), ..create_request() };
     node.create_with_members(other, &accounts(1..4)).await.expect("created");
-    assert_eq!(names(&place, "keys/pepper").len(), 2, "one key an election");
+    assert_eq!(names(&dir, "keys/pepper").len(), 2, "one key an election");
     let l2 = "L2".parse().expect("a law id");
     assert_ne!(node.member_hash(&l2, account(1)), node.member_hash(&law(), account(1)));
     node.shutdown().await;
 
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
-    let stored = place.path("node").join("rolls").join(&rolls[0].manifest);
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
+    let stored = dir.path("node").join("rolls").join(&rolls[0].manifest);
     let checked = CheckedRoll::read(&stored, Some(&folder), None).expect("a good roll");
     let body = checked.manifest.body();
     assert_eq!((body.tool.as_str(), body.roll.code_length_min), (Manifest::MEMBERS_TOOL, 4));
@@ -100,8 +100,8 @@ async fn the_roll_is_like_any_other_and_its_key_is_of_this_election() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn unsupported_options_for_members_are_refused_and_leave_nothing() {
-    let place = TestDir::new(3);
-    let node = place.start().await;
+    let dir = TestDir::new(3);
+    let node = dir.start().await;
     let refused = async |request: CreateElection| {
         node.create_with_members(request, &accounts(1..4)).await.expect_err("refused")
     };
@@ -112,10 +112,10 @@ async fn unsupported_options_for_members_are_refused_and_leave_nothing() {
     assert!(matches!(refused(bad).await, AdminError::Fields { .. }));
     let none = node.create_with_members(create_request(), &[]).await.expect_err("no members");
     assert!(matches!(none, AdminError::Field { field: "eligible_voters", .. }), "{none}");
-    assert!(names(&place, "rolls").is_empty() && names(&place, "keys/pepper").is_empty());
+    assert!(names(&dir, "rolls").is_empty() && names(&dir, "keys/pepper").is_empty());
 
     // A law that has a roll, or an election.
-    node.load(&place.path("hashes"), None).await.expect("loaded");
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
     assert!(matches!(refused(create_request()).await, AdminError::SecondRoll { .. }));
     node.create(create_request()).await.expect("created");
     assert!(matches!(refused(create_request()).await, AdminError::Exists { .. }));
@@ -124,7 +124,7 @@ async fn unsupported_options_for_members_are_refused_and_leave_nothing() {
     assert_eq!(node.has_entry(&law(), &hash), None, "electors of a roll");
 
     // Officials sign the rolls of this folder.
-    std::fs::write(place.path("node").join("officials"), "").expect("written");
+    std::fs::write(dir.path("node").join("officials"), "").expect("written");
     let other = CreateElection { law_id: "L2".to_owned(), ..create_request() };
     let error = refused(other).await;
     assert!(matches!(error, AdminError::Field { field: "eligible_voters", .. }), "{error}");
@@ -134,15 +134,15 @@ async fn unsupported_options_for_members_are_refused_and_leave_nothing() {
 /// A binding election does not open with a members' roll, even if it got one.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_roll_of_members_opens_no_binding_election() {
-    let (place, other) = (TestDir::new(3), TestDir::new(3));
-    let node = open(&place).await;
+    let (dir, other) = (TestDir::new(3), TestDir::new(3));
+    let node = open(&dir).await;
     let manifest = node.rolls().await.expect("listed")[0].manifest.clone();
-    let key = names(&place, "keys/pepper").remove(0);
+    let key = names(&dir, "keys/pepper").remove(0);
     node.shutdown().await;
-    let keys = |place: &TestDir| place.path("node").join("keys/pepper").join(&key);
+    let keys = |dir: &TestDir| dir.path("node").join("keys/pepper").join(&key);
     let second = other.start().await;
-    std::fs::copy(keys(&place), keys(&other)).expect("copied");
-    let stored = place.path("node").join("rolls").join(manifest);
+    std::fs::copy(keys(&dir), keys(&other)).expect("copied");
+    let stored = dir.path("node").join("rolls").join(manifest);
     second.load(&stored, None).await.expect("loaded");
     let binding = CreateElection { binding: true, results: None, ..create_request() };
     second.create(binding).await.expect("created");
@@ -159,18 +159,18 @@ async fn a_roll_of_members_opens_no_binding_election() {
 /// After a purge no one can compute which member has which hash, and the node still starts.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_destroys_the_members_key() {
-    let place = TestDir::new(3);
-    let node = open(&place).await;
+    let dir = TestDir::new(3);
+    let node = open(&dir).await;
     let request = cast(&node, 1, "oui", "a key that others cannot guess").await;
     decided(&node, request).await;
     node.close(&law()).await.expect("closed");
     node.certify(&law()).await.expect("certified");
     assert_eq!(has_entry(&node, 1), Some(true));
     node.purge(&law()).await.expect("purged");
-    assert!(names(&place, "keys/pepper").is_empty());
+    assert!(names(&dir, "keys/pepper").is_empty());
     assert_eq!(node.member_hash(&law(), account(1)), None);
     node.shutdown().await;
-    let node = place.start().await;
+    let node = dir.start().await;
     assert_eq!((node.takes_members(&law()), node.member_hash(&law(), account(1))), (false, None));
     assert_eq!(node.election(&law()).expect("its log").accepted, 1);
     node.purge(&law()).await.expect("again");
@@ -180,27 +180,27 @@ async fn a_purge_destroys_the_members_key() {
 /// A pepper stays after a purge, as before: other rolls may be hashed under it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_leaves_peppers() {
-    let place = TestDir::new(3);
-    let (hashes, pepper) = (place.path("peppered"), place.path("pepper"));
+    let dir = TestDir::new(3);
+    let (hashes, pepper) = (dir.path("peppered"), dir.path("pepper"));
     write_roll(&hashes, 3, true);
     std::fs::write(&pepper, crate::support::pepper().to_file_text().as_bytes()).expect("written");
-    let node = place.start().await;
+    let node = dir.start().await;
     node.load(&hashes, Some(&pepper)).await.expect("loaded");
     node.create(create_request()).await.expect("created");
     node.open(&law(), OpenElection::default()).await.expect("opened");
     node.close(&law()).await.expect("closed");
     node.certify(&law()).await.expect("certified");
     node.purge(&law()).await.expect("purged");
-    assert_eq!(names(&place, "keys/pepper").len(), 1);
+    assert_eq!(names(&dir, "keys/pepper").len(), 1);
     node.shutdown().await;
-    place.start().await.shutdown().await;
+    dir.start().await.shutdown().await;
 }
 
 /// A member who signs in repeatedly cannot fill the log with duplicates.
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicates_of_a_member_are_limited() {
-    let place = TestDir::new(3);
-    let node = open(&place).await;
+    let dir = TestDir::new(3);
+    let node = open(&dir).await;
     decided(&node, cast(&node, 1, "oui", "a key that others cannot guess").await).await;
     let (hash, choice) = (hash_of(&node, 1), "non".parse().expect("a choice"));
     let mut refused = None;

@@ -70,16 +70,16 @@ async fn a_failing_registry_does_not_stop_voting() {
         || EngineError::Unavailable { engine: ENGINE, reason: "it is away".to_owned() },
     ];
     for error in errors {
-        let place = TestDir::new(3);
-        let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+        let dir = TestDir::new(3);
+        let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
         let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
         let roles = Engines { registry: Arc::new(Failing(error)), ..Engines::from(engine) };
         let node = Node::start_on(folder, Config::default(), roles).await.expect("the node starts");
-        node.load(&place.path("hashes"), None).await.expect("loaded");
+        node.load(&dir.path("hashes"), None).await.expect("loaded");
         node.create(create_request()).await.expect("created");
         node.open(&law(), OpenElection::default()).await.expect("opened");
-        for place in 0..2 {
-            let request = node.submit(&vote(place, "oui"), None, None).await.expect("taken");
+        for index in 0..2 {
+            let request = node.submit(&vote(index, "oui"), None, None).await.expect("taken");
             let status = node.wait(request, Duration::from_secs(30)).await.expect("looked at");
             assert!(
                 matches!(status, Some(VoteStatus::Decided(Decision::Accepted { .. }))),

@@ -27,8 +27,8 @@ async fn open_polls(dir: &TestDir) -> Node {
 }
 
 /// The credential of an elector with a wrong code.
-fn wrong(place: u32, attempt: u32) -> Credential {
-    let (nas, code) = (format!("0{place:08}"), format!("WRONG{attempt:04}"));
+fn wrong(index: u32, attempt: u32) -> Credential {
+    let (nas, code) = (format!("0{index:08}"), format!("WRONG{attempt:04}"));
     Credential::parse(nas.as_bytes(), code.as_bytes(), LAW.as_bytes()).expect("well formed")
 }
 
@@ -82,19 +82,19 @@ async fn wrong_codes_at_the_sign_in_count_in_the_throttle() {
 const LAWS: [(&str, &str, u32); 3] =
     [(LAW, "CODE", 20), ("L2025-002", "CODE", 10), ("L2025-003", "OTHER", 20)];
 
-fn laws(places: &[usize]) -> Vec<ElectionId> {
-    places.iter().map(|place| LAWS[*place].0.parse().expect("a law id")).collect()
+fn laws(indices: &[usize]) -> Vec<ElectionId> {
+    indices.iter().map(|index| LAWS[*index].0.parse().expect("a law id")).collect()
 }
 
-/// Signs in the elector with index `place` for all laws, with a code that begins with these
+/// Signs in the elector with index `index` for all laws, with a code that begins with these
 /// letters.
 async fn sign_in(
     node: &Node,
     letters: &str,
-    place: u32,
+    index: u32,
     host: u8,
 ) -> Result<Vec<(ElectionId, CredentialHash)>, SubmitError> {
-    let Credential { nas, code, .. } = &credential_for(LAW, letters, place);
+    let Credential { nas, code, .. } = &credential_for(LAW, letters, index);
     node.recognise_any(nas, code, &laws(&[0, 1, 2]), prefix(node, host)).await
 }
 
@@ -104,7 +104,7 @@ fn recognised(answer: &[(ElectionId, CredentialHash)]) -> Vec<ElectionId> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_opens_the_laws_whose_code_matches() {
-    let node = TestDir::of_laws(&LAWS).open_polls().await;
+    let node = TestDir::with_laws(&LAWS).open_polls().await;
     let both = sign_in(&node, "CODE", 3, 1).await.expect("asked");
     assert_eq!(recognised(&both), laws(&[0, 1]));
     for (law_id, hash) in &both {
@@ -128,7 +128,7 @@ async fn a_sign_in_opens_the_laws_whose_code_matches() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sign_in_is_tried_for_the_open_laws_of_one_roll() {
-    let dir = TestDir::of_laws(&LAWS);
+    let dir = TestDir::with_laws(&LAWS);
     let node = dir.open_polls().await;
     let other =
         crate::support::write_roll_of_laws(&dir.path("other"), &[("L2026-001", "CODE", 20)]);
@@ -169,7 +169,7 @@ async fn a_sign_in_is_tried_for_the_open_laws_of_one_roll() {
 /// a wait.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_code_of_another_roll_is_a_wrong_code() {
-    let dir = TestDir::of_laws(&LAWS);
+    let dir = TestDir::with_laws(&LAWS);
     let node = open_polls(&dir).await;
     crate::support::write_roll_of_laws(&dir.path("theirs"), &[("THEIRS", "GUESS", 20)]);
     node.load(&dir.path("theirs"), None).await.expect("loaded");
@@ -213,20 +213,20 @@ fn answer(outcome: Result<Vec<(ElectionId, CredentialHash)>, SubmitError>) -> St
 /// between them, of one law or of several, nor on the number of laws that a sign-in is tried for.
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_sign_ins_are_answered_alike_whatever_correct_ones_come_between() {
-    let dir = TestDir::of_laws(&LAWS);
+    let dir = TestDir::with_laws(&LAWS);
     let node = open_polls(&dir).await;
     let schedules: [&[&str]; 4] = [&[], &["CODE"], &["OTHER"], &["CODE", "OTHER", "CODE"]];
     let mut answers = Vec::new();
-    for (place, between) in schedules.into_iter().enumerate() {
-        let place = u32::try_from(place).expect("small");
+    for (index, between) in schedules.into_iter().enumerate() {
+        let index = u32::try_from(index).expect("small");
         let mut of_place = Vec::new();
         for attempt in 0..8 {
             for letters in between {
                 // Held up like the wrong ones in the end, and no trace of it.
-                let outcome = sign_in(&node, letters, place, 1).await;
+                let outcome = sign_in(&node, letters, index, 1).await;
                 assert_eq!(outcome.is_ok(), attempt < 6, "{attempt}: {outcome:?}");
             }
-            of_place.push(answer(sign_in(&node, &format!("BAD{attempt}"), place, 1).await));
+            of_place.push(answer(sign_in(&node, &format!("BAD{attempt}"), index, 1).await));
         }
         answers.push(of_place);
     }
@@ -251,18 +251,18 @@ async fn wrong_sign_ins_are_answered_alike_whatever_correct_ones_come_between() 
 /// A guesser at the sign-in takes nothing from the rate of the votes.
 #[tokio::test(flavor = "multi_thread")]
 async fn sign_ins_do_not_use_up_the_rate_of_votes() {
-    let place = TestDir::new(20);
-    place.open_poll().await.shutdown().await;
+    let dir = TestDir::new(20);
+    dir.open_poll().await.shutdown().await;
     let config = Config { rate_limit_per_second: 2, ..Config::default() };
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let node = Node::start(folder, config).await.expect("the node starts");
     for attempt in 0..10 {
         let answer = node.recognise(&wrong(attempt, attempt), prefix(&node, 1)).await;
         assert_eq!(answer.expect("asked"), None);
     }
-    let origin = |place| Some(node.throttle().origin(prefix(&node, 2), &credential(place).nas));
-    for place in [5, 6] {
-        node.submit(&vote(place, "oui"), None, origin(place)).await.expect("the rate is whole");
+    let origin = |index| Some(node.throttle().origin(prefix(&node, 2), &credential(index).nas));
+    for index in [5, 6] {
+        node.submit(&vote(index, "oui"), None, origin(index)).await.expect("the rate is whole");
     }
     node.shutdown().await;
 }

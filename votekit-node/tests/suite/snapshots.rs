@@ -21,19 +21,19 @@ fn config() -> Config {
     Config { rate_limit_per_second: 0, scrub: false, ..Config::default() }
 }
 
-async fn start(place: &TestDir, config: Config) -> Node {
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+async fn start(dir: &TestDir, config: Config) -> Node {
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     Node::start(folder, config).await.expect("the node starts")
 }
 
 /// Starts from the first leaf of every log.
-async fn replay(place: &TestDir) -> Node {
-    start(place, Config { replay: true, ..config() }).await
+async fn replay(dir: &TestDir) -> Node {
+    start(dir, Config { replay: true, ..config() }).await
 }
 
-async fn opened(place: &TestDir, policy: ResultsPolicy, publish_every: u64) -> Node {
-    let node = start(place, config()).await;
-    node.load(&place.path("hashes"), None).await.expect("loaded");
+async fn opened(dir: &TestDir, policy: ResultsPolicy, publish_every: u64) -> Node {
+    let node = start(dir, config()).await;
+    node.load(&dir.path("hashes"), None).await.expect("loaded");
     let request = CreateElection {
         results: Some(policy),
         publish_every: Some(publish_every),
@@ -49,8 +49,8 @@ async fn cast(node: &Node, elector: u32, choice: &str) -> (RequestId, Decision) 
     (request, decided(node, request).await)
 }
 
-fn snapshots(place: &TestDir) -> PathBuf {
-    place.path("node").join("snapshots").join(LAW)
+fn snapshots(dir: &TestDir) -> PathBuf {
+    dir.path("node").join("snapshots").join(LAW)
 }
 
 /// Everything that a node reports of an election and of these requests.
@@ -71,21 +71,21 @@ async fn fingerprint(node: &Node, requests: &[(RequestId, Decision)]) -> String 
 
 /// The report of a node that replays the whole log of a stopped one. The stop itself adds the end
 /// of an epoch to the log.
-async fn fingerprint_by_replay(place: &TestDir, requests: &[(RequestId, Decision)]) -> String {
-    let node = replay(place).await;
+async fn fingerprint_by_replay(dir: &TestDir, requests: &[(RequestId, Decision)]) -> String {
+    let node = replay(dir).await;
     let fingerprint = fingerprint(&node, requests).await;
     node.shutdown().await;
     fingerprint
 }
 
 /// A poll with every kind of vote, a supplement in the middle, and more votes after it.
-async fn a_day(place: &TestDir, node: &Node) -> Vec<(RequestId, Decision)> {
+async fn a_day(dir: &TestDir, node: &Node) -> Vec<(RequestId, Decision)> {
     let mut requests = Vec::new();
     for elector in [1, 2, 1, 3, 1, 90, 4] {
         requests.push(cast(node, elector, if elector % 2 == 0 { "oui" } else { "non" }).await);
     }
-    write_supplement(&place.path("late"), &place.manifest, &[50, 51], &[1, 5, 6], false);
-    node.load(&place.path("late"), None).await.expect("loaded");
+    write_supplement(&dir.path("late"), &dir.manifest, &[50, 51], &[1, 5, 6], false);
+    node.load(&dir.path("late"), None).await.expect("loaded");
     for elector in [5, 50, 50, 7] {
         requests.push(cast(node, elector, "blanc").await);
     }
@@ -100,12 +100,12 @@ async fn a_snapshot_gives_what_the_log_gives() {
         (ResultsPolicy::AfterVote, 3),
         (ResultsPolicy::AfterClose, 1),
     ] {
-        let place = TestDir::new(20);
-        let node = opened(&place, policy, every).await;
-        let mut requests = a_day(&place, &node).await;
+        let dir = TestDir::new(20);
+        let node = opened(&dir, policy, every).await;
+        let mut requests = a_day(&dir, &node).await;
         node.shutdown().await;
-        let by_replay = fingerprint_by_replay(&place, &requests).await;
-        let node = start(&place, config()).await;
+        let by_replay = fingerprint_by_replay(&dir, &requests).await;
+        let node = start(&dir, config()).await;
         assert_eq!(fingerprint(&node, &requests).await, by_replay, "{policy:?} {every}");
         // Voting continues from the same state: attempts are counted, revoked codes stay revoked,
         // an added elector can vote.
@@ -124,8 +124,7 @@ async fn a_snapshot_gives_what_the_log_gives() {
         let at_the_end = fingerprint(&node, &requests).await;
         node.shutdown().await;
         for from_snapshot in [true, false] {
-            let node =
-                if from_snapshot { start(&place, config()).await } else { replay(&place).await };
+            let node = if from_snapshot { start(&dir, config()).await } else { replay(&dir).await };
             assert_eq!(
                 fingerprint(&node, &requests).await,
                 at_the_end,
@@ -133,11 +132,11 @@ async fn a_snapshot_gives_what_the_log_gives() {
             );
             node.shutdown().await;
         }
-        let node = start(&place, config()).await;
+        let node = start(&dir, config()).await;
         node.purge(&law()).await.expect("purged");
         let purged = fingerprint(&node, &requests).await;
         node.shutdown().await;
-        let node = start(&place, config()).await;
+        let node = start(&dir, config()).await;
         assert_eq!(fingerprint(&node, &requests).await, purged);
         node.shutdown().await;
     }
@@ -145,17 +144,17 @@ async fn a_snapshot_gives_what_the_log_gives() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_tail_is_read_after_an_older_snapshot() {
-    let place = TestDir::new(20);
-    let node = opened(&place, ResultsPolicy::AfterClose, 1).await;
+    let dir = TestDir::new(20);
+    let node = opened(&dir, ResultsPolicy::AfterClose, 1).await;
     let mut requests = vec![cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
     node.shutdown().await;
-    let older = fs::read(snapshots(&place).join("head")).expect("a snapshot");
-    let node = start(&place, config()).await;
-    requests.extend(a_day(&place, &node).await);
+    let older = fs::read(snapshots(&dir).join("head")).expect("a snapshot");
+    let node = start(&dir, config()).await;
+    requests.extend(a_day(&dir, &node).await);
     node.shutdown().await;
-    let whole = fingerprint_by_replay(&place, &requests).await;
-    fs::write(snapshots(&place).join("head"), older).expect("written");
-    let node = start(&place, config()).await;
+    let whole = fingerprint_by_replay(&dir, &requests).await;
+    fs::write(snapshots(&dir).join("head"), older).expect("written");
+    let node = start(&dir, config()).await;
     assert_eq!(fingerprint(&node, &requests).await, whole);
     let closed = node.close(&law()).await.expect("closed");
     let results = node.results(&law(), None).await.expect("shown");
@@ -165,17 +164,17 @@ async fn the_tail_is_read_after_an_older_snapshot() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_election_has_its_own() {
-    let place = TestDir::new(5);
-    let node = opened(&place, ResultsPolicy::Live, 1).await;
+    let dir = TestDir::new(5);
+    let node = opened(&dir, ResultsPolicy::Live, 1).await;
     let other = CreateElection { law_id: "L2025-002".to_owned(), ..create_request() };
     node.create(other).await.expect("created");
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
-    let before = fingerprint_by_replay(&place, &requests).await;
+    let before = fingerprint_by_replay(&dir, &requests).await;
     // The snapshot of one election is rejected as the snapshot of another.
-    let theirs = place.path("node").join("snapshots/L2025-002/head");
-    fs::copy(snapshots(&place).join("head"), &theirs).expect("copied");
-    let node = start(&place, config()).await;
+    let theirs = dir.path("node").join("snapshots/L2025-002/head");
+    fs::copy(snapshots(&dir).join("head"), &theirs).expect("copied");
+    let node = start(&dir, config()).await;
     assert_eq!(fingerprint(&node, &requests).await, before);
     let other =
         node.election(&"L2025-002".parse::<ElectionId>().expect("a law id")).expect("there");
@@ -197,8 +196,8 @@ async fn a_damaged_snapshot_is_not_believed() {
         |folder| fs::write(folder.join("head"), b"").expect("written"),
         |folder| fs::remove_dir_all(folder).expect("removed"),
     ];
-    let place = TestDir::new(100);
-    let node = opened(&place, ResultsPolicy::Live, 1).await;
+    let dir = TestDir::new(100);
+    let node = opened(&dir, ResultsPolicy::Live, 1).await;
     let requests =
         vec![cast(&node, 1, "oui").await, cast(&node, 1, "non").await, cast(&node, 2, "oui").await];
     let mut casting = tokio::task::JoinSet::new();
@@ -214,23 +213,23 @@ async fn a_damaged_snapshot_is_not_believed() {
     let last = node.submit(&vote(3, "oui"), None, None).await.expect("taken");
     decided(&node, last).await;
     node.shutdown().await;
-    let before = fingerprint_by_replay(&place, &requests).await;
-    assert!(snapshots(&place).join("segment-000000").exists());
+    let before = fingerprint_by_replay(&dir, &requests).await;
+    assert!(snapshots(&dir).join("segment-000000").exists());
     for (number, damage) in damages.into_iter().enumerate() {
-        damage(&snapshots(&place));
-        let node = start(&place, config()).await;
+        damage(&snapshots(&dir));
+        let node = start(&dir, config()).await;
         assert_eq!(fingerprint(&node, &requests).await, before, "damage {number}");
         node.shutdown().await;
-        assert!(snapshots(&place).join("head").exists());
+        assert!(snapshots(&dir).join("head").exists());
     }
-    let node = start(&place, config()).await;
+    let node = start(&dir, config()).await;
     assert_eq!(fingerprint(&node, &requests).await, before);
     node.shutdown().await;
 }
 
-fn flip(path: &Path, place: usize) {
+fn flip(path: &Path, index: usize) {
     let mut bytes = fs::read(path).expect("there");
-    bytes[place] ^= 4;
+    bytes[index] ^= 4;
     fs::write(path, bytes).expect("written");
 }
 
@@ -241,51 +240,51 @@ fn cut(path: &Path) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rolled_back_ledger_is_not_continued() {
-    let place = TestDir::new(20);
-    let node = opened(&place, ResultsPolicy::Live, 1).await;
+    let dir = TestDir::new(20);
+    let node = opened(&dir, ResultsPolicy::Live, 1).await;
     let requests = vec![cast(&node, 1, "oui").await];
     node.shutdown().await;
-    let ledger = place.path("node").join("ledger.sqlite");
+    let ledger = dir.path("node").join("ledger.sqlite");
     let older = fs::read(&ledger).expect("a ledger");
-    let node = replay(&place).await;
+    let node = replay(&dir).await;
     let before = fingerprint(&node, &requests).await;
     cast(&node, 2, "non").await;
     node.shutdown().await;
-    let newer = fs::read(snapshots(&place).join("head")).expect("a snapshot");
+    let newer = fs::read(snapshots(&dir).join("head")).expect("a snapshot");
     fs::write(&ledger, older).expect("written");
-    let ahead = refusal(&place).await;
+    let ahead = refusal(&dir).await;
     assert!(
         ahead.contains("ledger of L2025-001 is an older copy")
             && ahead.contains("leaves, the ledger has"),
         "{ahead}"
     );
-    assert!(refusal(&place).await.contains("the ledger has"), "nor the second time");
+    assert!(refusal(&dir).await.contains("the ledger has"), "nor the second time");
     // An operator may still start by a replay, and the next snapshot is of this log.
-    let node = replay(&place).await;
+    let node = replay(&dir).await;
     assert_eq!(fingerprint(&node, &requests).await.lines().last(), before.lines().last());
     assert_eq!(node.election(&law()).expect("there").accepted, 1);
     for elector in [3, 4, 5] {
         cast(&node, elector, "oui").await;
     }
     node.shutdown().await;
-    start(&place, config()).await.shutdown().await;
+    start(&dir, config()).await.shutdown().await;
     // The log has grown beyond the snapshot, and is not its continuation.
-    fs::write(snapshots(&place).join("head"), newer).expect("written");
-    let other = refusal(&place).await;
+    fs::write(snapshots(&dir).join("head"), newer).expect("written");
+    let other = refusal(&dir).await;
     assert!(other.contains("does not continue the snapshot"), "{other}");
-    replay(&place).await.shutdown().await;
+    replay(&dir).await.shutdown().await;
 }
 
 /// Returns the error of a start.
-async fn refusal(place: &TestDir) -> String {
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+async fn refusal(dir: &TestDir) -> String {
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     Node::start(folder, config()).await.expect_err("the node does not start").to_string()
 }
 
 /// Changes a byte of the ledger of a stopped node, `after` bytes behind every occurrence of the
 /// text: moved rows leave copies behind.
-fn change_ledger(place: &TestDir, text: &[u8], after: usize) {
-    let path = place.path("node").join("ledger.sqlite");
+fn change_ledger(dir: &TestDir, text: &[u8], after: usize) {
+    let path = dir.path("node").join("ledger.sqlite");
     let mut bytes = fs::read(&path).expect("a ledger");
     let found: Vec<_> =
         (0..bytes.len()).filter(|start| bytes[*start..].starts_with(text)).collect();
@@ -304,15 +303,15 @@ async fn damage_behind_a_snapshot_is_found_after_the_start() {
     let damages: [Option<(&[u8], usize)>; 3] =
         [Some((br#""decision":"accepted","hash":""#, 9)), Some((b"VKBATCH1", 120)), None];
     for damage in damages {
-        let place = TestDir::new(20);
-        let node = opened(&place, ResultsPolicy::Live, 1).await;
+        let dir = TestDir::new(20);
+        let node = opened(&dir, ResultsPolicy::Live, 1).await;
         let requests =
             [cast(&node, 1, "oui").await, cast(&node, 1, "oui").await, cast(&node, 2, "non").await];
         node.shutdown().await;
         if let Some((text, after)) = damage {
-            change_ledger(&place, text, after);
+            change_ledger(&dir, text, after);
         }
-        let node = start(&place, Config { scrub: true, ..config() }).await;
+        let node = start(&dir, Config { scrub: true, ..config() }).await;
         if damage.is_none() {
             // Voting continues meanwhile, and nothing is found.
             assert!(matches!(cast(&node, 3, "non").await.1, Decision::Accepted { .. }));

@@ -116,8 +116,8 @@ async fn a_witness_cosigns_before_and_after_another_authority_leads() {
     let certified = certified(&installation).await;
     assert_eq!(certified.state, "certified");
     installation.assert_agreement().await;
-    for place in 0..3 {
-        wait_for_witnessed_head(installation.authority(place), &installation).await;
+    for index in 0..3 {
+        wait_for_witnessed_head(installation.authority(index), &installation).await;
     }
     wait_for_witnessed_head(installation.ingest(), &installation).await;
     let head = head_of_witness(installation.ingest()).await;

@@ -21,24 +21,24 @@ pub(crate) fn law() -> ElectionId {
     LAW.parse().expect("a law id")
 }
 
-/// The credential of the elector with index `place`.
-pub(crate) fn credential(place: u32) -> Credential {
-    credential_for(LAW, "CODE", place)
+/// The credential of the elector with index `index`.
+pub(crate) fn credential(index: u32) -> Credential {
+    credential_for(LAW, "CODE", index)
 }
 
-/// The credential of the elector with index `place` for a law, with a code that begins with these
+/// The credential of the elector with index `index` for a law, with a code that begins with these
 /// letters.
-pub(crate) fn credential_for(law_id: &str, letters: &str, place: u32) -> Credential {
+pub(crate) fn credential_for(law_id: &str, letters: &str, index: u32) -> Credential {
     Credential::parse(
-        format!("0{place:08}").as_bytes(),
-        format!("{letters}{place:04}").as_bytes(),
+        format!("0{index:08}").as_bytes(),
+        format!("{letters}{index:04}").as_bytes(),
         law_id.as_bytes(),
     )
     .expect("well formed")
 }
 
-pub(crate) fn vote(place: u32, choice: &str) -> VoteRequest {
-    VoteRequest { credential: credential(place), choice: choice.parse().expect("a choice id") }
+pub(crate) fn vote(index: u32, choice: &str) -> VoteRequest {
+    VoteRequest { credential: credential(index), choice: choice.parse().expect("a choice id") }
 }
 
 pub(crate) fn pepper() -> Pepper {
@@ -73,8 +73,8 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
 pub(crate) fn write_roll(folder: &Path, electors: u32, peppered: bool) -> Manifest {
     let hasher = hasher(peppered);
     let mut keys: Vec<_> = (0..electors)
-        .map(|place| {
-            let credential = credential(place);
+        .map(|index| {
+            let credential = credential(index);
             hasher.registry_key(&credential.nas, &credential.code, &credential.law_id)
         })
         .collect();
@@ -108,8 +108,8 @@ pub(crate) fn write_roll_of_laws(folder: &Path, laws: &[(&str, &str, u32)]) -> M
     let hasher = hasher(false);
     let (mut rows, mut shards) = (Vec::new(), Vec::new());
     for (law_id, letters, electors) in laws {
-        let key = |place| {
-            let credential = credential_for(law_id, letters, place);
+        let key = |index| {
+            let credential = credential_for(law_id, letters, index);
             hasher.registry_key(&credential.nas, &credential.code, &credential.law_id)
         };
         let mut keys: Vec<_> = (0..*electors).map(key).collect();
@@ -139,11 +139,11 @@ pub(crate) fn write_supplement(
     peppered: bool,
 ) -> Manifest {
     let hasher = hasher(peppered);
-    let keys = |places: &[u32]| {
-        let mut keys: Vec<_> = places
+    let keys = |indices: &[u32]| {
+        let mut keys: Vec<_> = indices
             .iter()
-            .map(|place| {
-                let credential = credential(*place);
+            .map(|index| {
+                let credential = credential(*index);
                 hasher.registry_key(&credential.nas, &credential.code, &credential.law_id)
             })
             .collect();
@@ -204,7 +204,7 @@ impl TestDir {
     }
 
     /// As [`TestDir::new`], with the roll of [`write_roll_of_laws`].
-    pub(crate) fn of_laws(laws: &[(&str, &str, u32)]) -> Self {
+    pub(crate) fn with_laws(laws: &[(&str, &str, u32)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let manifest = write_roll_of_laws(&folder.path().join("hashes"), laws);
         Self { folder, manifest }

@@ -25,19 +25,19 @@ impl<'row, 'statement> TableRow<'row, 'statement> {
     }
 
     /// The value of a column.
-    pub(super) fn get<T: FromSql>(&self, place: usize) -> Result<T, Fault> {
-        self.row.get(place).map_err(|error| self.damage(place, &error.to_string()))
+    pub(super) fn get<T: FromSql>(&self, index: usize) -> Result<T, Fault> {
+        self.row.get(index).map_err(|error| self.damage(index, &error.to_string()))
     }
 
     /// Reads a number that [`column`] wrote.
-    pub(super) fn number(&self, place: usize) -> Result<u64, Fault> {
-        let value: i64 = self.get(place)?;
-        u64::try_from(value).map_err(|_| self.damage(place, &format!("{value} is not a count")))
+    pub(super) fn number(&self, index: usize) -> Result<u64, Fault> {
+        let value: i64 = self.get(index)?;
+        u64::try_from(value).map_err(|_| self.damage(index, &format!("{value} is not a count")))
     }
 
-    fn damage(&self, place: usize, what: &str) -> Fault {
+    fn damage(&self, index: usize, what: &str) -> Fault {
         let statement: &Statement<'_> = self.row.as_ref();
-        let column = statement.column_name(place).unwrap_or("?");
+        let column = statement.column_name(index).unwrap_or("?");
         corrupt(format!("table {}: column {column}: {what}", self.table)).into()
     }
 }

@@ -216,7 +216,7 @@ impl Credentials {
             Some(_) => {}
         }
         let duplicates = self.duplicates.entry(mark.key).or_default();
-        let place =
+        let index =
             duplicates.iter().position(|duplicate| *duplicate == tag).unwrap_or_else(|| {
                 if duplicates.len() < DUPLICATES_MAX {
                     duplicates.push(tag);
@@ -224,7 +224,7 @@ impl Credentials {
                 }
                 duplicates.len()
             });
-        Hint::Duplicate { attempt: u32::try_from(place).unwrap_or(u32::MAX - 2) + 2 }
+        Hint::Duplicate { attempt: u32::try_from(index).unwrap_or(u32::MAX - 2) + 2 }
     }
 
     fn revoke(&mut self, key: &RegistryKey) -> bool {
@@ -240,8 +240,8 @@ impl Credentials {
 
     fn find(&mut self, key: &RegistryKey) -> Option<&mut FirstUse> {
         self.segments.iter_mut().find_map(|segment| {
-            let place = segment.keys.find(key)?;
-            segment.words.get_mut(place)
+            let index = segment.keys.find(key)?;
+            segment.words.get_mut(index)
         })
     }
 

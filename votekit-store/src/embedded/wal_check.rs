@@ -242,9 +242,9 @@ mod tests {
             [[false, false], [true, false], [false, true], [true, true]]
         {
             let mut frames = rolled_back.clone();
-            for (place, lost) in [first_lost, second_lost].into_iter().enumerate() {
+            for (index, lost) in [first_lost, second_lost].into_iter().enumerate() {
                 if !lost {
-                    frames[place].clone_from(&small[place]);
+                    frames[index].clone_from(&small[index]);
                 }
             }
             assert_eq!(

@@ -33,8 +33,8 @@ pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
         last: false,
     };
     let envelopes: Vec<envelope::Envelope> = (0..count)
-        .map(|place| {
-            let bytes = *Digest::compute(format!("{by} {sequence} {place}").as_bytes()).as_bytes();
+        .map(|index| {
+            let bytes = *Digest::compute(format!("{by} {sequence} {index}").as_bytes()).as_bytes();
             envelope::Envelope {
                 request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
                 hash: credential::CredentialHash::from_bytes(bytes),

@@ -81,10 +81,10 @@ impl PrivateServer {
         std::fs::write(&access, rules.replace("\nhost ", "\nhostssl ")).expect("written");
         for (file, from) in [("server.crt", certificate), ("server.key", key)] {
             // The server refuses a key that other users can read.
-            let place = self.data().join(file);
+            let target = self.data().join(file);
             let install = ["-m", "0600"];
             let owner: &[&str] = if is_root() { &["-o", "postgres"] } else { &[] };
-            succeed(Command::new("install").args(install).args(owner).arg(from).arg(place));
+            succeed(Command::new("install").args(install).args(owner).arg(from).arg(target));
         }
         self.start_again(&["ssl=on"]);
     }

@@ -57,9 +57,9 @@ pub(crate) fn batch_of_law(law_id: &str, sequence: u64, count: u16) -> Arc<Batch
     let header =
         BatchHeader { law_id, number, confirmed_through: Sequence(sequence - 1), last: false };
     let envelopes: Vec<_> = (0..count)
-        .map(|place| Envelope {
+        .map(|index| Envelope {
             request: RequestId::from_bytes(
-                (u128::from(sequence) << 64 | u128::from(place)).to_be_bytes(),
+                (u128::from(sequence) << 64 | u128::from(index)).to_be_bytes(),
             ),
             hash: CredentialHash::from_bytes([1; 32]),
             received: UnixMinutes(28_333_333),

@@ -37,9 +37,9 @@ async fn check_every_state(language: Language, offset: usize) -> Result<()> {
     browser.run_in_each_page(SHORTEN_TIMER).await?;
     let mut walk = Walk::new(&site, &browser, language)?;
     let mut faults = Vec::new();
-    for (place, state) in states::states().enumerate() {
+    for (index, state) in states::states().enumerate() {
         let check = StateCheck { browser: &browser, axe: &axe, language, state };
-        let views = View::selected(place + offset);
+        let views = View::selected(index + offset);
         let found = check.run(&mut walk, &views).await.unwrap_or_else(|error| {
             // A failed step or check is a fault of the page like any other.
             vec![format!("{error:#}")]

@@ -44,11 +44,11 @@ impl View {
     pub(crate) const PHONE: Self = view(320, Theme::Light);
 
     /// The views of the state at an index of the table: one view, unless all are requested.
-    pub(crate) fn selected(place: usize) -> Vec<Self> {
+    pub(crate) fn selected(index: usize) -> Vec<Self> {
         if std::env::var(VARIABLE).is_ok_and(|value| value == "all") {
             return VIEWS.to_vec();
         }
-        vec![VIEWS[place % VIEWS.len()]]
+        vec![VIEWS[index % VIEWS.len()]]
     }
 
     /// The parameters of `Emulation.setDeviceMetricsOverride`.

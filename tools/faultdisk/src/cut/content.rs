@@ -143,18 +143,18 @@ fn fates(changes: usize, chance: Option<&mut Chance>) -> Vec<Fate> {
         // The power failed while the disk wrote in order.
         2 | 3 => {
             let reached = usize::try_from(chance.below(changes as u64)).expect("below a length");
-            let fate = |place: usize, chance: &mut Chance| match place.cmp(&reached) {
+            let fate = |index: usize, chance: &mut Chance| match index.cmp(&reached) {
                 std::cmp::Ordering::Less => Fate::Keep,
                 std::cmp::Ordering::Equal => Fate::Start { draw: chance.number() },
                 std::cmp::Ordering::Greater => Fate::Drop,
             };
-            (0..changes).map(|place| fate(place, chance)).collect()
+            (0..changes).map(|index| fate(index, chance)).collect()
         }
         // The disk reordered the writes.
         _ => (0..changes)
-            .map(|place| match chance.below(8) {
+            .map(|index| match chance.below(8) {
                 0..=2 => Fate::Keep,
-                3 | 4 if place == last => Fate::Start { draw: chance.number() },
+                3 | 4 if index == last => Fate::Start { draw: chance.number() },
                 3 => Fate::Scatter { draw: chance.number() },
                 4 => Fate::Grow,
                 _ => Fate::Drop,
@@ -184,8 +184,8 @@ fn redo(file: &File, change: &Change, fate: Fate) -> io::Result<Count> {
     let grow = |end: u64| if file.metadata()?.len() < end { file.set_len(end) } else { Ok(()) };
     let end = offset + bytes.len() as u64;
     let write = |from: u64, to: u64| {
-        let place = |at: u64| usize::try_from(at - offset).map_err(io::Error::other);
-        file.write_all_at(&bytes[place(from)?..place(to)?], from)
+        let index = |at: u64| usize::try_from(at - offset).map_err(io::Error::other);
+        file.write_all_at(&bytes[index(from)?..index(to)?], from)
     };
     let pieces: Vec<(u64, u64)> = sectors(offset, end);
     match fate {

@@ -109,21 +109,21 @@ fn chance_reaches_every_outcome_and_is_repeatable() {
         let (content, changes) = run();
         assert_eq!((content.clone(), changes), run(), "a seed decides everything");
         assert_eq!(changes.total(), 3);
-        for (place, byte) in content.iter().enumerate() {
-            let durable = place < 700 && *byte == b'.';
-            let zero = place >= 700 && *byte == 0;
+        for (index, byte) in content.iter().enumerate() {
+            let durable = index < 700 && *byte == b'.';
+            let zero = index >= 700 && *byte == 0;
             let written = match byte {
-                b'a' => (300..2300).contains(&place),
-                b'b' => place < 1400,
-                b'c' => (2300..3300).contains(&place),
+                b'a' => (300..2300).contains(&index),
+                b'b' => index < 1400,
+                b'c' => (2300..3300).contains(&index),
                 _ => false,
             };
-            assert!(durable || zero || written, "seed {seed}: byte {byte} at {place}");
-            let changes_here = place > 0 && content[place - 1] != *byte;
+            assert!(durable || zero || written, "seed {seed}: byte {byte} at {index}");
+            let changes_here = index > 0 && content[index - 1] != *byte;
             let ends = [300, 700, 1400, 2300];
             assert!(
-                !changes_here || place % 512 == 0 || ends.contains(&place),
-                "seed {seed}: torn within a sector at {place}"
+                !changes_here || index % 512 == 0 || ends.contains(&index),
+                "seed {seed}: torn within a sector at {index}"
             );
         }
         seen += changes;

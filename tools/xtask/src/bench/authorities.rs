@@ -61,10 +61,11 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
     for count in AUTHORITIES {
         let mut values: [Vec<f64>; FIGURES.len()] = Default::default();
         for number in 0..workbench.runs {
-            let place = folder.join(format!("authorities-{count}-{number}"));
-            fs::create_dir(&place)?;
+            let run_folder = folder.join(format!("authorities-{count}-{number}"));
+            fs::create_dir(&run_folder)?;
             let rig = services::start_for_a_run()?;
-            let installation = Installation::start(&workbench.votekit, &place, rig.site(), count)?;
+            let installation =
+                Installation::start(&workbench.votekit, &run_folder, rig.site(), count)?;
             installation.open_poll(&hashes)?;
             let figures = measure(workbench, &installation, &rig, &roll)?;
             for (values, figure) in values.iter_mut().zip(figures) {
@@ -72,7 +73,7 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
             }
             installation.stop()?;
             rig.end()?;
-            fs::remove_dir_all(&place)?;
+            fs::remove_dir_all(&run_folder)?;
         }
         for ((figure, _), values) in FIGURES.iter().zip(values) {
             let detail = format!("{RATE} votes/s for {SECONDS} s");

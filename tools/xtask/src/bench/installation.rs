@@ -96,15 +96,15 @@ impl Installation {
     }
 
     /// Kills an authority.
-    pub(super) fn kill(&mut self, place: usize) -> Result<()> {
-        self.authorities[place].node.take().context("it runs")?.kill()
+    pub(super) fn kill(&mut self, index: usize) -> Result<()> {
+        self.authorities[index].node.take().context("it runs")?.kill()
     }
 
     /// Starts a killed authority again, and waits until it has read the log.
-    pub(super) fn restart(&mut self, place: usize) -> Result<()> {
+    pub(super) fn restart(&mut self, index: usize) -> Result<()> {
         let roles = [("--roles", "seal,query".to_owned())];
         let options = [&self.engines[..], &roles].concat();
-        let authority = &mut self.authorities[place];
+        let authority = &mut self.authorities[index];
         authority.node = Some(Node::start_in(&self.votekit, &authority.data, &options)?);
         let node = authority.node.as_ref().context("it was started")?;
         let wanted = self.intake.decided()?;

@@ -64,19 +64,19 @@ pub(super) fn run(workbench: &Workbench) -> Result<Vec<Row>> {
         .map(|_| measure(workbench, &hashes, &requests))
         .collect::<Result<_>>()?;
     let all = median(runs.iter().map(|run| run.used.iter().sum()).collect());
-    let part = |place: usize| {
-        let values: Vec<f64> = runs.iter().map(|run| run.used[place]).collect();
+    let part = |index: usize| {
+        let values: Vec<f64> = runs.iter().map(|run| run.used[index]).collect();
         let share = median(values.clone()) * 100.0 / all;
         Row::reported(
-            PARTS[place],
+            PARTS[index],
             values,
             format!("µs of processor a vote: {share:.1} % of {all:.1}"),
         )
     };
-    let function = |place: usize| {
-        let values = runs.iter().map(|run| run.in_functions[place]).collect();
+    let function = |index: usize| {
+        let values = runs.iter().map(|run| run.in_functions[index]).collect();
         Row::reported(
-            format!("{}()", FUNCTIONS[place]),
+            format!("{}()", FUNCTIONS[index]),
             values,
             "µs a vote that PostgreSQL was in it, its commit not counted".to_owned(),
         )
@@ -163,7 +163,7 @@ fn recordings(workbench: &Workbench, nodes: &[Node; 3]) -> Result<Vec<Recording>
 
 /// Processor time used so far, in the order of [`PARTS`]; 0 for the generator.
 fn processor_seconds(rig: &Rig, nodes: &[Node; 3]) -> Result<[f64; PARTS.len()]> {
-    let [ingest, validate, seal] = [0, 1, 2].map(|place| nodes[place].processor_seconds());
+    let [ingest, validate, seal] = [0, 1, 2].map(|index| nodes[index].processor_seconds());
     let redis = Server::all()
         .filter(|server| matches!(server, Server::Redis(_)))
         .map(|server| rig.processor_seconds(server))

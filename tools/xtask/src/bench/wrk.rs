@@ -38,7 +38,7 @@ impl Requests {
         let (mut record_bytes, mut voted): (usize, Vec<String>) = (0, Vec::new());
         for number in 0..count {
             let row = match 99 - number % 100 {
-                place if place < mix.unknown_percent => {
+                index if index < mix.unknown_percent => {
                     format!(
                         "{:09},ZZZZ{:04},{}",
                         999_999_999 - number,
@@ -46,8 +46,8 @@ impl Requests {
                         law(&voted)
                     )
                 }
-                place
-                    if place < mix.unknown_percent + mix.duplicate_percent && !voted.is_empty() =>
+                index
+                    if index < mix.unknown_percent + mix.duplicate_percent && !voted.is_empty() =>
                 {
                     voted[(number.wrapping_mul(0x9e37_79b9) % voted.len() as u64) as usize].clone()
                 }

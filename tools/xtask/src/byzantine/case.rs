@@ -58,7 +58,7 @@ impl Case {
 
     fn row(&self, cluster: &mut Cluster, done: ByHand, rule: &str) -> Result<Row> {
         cluster.fleet.recovers(self.name)?;
-        let names = done.alarmed.iter().map(|place| cluster.fleet.members[*place].name.clone());
+        let names = done.alarmed.iter().map(|index| cluster.fleet.members[*index].name.clone());
         Ok(Row {
             case: self.name,
             refused_by: names.collect(),

@@ -29,9 +29,9 @@ pub(super) fn play(cluster: &mut Cluster, case: &'static str) -> Result<Row> {
     let reason = refused_vote(cluster)?;
     let marks = cluster.fleet.mark();
     let (begun, before) = (Instant::now(), cluster.fleet.log_size());
-    let authorities = cluster.fleet.places(Part::Authority);
-    let place = *authorities.first().context("there are authorities")?;
-    let ended = cluster.lie_beside(place, "rogue-batch", ANSWER_SECONDS)?;
+    let authorities = cluster.fleet.members_of(Part::Authority);
+    let index = *authorities.first().context("there are authorities")?;
+    let ended = cluster.lie_beside(index, "rogue-batch", ANSWER_SECONDS)?;
     ensure!(ended.code == Some(0), "the batch: {}{}", ended.answers, ended.errors);
     let staged: serde_json::Value =
         serde_json::from_str(&ended.answers).context("reading the liar's report")?;
@@ -42,7 +42,7 @@ pub(super) fn play(cluster: &mut Cluster, case: &'static str) -> Result<Row> {
     })?;
     let decided_again = cluster.fleet.grows_from(before, begun)?;
     cluster.fleet.recovers(case)?;
-    let names = alarmed.iter().map(|place| cluster.fleet.members[*place].name.clone());
+    let names = alarmed.iter().map(|index| cluster.fleet.members[*index].name.clone());
     Ok(Row {
         case,
         refused_by: [NAME.to_owned()].into_iter().chain(names).collect(),

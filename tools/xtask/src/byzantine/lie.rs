@@ -26,11 +26,11 @@ const CLOSING_SECONDS: std::ops::RangeInclusive<u64> = 8..=20;
 
 /// Plays a lie until all other authorities have seen it.
 pub(super) fn play(cluster: &mut Cluster, expected: &Expected, number: usize) -> Result<Row> {
-    let authorities = cluster.fleet.places(Part::Authority);
-    let place = authorities[number % authorities.len()];
+    let authorities = cluster.fleet.members_of(Part::Authority);
+    let index = authorities[number % authorities.len()];
     let mut unseen = String::new();
     for _ in 0..ATTEMPTS {
-        match attempt(cluster, expected, place)? {
+        match attempt(cluster, expected, index)? {
             Ok(row) => return Ok(row),
             Err(why) => unseen = why,
         }
@@ -42,9 +42,9 @@ pub(super) fn play(cluster: &mut Cluster, expected: &Expected, number: usize) ->
 fn attempt(
     cluster: &mut Cluster,
     expected: &Expected,
-    place: usize,
+    index: usize,
 ) -> Result<Result<Row, String>> {
-    let others = cluster.others(place);
+    let others = cluster.others(index);
     // An authority does not vote for a leader that it refused in the last minutes; its next process
     // does not remember that.
     for other in &others {
@@ -57,14 +57,14 @@ fn attempt(
     }
     let names: Vec<String> =
         others.iter().map(|other| cluster.fleet.members[*other].name.clone()).collect();
-    let liar = cluster.fleet.members[place].name.clone();
+    let liar = cluster.fleet.members[index].name.clone();
     let marks = cluster.fleet.mark();
-    let count = |cluster: &Cluster, place: usize| {
-        cluster.fleet.members[place].metric(REFUSED, "").unwrap_or(0.0)
+    let count = |cluster: &Cluster, index: usize| {
+        cluster.fleet.members[index].metric(REFUSED, "").unwrap_or(0.0)
     };
     let counts: Vec<f64> = others.iter().map(|other| count(cluster, *other)).collect();
 
-    let ended = cluster.lie(place, expected.lie, ANSWER_SECONDS)?;
+    let ended = cluster.lie(index, expected.lie, ANSWER_SECONDS)?;
     let (begun, before) = (Instant::now(), cluster.fleet.log_size());
     let verdict = match ended.code {
         Some(0 | 1) => expected.classify(&ended.answers, &names)?,
@@ -91,7 +91,7 @@ fn attempt(
         }
     };
     let decided_again = cluster.fleet.grows_from(before, begun)?;
-    cluster.fleet.start(place)?;
+    cluster.fleet.start(index)?;
     cluster.fleet.recovers(expected.lie)?;
     Ok(refused.map(|leaf| Row {
         case: expected.lie,
@@ -118,11 +118,11 @@ fn wait_for_second(seconds: &std::ops::RangeInclusive<u64>) -> Result<()> {
 impl Cluster {
     /// Continues and restarts what a failed case left behind, and waits until everything works.
     pub(super) fn restore(&mut self) -> Result<()> {
-        for place in 0..self.fleet.members.len() {
-            if self.fleet.members[place].is_up() {
-                self.fleet.members[place].signal(Signal::CONT)?;
+        for index in 0..self.fleet.members.len() {
+            if self.fleet.members[index].is_up() {
+                self.fleet.members[index].signal(Signal::CONT)?;
             } else {
-                self.fleet.start(place)?;
+                self.fleet.start(index)?;
             }
         }
         self.fleet.stopped.clear();

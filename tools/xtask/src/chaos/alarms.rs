@@ -28,25 +28,25 @@ pub(crate) struct Marks(Vec<[u64; 2]>);
 impl Fleet {
     /// The present ends of all files.
     pub(crate) fn mark(&self) -> Marks {
-        let length = |place: usize, report: Report| {
-            fs::metadata(self.folder.join(self.file(place, report))).map_or(0, |file| file.len())
+        let length = |index: usize, report: Report| {
+            fs::metadata(self.folder.join(self.file(index, report))).map_or(0, |file| file.len())
         };
-        let both = |place| [length(place, Report::Alarms), length(place, Report::Audit)];
+        let both = |index| [length(index, Report::Alarms), length(index, Report::Audit)];
         Marks((0..self.members.len()).map(both).collect())
     }
 
-    fn file(&self, place: usize, report: Report) -> String {
+    fn file(&self, index: usize, report: Report) -> String {
         match report {
-            Report::Alarms => self.members[place].log(),
-            Report::Audit => audit_log(&self.members[place].name),
+            Report::Alarms => self.members[index].log(),
+            Report::Audit => audit_log(&self.members[index].name),
         }
     }
 
     /// The reports of a node since a moment.
-    pub(crate) fn reported(&self, marks: &Marks, place: usize, report: Report) -> Vec<Value> {
-        let path = self.folder.join(self.file(place, report));
+    pub(crate) fn reported(&self, marks: &Marks, index: usize, report: Report) -> Vec<Value> {
+        let path = self.folder.join(self.file(index, report));
         let mark =
-            marks.0.get(place).map_or(0, |marks| marks[usize::from(report == Report::Audit)]);
+            marks.0.get(index).map_or(0, |marks| marks[usize::from(report == Report::Audit)]);
         let lines = read_from(&path, mark);
         match report {
             Report::Alarms => lines.into_iter().filter(|line| line["alarm"] == true).collect(),
@@ -58,13 +58,13 @@ impl Fleet {
     pub(crate) fn expect_report(
         &self,
         marks: &Marks,
-        place: usize,
+        index: usize,
         report: Report,
         is_expected: impl Fn(&Value) -> bool,
     ) -> Result<Value> {
         let begun = Instant::now();
         loop {
-            let lines = self.reported(marks, place, report);
+            let lines = self.reported(marks, index, report);
             if let Some(line) = lines.iter().find(|line| is_expected(line)) {
                 return Ok(line.clone());
             }
@@ -73,8 +73,8 @@ impl Fleet {
                     lines.iter().filter_map(|line| line["event"].as_str()).collect();
                 bail!(
                     "{} did not report it in {}: {}",
-                    self.members[place].name,
-                    self.file(place, report),
+                    self.members[index].name,
+                    self.file(index, report),
                     events.join(", ")
                 );
             }
@@ -88,15 +88,15 @@ impl Fleet {
     pub(crate) fn expect_some(
         &self,
         marks: &Marks,
-        places: &[usize],
+        indices: &[usize],
         report: Report,
         is_expected: impl Fn(&Value) -> bool,
     ) -> Result<Vec<usize>> {
         let begun = Instant::now();
         let has_reported =
-            |place: &usize| self.reported(marks, *place, report).iter().any(&is_expected);
+            |index: &usize| self.reported(marks, *index, report).iter().any(&is_expected);
         loop {
-            let found: Vec<usize> = places.iter().copied().filter(has_reported).collect();
+            let found: Vec<usize> = indices.iter().copied().filter(has_reported).collect();
             if !found.is_empty() {
                 return Ok(found);
             }

@@ -98,9 +98,9 @@ impl Chance {
         let mut faults = if is_first_in_order { kinds.to_vec() } else { Vec::new() };
         while (faults.len() as u64) < count {
             let mut round = kinds.to_vec();
-            for place in (1..round.len()).rev() {
-                let other = self.between(0, place as u64) as usize;
-                round.swap(place, other);
+            for index in (1..round.len()).rev() {
+                let other = self.between(0, index as u64) as usize;
+                round.swap(index, other);
             }
             faults.extend(round);
         }

@@ -70,37 +70,37 @@ impl Fleet {
     }
 
     /// The indexes of the nodes of one kind.
-    pub(crate) fn places(&self, part: Part) -> Vec<usize> {
-        (0..self.members.len()).filter(|place| self.members[*place].part == part).collect()
+    pub(crate) fn members_of(&self, part: Part) -> Vec<usize> {
+        (0..self.members.len()).filter(|index| self.members[*index].part == part).collect()
     }
 
     /// The addresses of the nodes of one kind.
     pub(crate) fn addresses(&self, part: Part) -> Vec<Addresses> {
-        self.places(part).iter().map(|place| self.members[*place].addresses).collect()
+        self.members_of(part).iter().map(|index| self.members[*index].addresses).collect()
     }
 
     /// The URL of a node's administrative listener.
-    pub(crate) fn admin(&self, place: usize) -> String {
-        format!("http://{}", self.members[place].addresses.admin())
+    pub(crate) fn admin(&self, index: usize) -> String {
+        format!("http://{}", self.members[index].addresses.admin())
     }
 
     /// Starts a node, or restarts it.
-    pub(crate) fn start(&mut self, place: usize) -> Result<()> {
-        self.members[place].start(&self.votekit, &self.folder)
+    pub(crate) fn start(&mut self, index: usize) -> Result<()> {
+        self.members[index].start(&self.votekit, &self.folder)
     }
 
     /// The nodes that run and answer.
     fn answering(&self) -> impl Iterator<Item = (usize, &Member)> {
         let members = self.members.iter().enumerate();
-        members.filter(move |(place, member)| member.is_up() && !self.stopped.contains(place))
+        members.filter(move |(index, member)| member.is_up() && !self.stopped.contains(index))
     }
 
     /// The index of the leading node; waits until there is one.
     pub(crate) fn leader(&self) -> Result<usize> {
         let begun = Instant::now();
         loop {
-            if let Some((place, _)) = self.answering().find(|(_, member)| member.leads()) {
-                return Ok(place);
+            if let Some((index, _)) = self.answering().find(|(_, member)| member.leads()) {
+                return Ok(index);
             }
             ensure!(
                 begun.elapsed() < RECOVERY_TIMEOUT,
@@ -137,7 +137,7 @@ impl Fleet {
         let mut taken: Vec<Option<f64>> = vec![None; self.members.len()];
         loop {
             let mut lacking = Vec::new();
-            for (place, member) in self.members.iter_mut().enumerate() {
+            for (index, member) in self.members.iter_mut().enumerate() {
                 member.check_runs()?;
                 ensure!(member.is_up(), "{} was not started again", member.name);
                 let size = member.log_size();
@@ -146,8 +146,8 @@ impl Fleet {
                 }
                 if member.part.takes_votes() {
                     let now = member.taken();
-                    taken[place] = taken[place].or(now);
-                    if now.is_none() || now <= taken[place] {
+                    taken[index] = taken[index].or(now);
+                    if now.is_none() || now <= taken[index] {
                         lacking.push(format!("{} takes no vote", member.name));
                     }
                 }

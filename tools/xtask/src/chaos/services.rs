@@ -87,9 +87,9 @@ fn play(
             tally.outage(&trial);
         }
         std::thread::sleep(chance.milliseconds(100, 1_000));
-        let place =
+        let index =
             usize::try_from(chance.between(0, installation.fleet.members.len() as u64 - 1))?;
-        installation.see_checkpoint(place);
+        installation.see_checkpoint(index);
         let trial = installation
             .try_fault(*fault, &mut chance)
             .with_context(|| format!("fault {} ({fault})", number + 1))?;

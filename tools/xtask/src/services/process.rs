@@ -79,8 +79,7 @@ pub(crate) fn working_in(folder: &Path, programs: &[&str]) -> Vec<Process> {
     let works_there = |pid: u32| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         programs.contains(&name.trim_end())
-            && fs::read_link(format!("/proc/{pid}/cwd"))
-                .is_ok_and(|place| place.starts_with(folder))
+            && fs::read_link(format!("/proc/{pid}/cwd")).is_ok_and(|path| path.starts_with(folder))
     };
     let there = all().into_iter().filter(|(pid, _)| works_there(*pid));
     there

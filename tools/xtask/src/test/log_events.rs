@@ -54,15 +54,15 @@ fn survey(file: &Path, source: &str, page: &str, logged: &mut Events) -> Vec<Str
     let mut faults = Vec::new();
     // Audit events have a page of their own, which a test of their module compares.
     for call in calls(source).iter().filter(|call| !call.is_audit()) {
-        let place = format!("{}:{}", file.display(), call.line);
+        let location = format!("{}:{}", file.display(), call.line);
         let Some(event) = call.event() else {
-            faults.push(format!("{place}: the first argument is not `event = \"name\"`"));
+            faults.push(format!("{location}: the first argument is not `event = \"name\"`"));
             continue;
         };
         let level = call.level();
         let other = logged.insert(event.to_owned(), level.to_owned());
         if let Some(other) = other.filter(|other| other != level) {
-            faults.push(format!("{place}: {event} is logged as {other} and as {level}"));
+            faults.push(format!("{location}: {event} is logged as {other} and as {level}"));
         }
     }
     let unlisted = operations(source).filter(|name| !page.contains(&format!("`{name}`")));

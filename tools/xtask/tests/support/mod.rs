@@ -122,7 +122,7 @@ pub(crate) fn working_in(folder: &Path) -> Result<Vec<String>, std::io::Error> {
     let mut found = Vec::new();
     for entry in fs::read_dir("/proc")? {
         let process = entry?.path();
-        if fs::read_link(process.join("cwd")).is_ok_and(|place| place.starts_with(folder)) {
+        if fs::read_link(process.join("cwd")).is_ok_and(|path| path.starts_with(folder)) {
             let name = fs::read_to_string(process.join("comm")).unwrap_or_default();
             found.push(format!("{} {}", process.display(), name.trim_end()));
         }

@@ -188,11 +188,11 @@ fn vote_again(demo: &mut Demo<'_>, cluster: &Cluster) -> Result<(), CommandError
     cast(demo, cluster, "votes-again.csv", "outcomes-again.csv")
 }
 
-fn rejoin(demo: &mut Demo<'_>, cluster: &mut Cluster, place: usize) -> Result<(), CommandError> {
+fn rejoin(demo: &mut Demo<'_>, cluster: &mut Cluster, index: usize) -> Result<(), CommandError> {
     demo.say("The killed authority starts again, with its keys and its memory");
-    cluster.start_authority(demo, place)?;
-    cluster.wait_for_log(place)?;
-    demo.note(format!("{} has checked the log, and has what the others have", cluster.name(place)));
+    cluster.start_authority(demo, index)?;
+    cluster.wait_for_log(index)?;
+    demo.note(format!("{} has checked the log, and has what the others have", cluster.name(index)));
     Ok(())
 }
 
@@ -205,18 +205,18 @@ fn cut_network(
     elector: &Elector,
 ) -> Result<Option<&'static str>, CommandError> {
     demo.say("The network of another authority is cut, and an elector votes");
-    let Some(place) = cluster.other_than(&[liar, cluster.leader()?]) else {
+    let Some(index) = cluster.other_than(&[liar, cluster.leader()?]) else {
         demo.note("left out: the services are on other machines, or use TLS");
         let (client, key) = (Client::new(cluster.public()?)?, ballot_call::fresh_key()?);
         admin_target::run(cast_until_decided(&client, elector, &key))?;
         return Ok(None);
     };
-    let name = cluster.name(place);
-    cluster.wire(place).cut();
+    let name = cluster.name(index);
+    cluster.wire(index).cut();
     let (client, key) = (Client::new(cluster.public()?)?, ballot_call::fresh_key()?);
     let (answer, has_log) = admin_target::run(async {
         let answer = cast_until_decided(&client, elector, &key).await?;
-        Ok((answer, cluster.has_log(place).await?))
+        Ok((answer, cluster.has_log(index).await?))
     })?;
     if answer.status != "accepted" || has_log {
         let status = answer.status;
@@ -225,8 +225,8 @@ fn cut_network(
         )));
     }
     demo.note(format!("{name} is cut off: the others decide the vote without it"));
-    cluster.wire(place).restore();
-    cluster.wait_for_log(place)?;
+    cluster.wire(index).restore();
+    cluster.wait_for_log(index)?;
     demo.note(format!("the network is restored: {name} has checked what it missed"));
     Ok(Some(name))
 }

@@ -56,9 +56,9 @@ pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
     let mut expected = Expected::default();
     let mut first = "nas,code,law_id,vote\n".to_owned();
     let mut second = first.clone();
-    let voters = roll.iter().enumerate().skip(2).filter(|(place, _)| place % 10 != 9);
-    for (place, elector) in voters {
-        let vote = match place % 7 {
+    let voters = roll.iter().enumerate().skip(2).filter(|(index, _)| index % 10 != 9);
+    for (index, elector) in voters {
+        let vote = match index % 7 {
             0 | 2 | 5 => "non",
             3 => "blanc",
             _ => "oui",
@@ -70,7 +70,7 @@ pub(super) fn vote_files(roll: &[Elector]) -> (String, String, Expected) {
         }
         expected.accepted += 1;
         row(&mut first, &elector.nas, &elector.code, &elector.law_id, vote);
-        if place % 20 == 4 {
+        if index % 20 == 4 {
             row(&mut second, &elector.nas, &elector.code, &elector.law_id, "non");
             expected.duplicate += 1;
         }

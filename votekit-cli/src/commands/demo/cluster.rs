@@ -170,8 +170,8 @@ impl Cluster {
         if self.local.is_some() {
             demo.note("all of them in this process, over one embedded ledger");
         }
-        for place in 0..self.authorities.len() {
-            self.start_authority(demo, place)?;
+        for index in 0..self.authorities.len() {
+            self.start_authority(demo, index)?;
         }
         let node = start(self.local.as_ref(), demo, &self.ingest)?;
         demo.note(format!("{INGEST} answers at {}", node.public()));
@@ -185,17 +185,17 @@ impl Cluster {
     pub(super) fn start_authority(
         &mut self,
         demo: &Demo<'_>,
-        place: usize,
+        index: usize,
     ) -> Result<(), CommandError> {
-        let node = start(self.local.as_ref(), demo, &self.authorities[place])?;
-        self.authorities[place].node = Some(node);
+        let node = start(self.local.as_ref(), demo, &self.authorities[index])?;
+        self.authorities[index].node = Some(node);
         Ok(())
     }
 
     /// Kills the node of an authority. Returns the moment.
-    pub(super) fn kill(&mut self, place: usize) -> Instant {
+    pub(super) fn kill(&mut self, index: usize) -> Instant {
         let killed = Instant::now();
-        match self.authorities[place].node.take() {
+        match self.authorities[index].node.take() {
             Some(RunningNode::Local(node)) => node.kill(),
             // A process is killed when it is dropped.
             process => drop(process),
@@ -219,13 +219,13 @@ impl Cluster {
     }
 
     /// The name of an authority.
-    pub(super) fn name(&self, place: usize) -> &'static str {
-        self.authorities[place].name
+    pub(super) fn name(&self, index: usize) -> &'static str {
+        self.authorities[index].name
     }
 
     /// The data folder of an authority.
-    pub(super) fn data(&self, place: usize) -> &Path {
-        Path::new(&self.authorities[place].data)
+    pub(super) fn data(&self, index: usize) -> &Path {
+        Path::new(&self.authorities[index].data)
     }
 
     /// The ledger of the installation. Its connections belong to a runtime.
@@ -240,18 +240,18 @@ impl Cluster {
         }
     }
 
-    /// The index of an authority that runs, is not in `places`, and whose network can be cut.
-    pub(super) fn other_than(&self, places: &[usize]) -> Option<usize> {
-        (0..self.authorities.len()).find(|place| {
-            let Member { node, environment, .. } = &self.authorities[*place];
+    /// The index of an authority that runs, is not in `indices`, and whose network can be cut.
+    pub(super) fn other_than(&self, indices: &[usize]) -> Option<usize> {
+        (0..self.authorities.len()).find(|index| {
+            let Member { node, environment, .. } = &self.authorities[*index];
             let can_be_cut = self.local.is_some() || !environment.is_empty();
-            !places.contains(place) && node.is_some() && can_be_cut
+            !indices.contains(index) && node.is_some() && can_be_cut
         })
     }
 
     /// The network of an authority.
-    pub(super) fn wire(&self, place: usize) -> &Wire {
-        &self.authorities[place].wire
+    pub(super) fn wire(&self, index: usize) -> &Wire {
+        &self.authorities[index].wire
     }
 
     /// Public address of the node that takes the votes.
@@ -277,9 +277,9 @@ impl Cluster {
     }
 
     async fn find_leader(&self) -> Result<Option<usize>, CommandError> {
-        for (place, authority) in self.authorities.iter().enumerate() {
+        for (index, authority) in self.authorities.iter().enumerate() {
             if authority.leads().await? {
-                return Ok(Some(place));
+                return Ok(Some(index));
             }
         }
         Ok(None)
@@ -336,14 +336,14 @@ impl Cluster {
     }
 
     /// Waits until an authority has the log that the node of the voters has.
-    pub(super) fn wait_for_log(&self, place: usize) -> Result<(), CommandError> {
-        let what = format!("{} has the log of the others", self.name(place));
-        admin_target::run(wait_until(&what, async || self.has_log(place).await))
+    pub(super) fn wait_for_log(&self, index: usize) -> Result<(), CommandError> {
+        let what = format!("{} has the log of the others", self.name(index));
+        admin_target::run(wait_until(&what, async || self.has_log(index).await))
     }
 
     /// Whether an authority has the log that the node of the voters has.
-    pub(super) async fn has_log(&self, place: usize) -> Result<bool, CommandError> {
-        let own = self.authorities[place].head().await?;
+    pub(super) async fn has_log(&self, index: usize) -> Result<bool, CommandError> {
+        let own = self.authorities[index].head().await?;
         Ok(own.is_some() && own == self.ingest.head().await?)
     }
 }

@@ -112,8 +112,8 @@ fn invite(demo: &mut Demo<'_>, node: &NodeProcess) -> Result<Vec<Account>, Comma
     demo.say("An official is invited: the node sends no e-mail, so its one-time link is printed");
     let data = demo.path("node");
     let account = ["user", "add", OFFICIAL, "--role", "administrator"];
-    let place = ["--url", &node.public, "--data", &data, "--json"];
-    links(demo.json(&[&account[..], &place].concat())?)
+    let target = ["--url", &node.public, "--data", &data, "--json"];
+    links(demo.json(&[&account[..], &target].concat())?)
 }
 
 /// Creates the election of members and opens its poll. Returns the members with their links, which

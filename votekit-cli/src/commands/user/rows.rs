@@ -75,7 +75,7 @@ impl Officials {
 
     fn check(file: Option<String>, raw: Vec<RawRow>) -> Result<Self, CommandError> {
         let (mut rows, mut faults) = (Vec::new(), Vec::new());
-        let place = |number: u64| match &file {
+        let location = |number: u64| match &file {
             Some(_) => format!("in line {number}"),
             None => format!("address {number}"),
         };
@@ -84,7 +84,7 @@ impl Officials {
             let mut fault = |field, rule: String| faults.push(Fault { number, field, rule });
             match (email.parse::<EmailAddress>(), role) {
                 (Ok(email), Ok(role)) => match seen.get(&email) {
-                    Some(first) => fault("email", format!("{email} is {} too", place(*first))),
+                    Some(first) => fault("email", format!("{email} is {} too", location(*first))),
                     None => {
                         seen.insert(email.clone(), number);
                         rows.push(Official { number, email, role });
@@ -133,11 +133,11 @@ impl Officials {
         let mut message =
             format!("{total} bad {}; no account was made", plural(total as u64, "row"));
         for Fault { number, field, rule } in faults.iter().take(PRINTED_MAX) {
-            let place = match &self.file {
+            let location = match &self.file {
                 Some(file) => format!("{file}: line {number}, {field}"),
                 None => format!("address {number}"),
             };
-            let _ = write!(message, "\n  {place}: {}", plain(rule));
+            let _ = write!(message, "\n  {location}: {}", plain(rule));
         }
         and_more(&mut message, total);
         let listed: Vec<Value> = faults
@@ -197,7 +197,7 @@ fn fields(line: &str, delimiter: u8) -> Result<csv::StringRecord, String> {
 fn column(header: &csv::StringRecord, name: &str) -> Result<usize, String> {
     let mut found = header.iter().enumerate().filter(|(_, title)| title.eq_ignore_ascii_case(name));
     match (found.next(), found.next()) {
-        (Some((place, _)), None) => Ok(place),
+        (Some((location, _)), None) => Ok(location),
         (None, _) => Err(format!("it has no column {name}")),
         (Some(_), Some(_)) => Err(format!("it has two columns {name}")),
     }

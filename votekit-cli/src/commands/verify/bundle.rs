@@ -251,9 +251,9 @@ impl Report<'_> {
             |failure: &Failure| matches!(failure.rule, Rule::Leaf | Rule::Root | Rule::Checkpoint);
         let cause = failures.list().iter().position(is_cause);
         let listed = failures.list().len() as u64;
-        for (place, failure) in failures.list().iter().enumerate() {
+        for (index, failure) in failures.list().iter().enumerate() {
             writeln!(out, "  {}", plain(&failure.to_string()))?;
-            if cause == Some(place) && failures.total() > place as u64 + 1 {
+            if cause == Some(index) && failures.total() > index as u64 + 1 {
                 writeln!(out, "    the following failures may be consequences of this one")?;
             }
         }

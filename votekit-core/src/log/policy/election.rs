@@ -42,9 +42,9 @@ impl Policy {
         if witnesses.is_empty() && witness_quorum != 0 {
             return Err(at(groups_line + 1, PolicyRule::Threshold { members: 0 }));
         }
-        for (place, witness) in witnesses.iter().enumerate() {
+        for (index, witness) in witnesses.iter().enumerate() {
             if !is_plain(witness) {
-                return Err(at(2 * authorities.len() + place + 1, PolicyRule::WitnessForm));
+                return Err(at(2 * authorities.len() + index + 1, PolicyRule::WitnessForm));
             }
         }
         let policy = Self::parse(&encode(authorities, quorum, witnesses, witness_quorum))?;
@@ -60,14 +60,14 @@ impl Policy {
     /// first, one line each, then the witnesses.
     fn check_keys(&self) -> Result<(), PolicyError> {
         let (logs, witnesses) = (&self.logs, &self.witnesses);
-        if let Some(place) = logs.iter().position(|log| log.key.name() != logs[0].key.name()) {
-            return Err(PolicyError::Malformed { line: place + 1, rule: PolicyRule::SecondOrigin });
+        if let Some(index) = logs.iter().position(|log| log.key.name() != logs[0].key.name()) {
+            return Err(PolicyError::Malformed { line: index + 1, rule: PolicyRule::SecondOrigin });
         }
         let is_log =
             |key: &VerifierKey| logs.iter().any(|log| log.key.public_key() == key.public_key());
-        if let Some(place) = witnesses.iter().position(|witness| is_log(&witness.key)) {
+        if let Some(index) = witnesses.iter().position(|witness| is_log(&witness.key)) {
             return Err(PolicyError::Malformed {
-                line: logs.len() + place + 1,
+                line: logs.len() + index + 1,
                 rule: PolicyRule::SharedKey,
             });
         }
@@ -105,7 +105,7 @@ impl Policy {
             })
         };
         // The form fixes the order of the groups.
-        let threshold = |place: usize| self.groups.get(place).map_or(0, |group| group.threshold);
+        let threshold = |index: usize| self.groups.get(index).map_or(0, |group| group.threshold);
         let witness_quorum = if outside.is_empty() { 0 } else { threshold(1) };
         let expected = || {
             Self::for_election_with_witnesses(&authorities, threshold(0), outside, witness_quorum)

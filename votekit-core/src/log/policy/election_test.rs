@@ -39,7 +39,7 @@ fn a_quorum_is_a_majority_or_more() {
                 assert_eq!(policy.authorities(), policy.witnesses().iter().collect::<Vec<_>>());
                 for bits in 0..1u32 << count {
                     let cosigned: Vec<bool> =
-                        (0..count).map(|place| bits >> place & 1 == 1).collect();
+                        (0..count).map(|index| bits >> index & 1 == 1).collect();
                     assert_eq!(policy.is_quorum(&cosigned), bits.count_ones() as usize >= quorum);
                 }
             } else {
@@ -61,7 +61,7 @@ fn the_policy_with_outside_witnesses_has_exactly_these_bytes() {
         [witness(1), Witness { url: Some(b"https://witness.example/".to_vec()), ..witness(2) }];
     let made = Policy::for_election_with_witnesses(&authorities, 2, &witnesses, 1);
     let policy = made.expect("distinct keys");
-    let [a, b, c] = [0, 1, 2].map(|place: usize| &authorities[place]);
+    let [a, b, c] = [0, 1, 2].map(|index: usize| &authorities[index]);
     let expected = format!(
         "log {}\nlog {}\nlog {}\nwitness a1 {}\nwitness a2 {}\nwitness a3 {}\nwitness w1 {}\n\
          witness w2 {} https://witness.example/\ngroup authorities 2 a1 a2 a3\n\
@@ -81,7 +81,7 @@ fn the_policy_with_outside_witnesses_has_exactly_these_bytes() {
     let names: Vec<String> = policy.authorities().iter().map(|one| one.name.to_string()).collect();
     assert_eq!(names, ["a1", "a2", "a3"]);
     for bits in 0..32u32 {
-        let cosigned: Vec<bool> = (0..5).map(|place| bits >> place & 1 == 1).collect();
+        let cosigned: Vec<bool> = (0..5).map(|index| bits >> index & 1 == 1).collect();
         let is_quorum = (bits & 7).count_ones() >= 2 && bits >> 3 != 0;
         assert_eq!(policy.is_quorum(&cosigned), is_quorum, "{bits:05b}");
     }

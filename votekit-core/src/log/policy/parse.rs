@@ -124,8 +124,8 @@ impl Policy {
             return Err(PolicyError::TooLong { length: bytes.len(), max: Self::BYTES_MAX });
         }
         let mut reader = Reader::default();
-        for (place, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
-            reader.line(line).map_err(|rule| PolicyError::Malformed { line: place + 1, rule })?;
+        for (index, line) in bytes.split_inclusive(|byte| *byte == b'\n').enumerate() {
+            reader.line(line).map_err(|rule| PolicyError::Malformed { line: index + 1, rule })?;
         }
         let quorum = reader.quorum.ok_or(PolicyError::NoQuorum)?;
         let Reader { logs, witnesses, groups, .. } = reader;

@@ -171,15 +171,15 @@ impl Policy {
         let signatures = signed.note().verify_strict(&keys.keys)?;
         // Key indices below `keys.logs` are logs: one of them first, then witnesses in rising
         // order.
-        for (place, signature) in signatures.iter().enumerate() {
-            let in_order = match place.checked_sub(1) {
+        for (index, signature) in signatures.iter().enumerate() {
+            let in_order = match index.checked_sub(1) {
                 None => signature.key < keys.logs,
                 Some(before) => {
                     signature.key >= keys.logs && signature.key > signatures[before].key
                 }
             };
             if !in_order {
-                return Err(VerifyError::Order { line: signed.note().line_of_signature(place) });
+                return Err(VerifyError::Order { line: signed.note().line_of_signature(index) });
             }
         }
         self.evaluate(signed, &keys, &signatures, quorum)
@@ -198,15 +198,15 @@ impl Policy {
         let mut cosigned = vec![false; self.witnesses.len()];
         let mut cosignatures = Vec::new();
         for signature in signatures {
-            let (Some(place), Some(at)) = (signature.key.checked_sub(keys.logs), signature.at)
+            let (Some(index), Some(at)) = (signature.key.checked_sub(keys.logs), signature.at)
             else {
                 continue;
             };
             // A witness that cosigned twice counts once.
-            if std::mem::replace(&mut cosigned[place], true) {
+            if std::mem::replace(&mut cosigned[index], true) {
                 continue;
             }
-            let witness = &self.witnesses[place];
+            let witness = &self.witnesses[index];
             cosignatures.push(Cosignature {
                 witness: witness.name.clone(),
                 key: witness.key.name().clone(),

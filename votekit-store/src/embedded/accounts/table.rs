@@ -24,10 +24,10 @@ pub(super) fn add(connection: &Connection, accounts: &[Account]) -> Result<(), F
         "INSERT INTO account ({COLUMNS}) \
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
     ))?;
-    for (place, account) in accounts.iter().enumerate() {
+    for (index, account) in accounts.iter().enumerate() {
         if taken.query_row((&account.id.0, &account.email), |row| row.get(0))? {
             // Only before the first insertion can all of them be those of an earlier call.
-            if place == 0 && is_repeated(connection, accounts)? {
+            if index == 0 && is_repeated(connection, accounts)? {
                 return Ok(());
             }
             return Err(Conflict::AccountExists.into());

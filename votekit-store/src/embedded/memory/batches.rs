@@ -41,7 +41,7 @@ pub(super) fn put(
     batches: &[Arc<Batch>],
 ) -> Result<Vec<OtherBatch>, Stop> {
     let mut others = Vec::new();
-    for (place, batch) in (0_i64..).zip(batches) {
+    for (index, batch) in (0_i64..).zip(batches) {
         let (first, other) = match put_one(connection, election, batch, &mut others)? {
             BatchRow::First(row) => (Some(row), None),
             BatchRow::Other(row) => (None, Some(row)),
@@ -50,7 +50,7 @@ pub(super) fn put(
             .prepare_cached(
                 "INSERT INTO block_batch (block, place, batch, other) VALUES (?1, ?2, ?3, ?4)",
             )?
-            .execute((block, place, first, other))?;
+            .execute((block, index, first, other))?;
     }
     Ok(others)
 }

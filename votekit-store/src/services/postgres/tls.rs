@@ -88,12 +88,12 @@ fn authorities(ca_file: Option<&Path>) -> Result<RootCertStore, EngineError> {
 }
 
 fn no_authority(ca_file: Option<&Path>, rule: &str) -> EngineError {
-    let place = ca_file.map_or_else(
+    let source = ca_file.map_or_else(
         || "the system's store of certificate authorities".to_owned(),
         |path| format!("ca_file {}", path.display()),
     );
     misconfigured(
-        format!("cannot read {place}: {rule}"),
+        format!("cannot read {source}: {rule}"),
         "give ?ca_file= with a PEM file of the authority that signed the server's certificate",
     )
 }

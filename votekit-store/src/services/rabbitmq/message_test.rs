@@ -15,9 +15,9 @@ fn batch(count: u8) -> Batch {
     let law_id = "L1".parse().expect("a law id");
     let header = BatchHeader { law_id, number, confirmed_through: Sequence(0), last: false };
     let envelopes: Vec<_> = (0..count)
-        .map(|place| Envelope {
-            request: RequestId::from_bytes([place; 16]),
-            hash: CredentialHash::from_bytes([place; 32]),
+        .map(|index| Envelope {
+            request: RequestId::from_bytes([index; 16]),
+            hash: CredentialHash::from_bytes([index; 32]),
             received: UnixMinutes(28_333_333),
             choice: ChoiceIndex(1),
         })

@@ -337,9 +337,9 @@ pub(super) async fn connect(settings: &Settings) -> lapin::Result<Connection> {
         runtime,
         async move |uri: AMQPUri, runtime| {
             let reached = async {
-                let places =
+                let addresses =
                     runtime.to_socket_addrs((uri.authority.host.clone(), uri.authority.port));
-                let stream = AsyncTcpStream::connect(&runtime, places).await?;
+                let stream = AsyncTcpStream::connect(&runtime, addresses).await?;
                 match uri.scheme {
                     AMQPScheme::AMQP => Ok(stream),
                     AMQPScheme::AMQPS => {

@@ -180,8 +180,8 @@ impl<'a> Credentials<'a> {
 
     /// Each field with its first use.
     pub(super) fn fields(self) -> impl Iterator<Item = (&'a [u8], i32)> {
-        let used = move |place: usize| self.uses.map_or(FirstUse::UNUSED, |uses| uses[place]);
-        self.keys.iter().enumerate().map(move |(place, key)| (field(key), stored(used(place))))
+        let used = move |index: usize| self.uses.map_or(FirstUse::UNUSED, |uses| uses[index]);
+        self.keys.iter().enumerate().map(move |(index, key)| (field(key), stored(used(index))))
     }
 }
 

@@ -374,13 +374,13 @@ fn refuse_fewer(law_id: &ElectionId, found: u64, wanted: u64) -> Result<(), Engi
 fn first_commands(buckets: &Buckets, part: &[BucketSlice<'_>]) -> Vec<Keyed> {
     let mut commands = Vec::with_capacity(2 * part.len());
     for (bucket, cut) in part {
-        let (place, new) = (buckets.key(*bucket), buckets.new_key(*bucket));
+        let (key, new) = (buckets.key(*bucket), buckets.new_key(*bucket));
         let mut write = redis::cmd("HSET");
         write.arg(&new).arg(b"").arg("v1");
         for (field, used) in cut.iter().flat_map(|list| list.fields()) {
             write.arg(field).arg(used);
         }
-        let rename = Keyed::with_key("RENAMENX", &new).arg(place);
+        let rename = Keyed::with_key("RENAMENX", &new).arg(key);
         commands.push(Keyed::new(new, write));
         commands.push(rename);
     }

@@ -53,7 +53,7 @@ impl Cluster {
         self.fleet.rig.copy_postgresql()?;
         let copied = self.fleet.log_size();
         self.fleet.grows_from(copied, Instant::now())?;
-        let intakes = self.fleet.places(Part::Intake);
+        let intakes = self.fleet.members_of(Part::Intake);
         self.signal(&intakes, Signal::STOP)?;
         self.fleet.stopped.clone_from(&intakes);
         let whole = self.settled()?;
@@ -67,7 +67,7 @@ impl Cluster {
         let restored = self.any_reports(&marks, "ledger_restored")?;
         let decided_again = self.fleet.grows_from(whole, begun)?;
         let names: Vec<&str> =
-            restored.iter().map(|place| self.fleet.members[*place].name.as_str()).collect();
+            restored.iter().map(|index| self.fleet.members[*index].name.as_str()).collect();
         Ok(ByHand {
             description: format!(
                 "{} leaves appended again by {}",
@@ -83,24 +83,24 @@ impl Cluster {
     /// Inserts rows of rounds that no authority signed. Every authority must refuse them, and votes
     /// must be decided as before.
     pub(crate) fn insert_rows(&mut self) -> Result<ByHand> {
-        let authorities = self.fleet.places(Part::Authority);
+        let authorities = self.fleet.members_of(Part::Authority);
         let marks = self.fleet.mark();
-        let refused = |cluster: &Self, place: usize| {
-            cluster.fleet.members[place].metric("round_rows_refused_total", "").unwrap_or(0.0)
+        let refused = |cluster: &Self, index: usize| {
+            cluster.fleet.members[index].metric("round_rows_refused_total", "").unwrap_or(0.0)
         };
-        let counts: Vec<f64> = authorities.iter().map(|place| refused(self, *place)).collect();
+        let counts: Vec<f64> = authorities.iter().map(|index| refused(self, *index)).collect();
         let (begun, before) = (Instant::now(), self.fleet.log_size());
         self.fleet.rig.ask_postgresql(INSERT_ROWS)?;
-        for (place, count) in authorities.iter().zip(counts) {
+        for (index, count) in authorities.iter().zip(counts) {
             for report in [Report::Alarms, Report::Audit] {
-                self.fleet.expect_report(&marks, *place, report, |line| {
+                self.fleet.expect_report(&marks, *index, report, |line| {
                     line["event"] == "round_row_refused"
                 })?;
             }
             ensure!(
-                refused(self, *place) > count,
+                refused(self, *index) > count,
                 "{} counts no refused row",
-                self.fleet.members[*place].name
+                self.fleet.members[*index].name
             );
         }
         let decided_again = self.fleet.grows_from(before, begun)?;
@@ -118,7 +118,7 @@ impl Cluster {
     /// each skips the row, and the alarm names its position. The node that has published the batch
     /// stages it again.
     pub(crate) fn change_staged_batch(&mut self) -> Result<ByHand> {
-        let authorities = self.fleet.places(Part::Authority);
+        let authorities = self.fleet.members_of(Part::Authority);
         self.signal(&authorities, Signal::STOP)?;
         self.fleet.stopped.clone_from(&authorities);
         let marks = self.fleet.mark();
@@ -129,7 +129,7 @@ impl Cluster {
         // A node that has the batch stages it again within milliseconds, before some or all nodes
         // have read the row.
         let mut nodes = authorities;
-        nodes.extend(self.fleet.places(Part::Intake));
+        nodes.extend(self.fleet.members_of(Part::Intake));
         let alarmed = self.fleet.expect_some(&marks, &nodes, Report::Alarms, |line| {
             line["event"] == "batch_bytes_restored"
                 || (line["event"] == "staged_row_unreadable" && line["position"] == id)
@@ -177,15 +177,15 @@ impl Cluster {
         Ok(id)
     }
 
-    fn signal(&self, places: &[usize], signal: Signal) -> Result<()> {
-        places.iter().try_for_each(|place| self.fleet.members[*place].signal(signal))
+    fn signal(&self, indices: &[usize], signal: Signal) -> Result<()> {
+        indices.iter().try_for_each(|index| self.fleet.members[*index].signal(signal))
     }
 
     /// Waits until the authorities have the same log, and it does not grow. Returns its leaves.
     fn settled(&self) -> Result<u64> {
-        let authorities = self.fleet.places(Part::Authority);
+        let authorities = self.fleet.members_of(Part::Authority);
         let sizes = || -> Vec<Option<u64>> {
-            authorities.iter().map(|place| self.fleet.members[*place].log_size()).collect()
+            authorities.iter().map(|index| self.fleet.members[*index].log_size()).collect()
         };
         let (begun, mut known, mut since) = (Instant::now(), sizes(), Instant::now());
         loop {
@@ -207,7 +207,7 @@ impl Cluster {
     /// Waits until some authority has recorded an audit event and raised the alarm of its name.
     /// Returns those that have raised it.
     fn any_reports(&self, marks: &Marks, event: &str) -> Result<Vec<usize>> {
-        let authorities = self.fleet.places(Part::Authority);
+        let authorities = self.fleet.members_of(Part::Authority);
         let expect =
             |report| self.fleet.expect_some(marks, &authorities, report, |it| it["event"] == event);
         expect(Report::Audit).and_then(|_| expect(Report::Alarms)).context(event.to_owned())

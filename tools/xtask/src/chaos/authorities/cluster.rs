@@ -60,17 +60,17 @@ impl Cluster {
         self.make_folders()?;
         let fleet = &mut self.fleet;
         fleet.make_roll(plan)?;
-        for place in 0..fleet.members.len() {
-            fleet.start(place)?;
+        for index in 0..fleet.members.len() {
+            fleet.start(index)?;
         }
         // Every authority needs the roll to decide, and has it before there is an election.
-        for place in fleet.places(Part::Authority) {
-            let admin = fleet.admin(place);
-            let data = fleet.members[place].data();
+        for index in fleet.members_of(Part::Authority) {
+            let admin = fleet.admin(index);
+            let data = fleet.members[index].data();
             fleet.command(&["load", "hashes", "--node", &admin, "--data", data])?;
         }
-        for place in fleet.places(Part::Intake) {
-            let (data, name) = (fleet.members[place].data(), &fleet.members[place].name);
+        for index in fleet.members_of(Part::Intake) {
+            let (data, name) = (fleet.members[index].data(), &fleet.members[index].name);
             let record = fleet.command(&["node", "show", "--data", data, "--name", name])?;
             fleet.admin_command(&["node", "admit", record.trim_end()])?;
         }
@@ -87,8 +87,8 @@ impl Cluster {
     fn make_folders(&self) -> Result<()> {
         let fleet = &self.fleet;
         let mut lines = Vec::new();
-        for place in fleet.places(Part::Authority) {
-            let name = &fleet.members[place].name;
+        for index in fleet.members_of(Part::Authority) {
+            let name = &fleet.members[index].name;
             let keygen = ["authority", "keygen", "--data", name, "--name", name, "--base", BASE];
             lines.push(fleet.command(&keygen)?.trim_end().to_owned());
         }
@@ -115,8 +115,8 @@ impl Cluster {
 
     /// The names and addresses of the authorities.
     pub(crate) fn named_authorities(&self) -> Vec<(String, Addresses)> {
-        let places = self.fleet.places(Part::Authority);
-        let members = places.iter().map(|place| &self.fleet.members[*place]);
+        let indices = self.fleet.members_of(Part::Authority);
+        let members = indices.iter().map(|index| &self.fleet.members[*index]);
         members.map(|member| (member.name.clone(), member.addresses)).collect()
     }
 

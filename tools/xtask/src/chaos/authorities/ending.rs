@@ -27,8 +27,8 @@ impl Cluster {
     pub(crate) fn check(&mut self, seen: Vec<PathBuf>) -> Result<Report> {
         let mut found: Option<Report> = None;
         let mut heads = Vec::new();
-        for place in self.fleet.places(Part::Authority) {
-            let member = &self.fleet.members[place];
+        for index in self.fleet.members_of(Part::Authority) {
+            let member = &self.fleet.members[index];
             let bundle = format!("bundle-{}", member.name);
             let node = format!("http://{}", member.addresses.public());
             self.fleet.command(&[

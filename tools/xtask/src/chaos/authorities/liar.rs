@@ -30,22 +30,22 @@ pub(crate) struct LieEnd {
 
 impl Cluster {
     /// The authorities other than the authority with an index.
-    pub(crate) fn others(&self, place: usize) -> Vec<usize> {
-        let mut others = self.fleet.places(Part::Authority);
-        others.retain(|other| *other != place);
+    pub(crate) fn others(&self, index: usize) -> Vec<usize> {
+        let mut others = self.fleet.members_of(Part::Authority);
+        others.retain(|other| *other != index);
         others
     }
 
     /// Kills the node of an authority and runs the liar instead. The liar acquires the leadership
     /// while the others are stopped, and proposes a false block. The node is down afterwards.
-    pub(crate) fn lie(&mut self, place: usize, lie: &str, answer_seconds: u64) -> Result<LieEnd> {
-        let others = self.others(place);
-        self.fleet.members[place].kill()?;
+    pub(crate) fn lie(&mut self, index: usize, lie: &str, answer_seconds: u64) -> Result<LieEnd> {
+        let others = self.others(index);
+        self.fleet.members[index].kill()?;
         for other in &others {
             self.fleet.members[*other].signal(Signal::STOP)?;
         }
         self.fleet.stopped.clone_from(&others);
-        let spawned = self.spawn_liar(place, lie, answer_seconds);
+        let spawned = self.spawn_liar(index, lie, answer_seconds);
         std::thread::sleep(LIAR_ALONE_TIME);
         for other in &others {
             self.fleet.members[*other].signal(Signal::CONT)?;
@@ -58,26 +58,26 @@ impl Cluster {
     /// no leadership.
     pub(crate) fn lie_beside(
         &self,
-        place: usize,
+        index: usize,
         lie: &str,
         answer_seconds: u64,
     ) -> Result<LieEnd> {
-        self.lie_end(lie, self.spawn_liar(place, lie, answer_seconds)?)
+        self.lie_end(lie, self.spawn_liar(index, lie, answer_seconds)?)
     }
 
     fn spawn_liar(
         &self,
-        place: usize,
+        index: usize,
         lie: &str,
         answer_seconds: u64,
     ) -> Result<std::process::Child> {
         let liar = self.liar.as_ref().context("no lie is drawn without a liar")?;
         let ledger = self.fleet.rig.site().ledger_url();
-        let data = self.fleet.members[place].data();
+        let data = self.fleet.members[index].data();
         let seconds = answer_seconds.to_string();
-        let place = ["--data", data, "--ledger", &ledger, "--law", LAW];
+        let target = ["--data", data, "--ledger", &ledger, "--law", LAW];
         let times = ["--wait", BLOCK_SECONDS, "--answers", &seconds];
-        self.fleet.spawn(liar, &[&[lie][..], &place, &times].concat(), "lie")
+        self.fleet.spawn(liar, &[&[lie][..], &target, &times].concat(), "lie")
     }
 
     fn lie_end(&self, lie: &str, mut lying: std::process::Child) -> Result<LieEnd> {

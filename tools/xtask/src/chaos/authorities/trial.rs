@@ -65,8 +65,8 @@ impl Cluster {
                 self.kill(follower, chance)?
             }
             Fault::KillIntake => {
-                let place = chance.one_of(&self.fleet.places(Part::Intake));
-                self.kill(place, chance)?
+                let index = chance.one_of(&self.fleet.members_of(Part::Intake));
+                self.kill(index, chance)?
             }
             Fault::StopLeader => {
                 let leader = self.fleet.leader()?;
@@ -100,26 +100,26 @@ impl Cluster {
 
     /// Kills a node at a random moment of a round. The others must decide votes without it before
     /// it is started again.
-    fn kill(&mut self, place: usize, chance: &mut Chance) -> Result<(String, Duration)> {
+    fn kill(&mut self, index: usize, chance: &mut Chance) -> Result<(String, Duration)> {
         std::thread::sleep(chance.milliseconds(0, ROUND_MILLISECONDS));
         let (begun, before) = (Instant::now(), self.fleet.log_size());
-        self.fleet.members[place].kill()?;
+        self.fleet.members[index].kill()?;
         let decided_again = self.fleet.grows_from(before, begun)?;
         std::thread::sleep(chance.milliseconds(0, 500));
-        self.fleet.start(place)?;
-        Ok((self.fleet.members[place].name.clone(), decided_again))
+        self.fleet.start(index)?;
+        Ok((self.fleet.members[index].name.clone(), decided_again))
     }
 
     /// Stops a node, and continues it later. The others must decide votes without it.
-    fn halt(&mut self, place: usize) -> Result<(String, Duration)> {
+    fn halt(&mut self, index: usize) -> Result<(String, Duration)> {
         let (begun, before) = (Instant::now(), self.fleet.log_size());
-        self.fleet.members[place].signal(Signal::STOP)?;
-        self.fleet.stopped.push(place);
+        self.fleet.members[index].signal(Signal::STOP)?;
+        self.fleet.stopped.push(index);
         let decided_again = self.fleet.grows_from(before, begun)?;
         std::thread::sleep(STOP_TIME.saturating_sub(begun.elapsed()));
-        self.fleet.members[place].signal(Signal::CONT)?;
+        self.fleet.members[index].signal(Signal::CONT)?;
         self.fleet.stopped.clear();
-        let (name, time) = (&self.fleet.members[place].name, begun.elapsed().as_secs_f64());
+        let (name, time) = (&self.fleet.members[index].name, begun.elapsed().as_secs_f64());
         Ok((format!("{name}, {time:.1} s"), decided_again))
     }
 
@@ -128,16 +128,16 @@ impl Cluster {
     /// the ledger, which it needs.
     fn cut(&mut self, service: Service, chance: &mut Chance) -> Result<(String, Duration)> {
         let leader = self.fleet.leader()?;
-        let place = if chance.once_in(2) { leader } else { self.follower(chance)? };
+        let index = if chance.once_in(2) { leader } else { self.follower(chance)? };
         let (wire, how) =
             if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
         let (begun, before) = (Instant::now(), self.fleet.log_size());
-        self.fleet.members[place].wire(service, wire);
+        self.fleet.members[index].wire(service, wire);
         let decided_again = self.fleet.grows_from(before, begun)?;
         std::thread::sleep(STOP_TIME.saturating_sub(begun.elapsed()));
-        self.fleet.members[place].wire(service, Wire::Whole);
-        let led = if place == leader { ", which led" } else { "" };
-        let (name, time) = (&self.fleet.members[place].name, begun.elapsed().as_secs_f64());
+        self.fleet.members[index].wire(service, Wire::Whole);
+        let led = if index == leader { ", which led" } else { "" };
+        let (name, time) = (&self.fleet.members[index].name, begun.elapsed().as_secs_f64());
         Ok((format!("{name}{led}, {how}, {time:.1} s"), decided_again))
     }
 
@@ -171,18 +171,19 @@ impl Cluster {
     /// others must not sign. It is always the same one, since the others do not vote for an
     /// authority that lied to them a while ago.
     fn lie_in_passing(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
-        let place = *self.fleet.places(Part::Authority).last().context("there are authorities")?;
+        let index =
+            *self.fleet.members_of(Part::Authority).last().context("there are authorities")?;
         let lie = chance.one_of(&LIES);
         let (begun, before) = (Instant::now(), self.fleet.log_size());
-        let ended = self.lie(place, lie, ANSWER_SECONDS)?;
+        let ended = self.lie(index, lie, ANSWER_SECONDS)?;
         let outcome = match ended.code {
             Some(0) => "the others held".to_owned(),
             Some(2) => format!("not possible: {}", ended.errors),
             _ => bail!("the lie {lie} was believed: {}{}", ended.answers, ended.errors),
         };
         let decided_again = self.fleet.grows_from(before, begun)?;
-        self.fleet.start(place)?;
-        let name = &self.fleet.members[place].name;
+        self.fleet.start(index)?;
+        let name = &self.fleet.members[index].name;
         Ok((format!("{lie} by {name}, {outcome}"), decided_again))
     }
 
@@ -190,14 +191,14 @@ impl Cluster {
     /// without it, and no authority may sign a refusal for a clock.
     fn jump_clock(&mut self, chance: &mut Chance) -> Result<(String, Duration)> {
         let library = self.clock.clone().context("no clock jumps without its library")?;
-        let place = chance.one_of(&self.fleet.places(Part::Authority));
+        let index = chance.one_of(&self.fleet.members_of(Part::Authority));
         let jump = chance.one_of(&JUMPS);
         let file = self.fleet.folder.join(JUMP);
         let set =
             |seconds: i64| fs::write(&file, format!("{seconds:+}\n")).context("setting a clock");
         set(0)?;
-        self.fleet.members[place].kill()?;
-        self.fleet.members[place].environment = [
+        self.fleet.members[index].kill()?;
+        self.fleet.members[index].environment = [
             ("LD_PRELOAD", library.display().to_string()),
             ("FAKETIME_TIMESTAMP_FILE", file.display().to_string()),
             ("FAKETIME_CACHE_DURATION", "1".to_owned()),
@@ -206,7 +207,7 @@ impl Cluster {
             ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         ]
         .into();
-        self.fleet.start(place)?;
+        self.fleet.start(index)?;
         self.fleet.recovers("the start under another clock")?;
         let marks = self.fleet.mark();
         let (begun, before) = (Instant::now(), self.fleet.log_size());
@@ -215,16 +216,16 @@ impl Cluster {
         std::thread::sleep(STOP_TIME);
         let still = self.fleet.log_size();
         self.fleet.grows_from(still, Instant::now())?;
-        for authority in self.fleet.places(Part::Authority) {
+        for authority in self.fleet.members_of(Part::Authority) {
             let alarms = self.fleet.reported(&marks, authority, Report::Alarms);
             let refused = alarms.iter().find(|line| line["event"] == "proposal_refused");
             ensure!(refused.is_none(), "a refusal was signed for a clock: {refused:?}");
         }
         set(0)?;
-        self.fleet.members[place].kill()?;
-        self.fleet.members[place].environment.clear();
-        self.fleet.start(place)?;
-        let name = &self.fleet.members[place].name;
+        self.fleet.members[index].kill()?;
+        self.fleet.members[index].environment.clear();
+        self.fleet.start(index)?;
+        let name = &self.fleet.members[index].name;
         Ok((format!("{name}, {jump:+} s"), decided_again))
     }
 }

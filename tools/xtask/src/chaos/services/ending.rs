@@ -59,9 +59,9 @@ impl Installation {
         );
         self.fleet.admin_command(&["node", "retire", LAW, &lost_name])?;
         self.reaches("closed")?;
-        for place in 0..self.fleet.members.len() {
-            if self.fleet.members[place].is_up() {
-                self.see_checkpoint(place);
+        for target in 0..self.fleet.members.len() {
+            if self.fleet.members[target].is_up() {
+                self.see_checkpoint(target);
             }
         }
         load.stop()?;
@@ -150,9 +150,9 @@ impl Installation {
         self.fleet.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
         // The registry lost marks more than once. It can be rebuilt from the log.
         let registry = self.fleet.rig.site().registry_url();
-        let place = ["--registry", &registry, "--data", "shared", "--ledger", &ledger];
-        self.fleet.command(&[&["registry", "rebuild"], &place[..]].concat())?;
-        self.fleet.command(&[&["registry", "check", "--full"], &place[..]].concat())?;
+        let target = ["--registry", &registry, "--data", "shared", "--ledger", &ledger];
+        self.fleet.command(&[&["registry", "rebuild"], &target[..]].concat())?;
+        self.fleet.command(&[&["registry", "check", "--full"], &target[..]].concat())?;
         Ok(())
     }
 

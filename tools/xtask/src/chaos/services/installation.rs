@@ -45,8 +45,8 @@ impl Installation {
         fs::write(fleet.folder.join(CONFIG), "[throttle]\nenabled = false\n")
             .context("writing the settings")?;
         fleet.make_roll(plan)?;
-        for place in 0..fleet.members.len() {
-            fleet.start(place)?;
+        for index in 0..fleet.members.len() {
+            fleet.start(index)?;
         }
         fleet.admin_command(&["load", "hashes"])?;
         fleet.open_election()?;
@@ -68,10 +68,10 @@ impl Installation {
     }
 
     /// Keeps a node's current checkpoint: the log must always remain consistent with it.
-    pub(super) fn see_checkpoint(&mut self, place: usize) {
+    pub(super) fn see_checkpoint(&mut self, index: usize) {
         let file = self.fleet.folder.join(format!("seen-{}", self.seen.len() + 1));
         if keep_answer(
-            self.fleet.members[place].addresses.public(),
+            self.fleet.members[index].addresses.public(),
             &format!("/log/{LAW}/checkpoint"),
             &file,
         )

@@ -67,35 +67,35 @@ impl Installation {
     /// Kills one of the two nodes of a kind. With a probability of one half, the other node must
     /// then show that it can work alone.
     fn kill_node(&mut self, part: Part, chance: &mut Chance) -> Result<String> {
-        let mut place = chance.one_of(&self.fleet.places(part));
+        let mut index = chance.one_of(&self.fleet.members_of(part));
         // Losing a sealer that does not lead has no effect: mostly choose the leader.
         if part == Part::Seal && !chance.once_in(3) {
-            place = self.fleet.leader()?;
+            index = self.fleet.leader()?;
         }
-        let leads = self.fleet.members[place].leads();
+        let leads = self.fleet.members[index].leads();
         let (begun, before) = (Instant::now(), self.fleet.log_size());
-        self.fleet.members[place].kill()?;
+        self.fleet.members[index].kill()?;
         if leads {
             // Counted from the kill, without intervention.
             ensure!(
                 wait(PROCESS_TIMEOUT, || self.fleet.log_size() > before),
                 "no node seals without {}",
-                self.fleet.members[place].name
+                self.fleet.members[index].name
             );
             self.takeovers.push(begun.elapsed());
         }
         std::thread::sleep(chance.milliseconds(0, 500));
         let alone = chance.once_in(2);
         if alone {
-            self.grows(&format!("without {}", self.fleet.members[place].name))?;
+            self.grows(&format!("without {}", self.fleet.members[index].name))?;
         }
-        self.fleet.start(place)?;
+        self.fleet.start(index)?;
         let how = [
             if leads { ", which led" } else { "" },
             if alone { ", done without for a while" } else { "" },
         ]
         .concat();
-        Ok(format!("{}{how}", self.fleet.members[place].name))
+        Ok(format!("{}{how}", self.fleet.members[index].name))
     }
 
     fn kill_redis(&mut self, chance: &mut Chance) -> Result<String> {
@@ -112,14 +112,14 @@ impl Installation {
     }
 
     fn stall_node(&mut self, chance: &mut Chance) -> Result<String> {
-        let place = usize::try_from(chance.between(0, self.fleet.members.len() as u64 - 1))?;
+        let index = usize::try_from(chance.between(0, self.fleet.members.len() as u64 - 1))?;
         let time = chance.milliseconds(3_000, 8_000);
-        let leads = self.fleet.members[place].leads();
-        self.fleet.members[place].signal(Signal::STOP)?;
+        let leads = self.fleet.members[index].leads();
+        self.fleet.members[index].signal(Signal::STOP)?;
         std::thread::sleep(time);
-        self.fleet.members[place].signal(Signal::CONT)?;
+        self.fleet.members[index].signal(Signal::CONT)?;
         let led = if leads { ", which led" } else { "" };
-        Ok(format!("{}{led}, {:.1} s", self.fleet.members[place].name, time.as_secs_f64()))
+        Ok(format!("{}{led}, {:.1} s", self.fleet.members[index].name, time.as_secs_f64()))
     }
 
     fn stall_server(&mut self, chance: &mut Chance) -> Result<String> {
@@ -137,17 +137,17 @@ impl Installation {
     }
 
     fn cut_off(&mut self, chance: &mut Chance) -> Result<String> {
-        let place = usize::try_from(chance.between(0, self.fleet.members.len() as u64 - 1))?;
+        let index = usize::try_from(chance.between(0, self.fleet.members.len() as u64 - 1))?;
         let service = Service::ALL[usize::try_from(chance.between(0, 2))?];
         let (wire, how) =
             if chance.once_in(2) { (Wire::Silent, "in silence") } else { (Wire::Broken, "broken") };
         let time = chance.milliseconds(3_000, 8_000);
-        self.fleet.members[place].wire(service, wire);
+        self.fleet.members[index].wire(service, wire);
         std::thread::sleep(time);
-        self.fleet.members[place].wire(service, Wire::Whole);
+        self.fleet.members[index].wire(service, Wire::Whole);
         Ok(format!(
             "{} from the {}, {how}, {:.1} s",
-            self.fleet.members[place].name,
+            self.fleet.members[index].name,
             service.name(),
             time.as_secs_f64()
         ))
@@ -186,8 +186,8 @@ impl Installation {
     /// dies.
     fn kill_after_mark(&mut self, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS_MAX {
-            let place = chance.one_of(&self.fleet.places(Part::Validate));
-            let member = &self.fleet.members[place];
+            let index = chance.one_of(&self.fleet.members_of(Part::Validate));
+            let member = &self.fleet.members[index];
             // Marked but not forwarded. Batches in flight before the cut count too: within
             // milliseconds they are all the validator has.
             let held = || {
@@ -197,7 +197,7 @@ impl Installation {
             let before = held();
             member.wire(Service::BallotBox, Wire::Unheard);
             if before.is_some() && wait(MARK_TIMEOUT, || held() > before) {
-                return self.die_at_the_cut(place, Service::BallotBox, chance);
+                return self.die_at_the_cut(index, Service::BallotBox, chance);
             }
             member.wire(Service::BallotBox, Wire::Whole);
         }
@@ -211,8 +211,8 @@ impl Installation {
     fn kill_in_commit(&mut self, carried_out: bool, chance: &mut Chance) -> Result<String> {
         for _ in 0..ATTEMPTS_MAX {
             let held = HeldCommits::hold(&self.fleet.rig)?;
-            let place = self.fleet.leader()?;
-            let leader = &self.fleet.members[place];
+            let index = self.fleet.leader()?;
+            let leader = &self.fleet.members[index];
             // Votes keep arriving: it soon has a block to commit.
             let sent = || leader.metric("commits_open", "").is_some_and(|open| open > 0.5);
             if wait(COMMIT_TIMEOUT, || sent() && held.has_commit()) {
@@ -229,16 +229,16 @@ impl Installation {
                         leader.wire(Service::Ledger, Wire::Whole);
                         continue;
                     }
-                    self.die_at_the_cut(place, Service::Ledger, chance)?
+                    self.die_at_the_cut(index, Service::Ledger, chance)?
                 } else {
                     let who = leader.name.clone();
                     // Killed before its commit is refused: it must not learn the outcome.
                     leader.signal(Signal::KILL)?;
                     held.refuse_commits()?;
                     drop(held);
-                    self.fleet.members[place].kill()?;
+                    self.fleet.members[index].kill()?;
                     std::thread::sleep(chance.milliseconds(50, 300));
-                    self.fleet.start(place)?;
+                    self.fleet.start(index)?;
                     who
                 };
                 return Ok(format!("{who}, which had read {known} leaves"));
@@ -254,16 +254,16 @@ impl Installation {
     /// it again.
     fn die_at_the_cut(
         &mut self,
-        place: usize,
+        index: usize,
         service: Service,
         chance: &mut Chance,
     ) -> Result<String> {
-        self.fleet.members[place].kill()?;
-        self.fleet.members[place].wire(service, Wire::Broken);
+        self.fleet.members[index].kill()?;
+        self.fleet.members[index].wire(service, Wire::Broken);
         std::thread::sleep(chance.milliseconds(50, 300));
-        self.fleet.members[place].wire(service, Wire::Whole);
-        self.fleet.start(place)?;
-        Ok(self.fleet.members[place].name.clone())
+        self.fleet.members[index].wire(service, Wire::Whole);
+        self.fleet.start(index)?;
+        Ok(self.fleet.members[index].name.clone())
     }
 
     /// The ledger is down for long. Voters must get a 503 once the leases have expired, and must
@@ -276,8 +276,8 @@ impl Installation {
             member.metric("api_request_duration_seconds_count", "503").unwrap_or_default()
         };
         let mut refused = Vec::new();
-        for place in self.fleet.places(Part::Ingest) {
-            let member = &self.fleet.members[place];
+        for index in self.fleet.members_of(Part::Ingest) {
+            let member = &self.fleet.members[index];
             let before = refusals(member);
             // Without this check, a node that only keeps voters waiting would pass too.
             ensure!(
@@ -289,7 +289,7 @@ impl Installation {
             let taken = member.taken().with_context(|| {
                 format!("{} serves no metrics while the ledger is unavailable", member.name)
             })?;
-            refused.push((place, taken, before));
+            refused.push((index, taken, before));
         }
         while begun.elapsed() < length {
             std::thread::sleep(Duration::from_millis(100));
@@ -298,8 +298,8 @@ impl Installation {
             }
         }
         let mut refusal_counts = Vec::new();
-        for (place, taken, before) in refused {
-            let member = &self.fleet.members[place];
+        for (index, taken, before) in refused {
+            let member = &self.fleet.members[index];
             ensure!(
                 member.taken() == Some(taken),
                 "{} accepted votes while the ledger was unavailable",

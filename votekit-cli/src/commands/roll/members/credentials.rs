@@ -101,8 +101,8 @@ mod tests {
         let drawn = draw(2_000, 31).expect("random numbers");
         let mut counts = [0_u32; 31];
         for character in drawn.iter().flat_map(|drawn| drawn.code.bytes()) {
-            let place = ALPHABET.iter().position(|known| *known == character);
-            counts[place.expect("of the alphabet")] += 1;
+            let index = ALPHABET.iter().position(|known| *known == character);
+            counts[index.expect("of the alphabet")] += 1;
         }
         // Each is expected 2,000 times; a deviation of 300 is more than six sigma.
         assert!(counts.iter().all(|count| (1_700..2_300).contains(count)), "{counts:?}");

@@ -89,8 +89,8 @@ fn is_secret(text: &str) -> bool {
 
 fn grouped(secret: &str) -> Zeroizing<String> {
     let mut grouped = Zeroizing::new(String::with_capacity(2 * secret.len()));
-    for (place, character) in secret.chars().enumerate() {
-        if place > 0 && place.is_multiple_of(GROUP_CHARS) {
+    for (index, character) in secret.chars().enumerate() {
+        if index > 0 && index.is_multiple_of(GROUP_CHARS) {
             grouped.push(' ');
         }
         grouped.push(character);

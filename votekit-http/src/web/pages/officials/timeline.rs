@@ -23,7 +23,7 @@ pub(super) struct TimelineStep {
 /// The steps of an election, in their order.
 pub(super) fn timeline(lang: Lang, view: &OfficialView) -> Vec<TimelineStep> {
     let (state, planned) = (view.state, &view.definition);
-    let place = match state {
+    let index = match state {
         State::Draft => 0,
         State::Open => 1,
         State::Closing => 2,
@@ -43,7 +43,7 @@ pub(super) fn timeline(lang: Lang, view: &OfficialView) -> Vec<TimelineStep> {
     ];
     type Known = Option<UnixMinutes>;
     let step = |(at, (label, recorded, planned)): (usize, (&'static str, Known, Known))| {
-        let class = match at.cmp(&place) {
+        let class = match at.cmp(&index) {
             Ordering::Less => "done",
             Ordering::Equal => "now",
             Ordering::Greater => "next",

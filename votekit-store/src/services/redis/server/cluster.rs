@@ -63,23 +63,23 @@ impl Cluster {
     /// One round trip to each master that has a key, concurrently.
     pub(super) async fn run(&self, commands: &[Keyed]) -> RedisResult<Vec<Value>> {
         let State { connection, topology } = self.state.read().await.clone();
-        let mut places: BTreeMap<u16, (u16, Vec<usize>)> = BTreeMap::new();
-        for (place, keyed) in commands.iter().enumerate() {
+        let mut indices: BTreeMap<u16, (u16, Vec<usize>)> = BTreeMap::new();
+        for (index, keyed) in commands.iter().enumerate() {
             let slot = slot_of(keyed.key.as_bytes());
             let owner = topology.owners.get(usize::from(slot)).copied().unwrap_or(u16::MAX);
-            places.entry(owner).or_insert_with(|| (slot, Vec::new())).1.push(place);
+            indices.entry(owner).or_insert_with(|| (slot, Vec::new())).1.push(index);
         }
-        let mut queries = Vec::with_capacity(places.len());
-        for (slot, places) in places.into_values() {
-            queries.push(query_master(connection.clone(), slot, places, commands));
+        let mut queries = Vec::with_capacity(indices.len());
+        for (slot, indices) in indices.into_values() {
+            queries.push(query_master(connection.clone(), slot, indices, commands));
         }
         let mut gathered = vec![Value::Nil; commands.len()];
         // Waits for all of them even after an error: no request may still be in flight when the
         // caller continues.
         for answered in join_all(queries).await {
-            let (places, values) = answered?;
-            for (place, value) in places.into_iter().zip(values) {
-                gathered[place] = value;
+            let (indices, values) = answered?;
+            for (index, value) in indices.into_iter().zip(values) {
+                gathered[index] = value;
             }
         }
         self.failures.store(0, Ordering::Relaxed);
@@ -146,12 +146,12 @@ impl Cluster {
 async fn query_master(
     connection: ClusterConnection,
     slot: u16,
-    places: Vec<usize>,
+    indices: Vec<usize>,
     commands: &[Keyed],
 ) -> RedisResult<(Vec<usize>, Vec<Value>)> {
-    let these: Vec<&Cmd> = places.iter().map(|place| &commands[*place].command).collect();
+    let these: Vec<&Cmd> = indices.iter().map(|index| &commands[*index].command).collect();
     let values = with_scripts(&these, Target::Slot(connection, slot)).await?;
-    Ok((places, values))
+    Ok((indices, values))
 }
 
 async fn connect(
@@ -222,8 +222,8 @@ impl Topology {
                 || "the first node".to_owned(),
                 |(host, port)| format!("{host}:{port}"),
             );
-            let place = match topology.masters.iter().position(|(known, _)| *known == name) {
-                Some(place) => place,
+            let index = match topology.masters.iter().position(|(known, _)| *known == name) {
+                Some(index) => index,
                 None => {
                     topology.masters.push((name, first));
                     topology.masters.len() - 1
@@ -232,7 +232,7 @@ impl Topology {
             topology
                 .owners
                 .get_mut(usize::from(first)..=usize::from(last))?
-                .fill(u16::try_from(place).ok()?);
+                .fill(u16::try_from(index).ok()?);
             for address in addresses {
                 if !topology.nodes.contains(&address) {
                     topology.nodes.push(address);

@@ -330,25 +330,25 @@ async fn second_opening_shares_the_storage_or_is_refused(storage: &dyn TestStora
         let ledger = Arc::clone(ledger);
         let law_id = law_id.clone();
         tasks.spawn(async move {
-            let mut places = Vec::new();
+            let mut positions = Vec::new();
             for sequence in 2..=20 {
-                places.push(
+                positions.push(
                     ledger
                         .stage(&batch(&law_id, by, Epoch(1), sequence, 1, 0), &Hints::new())
                         .await?,
                 );
             }
-            Ok::<_, EngineError>(places)
+            Ok::<_, EngineError>(positions)
         });
     }
-    let mut places = BTreeSet::new();
+    let mut positions = BTreeSet::new();
     while let Some(finished) = tasks.join_next().await {
         let Ok(staged) = finished else {
             return Err(CaseError::Missing { what: "the end of a task" });
         };
-        places.extend(staged?);
+        positions.extend(staged?);
     }
-    ensure_eq!(places.len(), 4 * 19, "places given by both");
+    ensure_eq!(positions.len(), 4 * 19, "places given by both");
     let mut log = SampleLog::new(&law_id);
     log.term = term_of(&first.acquire_leadership("first", LONG, 0).await?)?;
     ensure!(

@@ -239,25 +239,28 @@ async fn many_tasks_stage_at_once(storage: &dyn TestStorage) -> Outcome {
         let ledger = Arc::clone(&ledger);
         // Each batch is staged by two tasks.
         tasks.spawn(async move {
-            let mut places = Vec::new();
+            let mut positions = Vec::new();
             for sequence in 1..=20 {
                 let batch = batch(&law("L1"), task / 2, Epoch(1), sequence, 1, 0);
-                places.push((batch.number(), ledger.stage(&batch, &Hints::new()).await?));
+                positions.push((batch.number(), ledger.stage(&batch, &Hints::new()).await?));
             }
-            Ok::<_, CaseError>(places)
+            Ok::<_, CaseError>(positions)
         });
     }
-    let mut places = BTreeSet::new();
+    let mut positions = BTreeSet::new();
     while let Some(finished) = tasks.join_next().await {
         let Ok(staged) = finished else {
             return Err(CaseError::Missing { what: "the end of a task" });
         };
-        places.extend(staged?.into_iter().map(|(number, id)| (id, number)));
+        positions.extend(staged?.into_iter().map(|(number, id)| (id, number)));
     }
-    ensure_eq!(places.len(), 16 * 20, "places given");
+    ensure_eq!(positions.len(), 16 * 20, "places given");
     let staged = ledger.staged(&law("L1"), StagingId(0), usize::MAX).await?;
     ensure!(
-        staged.iter().map(|staged| (staged.id, staged.batch.number())).eq(places.iter().copied()),
+        staged
+            .iter()
+            .map(|staged| (staged.id, staged.batch.number()))
+            .eq(positions.iter().copied()),
         "what is staged is not what was answered"
     );
     Ok(())
@@ -474,8 +477,8 @@ async fn places_are_listed_with_and_without_their_batches(storage: &dyn TestStor
     let ids = stage_all(&*ledger, &batches).await?;
     ledger.stage(&batch(&law("L2"), 1, Epoch(1), 1, 1, 0), &Hints::new()).await?;
     let expected = |has_batch| -> Vec<StagedPosition> {
-        let places = ids.iter().zip(&batches);
-        places
+        let positions = ids.iter().zip(&batches);
+        positions
             .map(|(id, batch)| StagedPosition {
                 id: *id,
                 number: batch.number(),
