@@ -710,7 +710,7 @@ async fn unverified_head_is_discarded_and_the_poll_continues() {
     let discard = Discard::plan(&*ledger, &set, &law(), &certificate).await.expect("planned");
     let tables: Vec<&str> = discard.rows().iter().map(|row| row.table.as_str()).collect();
     assert_eq!(tables, ["head", "block", "leaves"]);
-    discard.carry_out(&*ledger).await.expect("discarded");
+    discard.execute(&*ledger).await.expect("discarded");
     let again = Discard::plan(&*ledger, &set, &law(), &certificate).await;
     assert!(matches!(again, Err(RepairError::HeadVerifies { .. })), "{again:?}");
     drop(ledger);

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::chaos::LAW;
-use crate::chaos::fleet::{Fleet, RECOVERY};
+use crate::chaos::fleet::{Fleet, RECOVERY_TIMEOUT};
 use crate::chaos::load::LoadPlan;
 use crate::chaos::member::{Member, Part};
 use crate::chaos::node::{CONFIG, keep_answer};
@@ -55,7 +55,10 @@ impl Installation {
         // The other nodes learn of the election from the log.
         let begun = Instant::now();
         while !fleet.members.iter().all(|member| member.log_size().is_some()) {
-            ensure!(begun.elapsed() < RECOVERY, "not every node has read the opened election");
+            ensure!(
+                begun.elapsed() < RECOVERY_TIMEOUT,
+                "not every node has read the opened election"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
         Ok(())
