@@ -268,24 +268,24 @@ impl BallotMix {
         } else {
             (BallotKind::First, Some(firsts))
         };
-        let (row, nas, code, law_place) = match credential {
+        let (row, nas, code, law_index) = match credential {
             Some(index) if index >= self.roll.len() => return None,
             Some(index) => {
-                let row = self.roll.row(self.shuffle.place(index));
-                (Some(row.number), row.nas, Code::Row(row.code), row.law_place)
+                let row = self.roll.row(self.shuffle.position(index));
+                (Some(row.number), row.nas, Code::Row(row.code), row.law_index)
             }
             None => self.invented(sequence),
         };
-        let choice_place = self.choice_place(sequence);
+        let choice_index = self.choice_index(sequence);
         Some(Ballot {
             sequence,
             kind,
             row,
-            law_id: self.roll.laws()[law_place].as_str(),
-            choice: &self.choice_ids[choice_place],
+            law_id: self.roll.laws()[law_index].as_str(),
+            choice: &self.choice_ids[choice_index],
             nas,
             code,
-            tail: &self.tails[law_place * self.choice_ids.len() + choice_place],
+            tail: &self.tails[law_index * self.choice_ids.len() + choice_index],
         })
     }
 
@@ -295,7 +295,7 @@ impl BallotMix {
         const ALPHABET: &[u8; 36] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
         let seed = self.options.seed;
         let nas = draw_below(seed, Stream::Invented(0), sequence, 100_000_000) as u32;
-        let law_place =
+        let law_index =
             draw_below(seed, Stream::Invented(1), sequence, self.roll.laws().len() as u64) as usize;
         let mut word = draw(seed, Stream::Invented(2), sequence);
         let code = std::array::from_fn(|_| {
@@ -303,10 +303,10 @@ impl BallotMix {
             word /= 36;
             character
         });
-        (None, nas, Code::Invented(code), law_place)
+        (None, nas, Code::Invented(code), law_index)
     }
 
-    fn choice_place(&self, sequence: u64) -> usize {
+    fn choice_index(&self, sequence: u64) -> usize {
         let seed = self.options.seed;
         let word = draw(seed, Stream::Choice, sequence);
         if word % u64::from(Share::ALL.parts_per_million())

@@ -137,14 +137,14 @@ pub(crate) struct JournalOptions {
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
-    shared: Arc<Shared>,
+    shared: Arc<JournalState>,
     notes: Sender<JournalLine<'static>>,
     thread: JoinHandle<()>,
 }
 
 /// State shared by the pacer and the writer.
 #[derive(Debug, Default)]
-struct Shared {
+struct JournalState {
     /// Number of durable votes.
     durable: AtomicU64,
     /// Number of votes released for sending.
@@ -156,7 +156,7 @@ struct Shared {
 
 /// The pacer's handle: limits how far it may release.
 #[derive(Debug, Clone)]
-pub(crate) struct Watermark(Arc<Shared>);
+pub(crate) struct Watermark(Arc<JournalState>);
 
 impl Watermark {
     /// Number of votes that may be sent.
@@ -183,7 +183,7 @@ impl Journal {
             OpenOptions::new().write(true).create_new(true).open(&options.path).map_err(failed)?;
         sync_folder(&options.path).map_err(failed)?;
         let (notes, receiver) = mpsc::channel();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(JournalState::default());
         let path = options.path.clone();
         let mut writer = Writer::new(file, mix, options, Arc::clone(&shared));
         writer.begin().map_err(|source| LoadError::File { path: path.clone(), source })?;
@@ -230,7 +230,7 @@ struct Writer {
     file: BufWriter<File>,
     mix: Arc<BallotMix>,
     options: JournalOptions,
-    shared: Arc<Shared>,
+    shared: Arc<JournalState>,
     outcomes: u64,
     unsynced_since: Option<Instant>,
 }
@@ -241,7 +241,12 @@ impl Writer {
     /// How often the writer checks whether votes must be written ahead.
     const POLL_INTERVAL: Duration = Duration::from_millis(2);
 
-    fn new(file: File, mix: Arc<BallotMix>, options: JournalOptions, shared: Arc<Shared>) -> Self {
+    fn new(
+        file: File,
+        mix: Arc<BallotMix>,
+        options: JournalOptions,
+        shared: Arc<JournalState>,
+    ) -> Self {
         Self {
             file: BufWriter::with_capacity(1 << 18, file),
             mix,

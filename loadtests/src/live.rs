@@ -182,11 +182,11 @@ struct Observations {
     shown: Vec<(Instant, u64)>,
 }
 
-type Shared = Rc<RefCell<Observations>>;
+type SharedObservations = Rc<RefCell<Observations>>;
 
 impl Audience {
     async fn run(self, ready: mpsc::Sender<()>, mut stop: watch::Receiver<bool>) -> LiveReport {
-        let (local, shared) = (LocalSet::new(), Shared::default());
+        let (local, shared) = (LocalSet::new(), SharedObservations::default());
         let (plan, audience) = (self.plan.clone(), Rc::new(self));
         for number in 0..plan.readers {
             let (audience, shared) = (Rc::clone(&audience), Rc::clone(&shared));
@@ -214,7 +214,7 @@ impl Audience {
     }
 
     /// One reader, to the end of its connection.
-    async fn read(&self, source: Option<IpAddr>, shared: &Shared) {
+    async fn read(&self, source: Option<IpAddr>, shared: &SharedObservations) {
         let Some(mut socket) = self.open(source).await else {
             shared.borrow_mut().failed += 1;
             return;
@@ -239,7 +239,7 @@ impl Audience {
 }
 
 /// Asks for the count of decided votes until the run ends.
-async fn probe(audience: Rc<Audience>, shared: Shared) {
+async fn probe(audience: Rc<Audience>, shared: SharedObservations) {
     let mut connection: Option<Connection> = None;
     loop {
         tokio::time::sleep(PROBE_INTERVAL).await;

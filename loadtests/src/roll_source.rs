@@ -26,7 +26,7 @@ pub struct RollSource {
     /// End of each row's code in `codes`.
     code_ends: Vec<u32>,
     /// Index of each row's law in `laws`.
-    law_places: Vec<u16>,
+    law_indices: Vec<u16>,
     laws: Vec<ElectionId>,
     /// Row numbers in the file; present only when rows were filtered by law.
     row_numbers: Option<Vec<u32>>,
@@ -42,7 +42,7 @@ pub struct RollRow<'roll> {
     /// The access code in canonical form.
     pub(crate) code: &'roll [u8],
     /// Index into [`RollSource::laws`].
-    pub law_place: usize,
+    pub law_index: usize,
 }
 
 impl fmt::Debug for RollRow<'_> {
@@ -117,7 +117,7 @@ impl RollSource {
             number: self.row_numbers.as_ref().map_or(index as u32 + 1, |numbers| numbers[index]),
             nas: self.numbers[index],
             code: &self.codes[code_start..self.code_ends[index] as usize],
-            law_place: usize::from(self.law_places[index]),
+            law_index: usize::from(self.law_indices[index]),
         }
     }
 }
@@ -145,7 +145,7 @@ impl Builder {
             numbers: Vec::new(),
             codes: SecretBuffer::default(),
             code_ends: Vec::new(),
-            law_places: Vec::new(),
+            law_indices: Vec::new(),
             laws: Vec::new(),
             row_numbers: is_filtered.then(Vec::new),
         };
@@ -155,20 +155,20 @@ impl Builder {
     /// Adds a row; `None` when the roll exceeds the limits of the generator.
     fn push(&mut self, row: &TableRow<'_>) -> Option<()> {
         let number = u32::try_from(row.number).ok()?;
-        let law_place = self.law_place(row.law_id)?;
+        let law_index = self.law_index(row.law_id)?;
         let source = &mut self.source;
         source.codes.extend_from_slice(row.code.as_bytes());
         source.code_ends.push(u32::try_from(source.codes.len()).ok()?);
         let digits = row.nas.as_bytes().iter();
         source.numbers.push(digits.fold(0, |number, digit| 10 * number + u32::from(digit - b'0')));
-        source.law_places.push(law_place);
+        source.law_indices.push(law_index);
         if let Some(numbers) = &mut source.row_numbers {
             numbers.push(number);
         }
         Some(())
     }
 
-    fn law_place(&mut self, law_id: &str) -> Option<u16> {
+    fn law_index(&mut self, law_id: &str) -> Option<u16> {
         if let Some(place) = self.places.get(law_id) {
             return Some(*place);
         }
@@ -184,7 +184,7 @@ impl Builder {
         source.numbers.shrink_to_fit();
         source.codes.shrink_to_fit();
         source.code_ends.shrink_to_fit();
-        source.law_places.shrink_to_fit();
+        source.law_indices.shrink_to_fit();
         (!source.is_empty()).then_some(self.source)
     }
 }
@@ -206,7 +206,7 @@ mod tests {
         let (first, second) = (roll.row(0), roll.row(1));
         assert_eq!((first.number, first.nas, first.code), (1, 12_345_678, b"ABC123".as_slice()));
         assert_eq!((second.number, second.nas, second.code), (2, 1, b"ZZZZ9".as_slice()));
-        assert_eq!(roll.laws()[second.law_place].as_str(), "L2");
+        assert_eq!(roll.laws()[second.law_index].as_str(), "L2");
     }
 
     #[test]

@@ -69,15 +69,15 @@ impl Shuffle {
     }
 
     /// The position of `index`, which must be below the count.
-    pub(crate) fn place(&self, index: u64) -> u64 {
+    pub(crate) fn position(&self, index: u64) -> u64 {
         debug_assert!(index < self.count, "an index below the count");
-        let mut place = self.round_trip(index);
+        let mut position = self.round_trip(index);
         // The domain is less than four times the count, so this takes few steps; the cycle of a
         // permutation leads back below the count.
-        while place >= self.count {
-            place = self.round_trip(place);
+        while position >= self.count {
+            position = self.round_trip(position);
         }
-        place
+        position
     }
 
     fn round_trip(&self, index: u64) -> u64 {
@@ -102,8 +102,8 @@ mod tests {
             let shuffle = Shuffle::new(seed, count);
             let mut taken = vec![false; count as usize];
             for index in 0..count {
-                let place = shuffle.place(index) as usize;
-                prop_assert!(!std::mem::replace(&mut taken[place], true));
+                let position = shuffle.position(index) as usize;
+                prop_assert!(!std::mem::replace(&mut taken[position], true));
             }
         }
     }
@@ -111,7 +111,7 @@ mod tests {
     #[test]
     fn seeds_differ() {
         let orders: Vec<Vec<u64>> = (0..3)
-            .map(|seed| (0..50).map(|index| Shuffle::new(seed, 50).place(index)).collect())
+            .map(|seed| (0..50).map(|index| Shuffle::new(seed, 50).position(index)).collect())
             .collect();
         assert!(orders[0] != orders[1] && orders[1] != orders[2]);
         assert_ne!(orders[0], (0..50).collect::<Vec<_>>());

@@ -196,7 +196,7 @@ fn the_gap_before_an_epoch_that_counts_is_always_filled() {
 }
 
 #[test]
-fn a_failed_look_restarts_from_the_first_until_the_timeout() {
+fn failed_poll_restarts_from_the_first_until_the_timeout() {
     let (mut close, _) = Close::begin(RULES, at(0));
     close.step(Event::Clocks(clocks(0, Some(0))), at(0));
     close.step(Event::Recorded, at(0));
@@ -389,7 +389,7 @@ fn no_answered_vote_is_missing_from_a_closed_log() {
 }
 
 #[test]
-fn a_close_that_skips_a_look_loses_votes() {
+fn close_that_skips_a_poll_loses_votes() {
     for skipped in [Command::ReadLeases, Command::SettleBallotBox] {
         let loses_votes = (0..20_000).any(|seed| {
             let mut installation = Installation::new(seed, Some(skipped.clone()));

@@ -33,11 +33,11 @@ pub(crate) enum Wire {
 #[derive(Debug)]
 pub(crate) struct Link {
     port: u16,
-    shared: Arc<Shared>,
+    shared: Arc<LinkState>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct LinkState {
     server: SocketAddr,
     wire: AtomicU8,
     connections: AtomicU64,
@@ -51,7 +51,7 @@ impl Link {
     /// A link to a server on this machine.
     pub(crate) fn new(port: u16) -> Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("a port for a link")?;
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(LinkState {
             server: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             wire: AtomicU8::new(Wire::Whole as u8),
             connections: AtomicU64::new(0),
@@ -116,7 +116,7 @@ impl Drop for Link {
     }
 }
 
-impl Shared {
+impl LinkState {
     fn is(&self, wire: Wire) -> bool {
         self.wire.load(Ordering::SeqCst) == wire as u8
     }
