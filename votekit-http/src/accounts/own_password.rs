@@ -9,6 +9,7 @@ use super::api_tokens::TokenPair;
 use super::faults::{hash_failed, store_failed};
 use super::password::{Password, Verdict};
 use super::service::AccountService;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{Problem, Refusal};
 
 /// Attempts to end the sessions of an account whose password is changed already.
@@ -52,7 +53,7 @@ impl AccountService {
         if let Verdict::Wrong = compared.await.map_err(hash_failed)? {
             turn.record_failure();
             metrics::sign_in(SignIn::Refused);
-            return Err(Problem::field("current_password", "is not the present password"));
+            return Err(Problem::field("current_password", field_rules::PRESENT_PASSWORD));
         }
         if let Err(fault) = new.check(&account.email) {
             return Err(Problem::field("new_password", fault.rule()));

@@ -17,6 +17,7 @@ use crate::accounts::role::{RoleName, StateName};
 use crate::api::PathText;
 use crate::context::Api;
 use crate::guard::json_body::json;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{Problem, ProblemDocument, Refusal};
 
 /// The accounts of one page of the list.
@@ -134,7 +135,7 @@ pub(crate) async fn list(
     State(api): State<Arc<Api>>,
     query: Result<Query<AccountsQuery>, QueryRejection>,
 ) -> Result<Json<AccountsDocument>, Problem> {
-    let rule = "must be the `next` of a page of this list";
+    let rule = field_rules::PAGE;
     let Query(AccountsQuery { after }) = query.map_err(|_| Problem::field("after", rule))?;
     if after.len() > 254 || after.contains('\0') {
         return Err(Problem::field("after", rule));

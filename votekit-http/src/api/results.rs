@@ -23,6 +23,7 @@ use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation, UNSTORED};
 use crate::guard::response_headers::VOTER_TOKEN;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{Problem, ProblemDocument};
 use crate::published;
 
@@ -285,10 +286,10 @@ fn voter(
     query: Result<Query<ResultsQuery>, QueryRejection>,
     headers: &HeaderMap,
 ) -> Result<Option<(RequestId, VoterToken)>, Problem> {
-    let wrong = |field| Problem::field(field, "must be 32 hexadecimal digits, once");
+    let wrong = |field| Problem::field(field, field_rules::VOTER_TOKEN);
     let Query(ResultsQuery { request_id, voter_token }) = query.map_err(|_| wrong("request_id"))?;
     if voter_token.is_some() {
-        let rule = "is the header Votekit-Voter-Token: addresses are logged on the way";
+        let rule = field_rules::VOTER_TOKEN_IN_ADDRESS;
         return Err(Problem::field("voter_token", rule));
     }
     let request =

@@ -22,6 +22,7 @@ use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::optional_json;
 use crate::guard::message_rules::check_content_coding;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{Problem, ProblemDocument};
 
 /// The longest time without a byte of a file.
@@ -100,7 +101,7 @@ async fn next_bytes(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>,
                 }
             }
             Ok(Some(Err(_))) => {
-                return Err(Problem::field("body", "ended before its announced length"));
+                return Err(Problem::field("body", field_rules::ENDED_EARLY));
             }
             Ok(None) => return Ok(None),
             Err(_) => return Err(Problem::RequestTimeout),

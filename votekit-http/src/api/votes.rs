@@ -24,6 +24,7 @@ use crate::guard::prefer::Wait;
 use crate::guard::same_origin::check_same_origin;
 use crate::guard::voter_body::VoterBody;
 use crate::members;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{Problem, ProblemDocument};
 use crate::sessions::Session;
 
@@ -85,7 +86,7 @@ pub(crate) async fn put_vote(
     let (head, body) = request.into_parts();
     let voter = identify(&api, &law, &head.headers).await?;
     let key = idempotency_key(&head.headers)?.map(<[u8]>::to_vec);
-    let missing = || Problem::field("Idempotency-Key", "is missing: it makes a retry safe");
+    let missing = || Problem::field("Idempotency-Key", field_rules::IDEMPOTENCY_KEY_MISSING);
     let key = key.ok_or_else(missing)?;
     let wait = Wait::from_headers(&head.headers);
     let time = api.node.config().request_timeout();

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
 use crate::problem::Problem;
+use crate::problem::catalogue::field_rules;
 
 /// The limits of a form.
 struct FormLimits {
@@ -78,13 +79,13 @@ impl FormBody {
     ) -> Result<Self, Problem> {
         check_content_coding(headers)?;
         if !is_form(headers) {
-            let rule = "must be application/x-www-form-urlencoded";
+            let rule = field_rules::NOT_FORM_TYPE;
             return Err(Problem::field("Content-Type", rule));
         }
         let body = limits::read(body, form_limits.bytes_max, time).await?;
         stack_used();
         Self::parse(&body, form_limits.fields_max)
-            .ok_or_else(|| Problem::field("body", "is not a form in UTF-8"))
+            .ok_or_else(|| Problem::field("body", field_rules::NOT_FORM))
     }
 
     fn parse(body: &[u8], fields_max: usize) -> Option<Self> {

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use axum::http::{HeaderMap, HeaderName};
 
 use crate::problem::Problem;
+use crate::problem::catalogue::field_rules;
 
 pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -12,7 +13,7 @@ pub(crate) static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempot
 /// key of that elector's request learns its choice, so a key must not be short.
 const LENGTH: RangeInclusive<usize> = 16..=255;
 
-const RULE: &str = "has 16 to 255 visible ASCII characters, which others cannot guess";
+const RULE: &str = field_rules::IDEMPOTENCY_KEY;
 
 /// The key, if one was sent: 16 to 255 visible ASCII characters, bare or as a quoted string of
 /// structured fields (RFC 8941). Both forms are the same key if the quoted text needs no escape.
@@ -20,7 +21,7 @@ pub(crate) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&[u8]>, Prob
     let mut values = headers.get_all(&IDEMPOTENCY_KEY).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Problem::field("Idempotency-Key", "is given more than once"));
+        return Err(Problem::field("Idempotency-Key", field_rules::REPEATED));
     }
     let key = match value.as_bytes() {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'"') && !inner.contains(&b'\\') => inner,

@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{FieldProblem, Problem};
 
 /// The largest body of an administrative call: ample for a definition with a hundred choices.
@@ -58,7 +59,7 @@ pub(crate) async fn json_with<T: DeserializeOwned, M: DeserializeOwned>(
         (Some((_, value)), true) => serde_json::from_value(value)
             .map(Some)
             .map_err(|error| fault(name.to_owned(), &error.to_string())),
-        (Some(_), false) => Err(fault(name.to_owned(), "is given more than once")),
+        (Some(_), false) => Err(fault(name.to_owned(), field_rules::REPEATED)),
     };
     let object = Value::Object(members.iter().cloned().collect());
     let mut errors = faults::<T>(members, Some(name));
@@ -95,7 +96,7 @@ fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
             Err(Problem::Malformed { errors })
         }
         Err(_) if json.get(..2).is_some_and(|first| first.contains(&0) || first[0] >= 0xfe) => {
-            Err(Problem::field("body", "is UTF-16 or UTF-32 text: send it as UTF-8"))
+            Err(Problem::field("body", field_rules::WIDE_TEXT))
         }
         Err(error) => Err(Problem::field("body", shown(&error.to_string()))),
     }
@@ -115,7 +116,7 @@ fn faults<T: DeserializeOwned>(
             continue;
         }
         if good.contains_key(&name) {
-            faults.push(fault(name, "is given more than once"));
+            faults.push(fault(name, field_rules::REPEATED));
             continue;
         }
         let alone = Map::from_iter([(name.clone(), value.clone())]);
@@ -134,7 +135,7 @@ fn faults<T: DeserializeOwned>(
         let Some(name) = missing(&error).filter(|name| !good.contains_key(name)) else { break };
         good.insert(name.clone(), Value::String(String::new()));
         if !faults.iter().any(|fault| fault.field == name) {
-            faults.push(fault(name, "is missing"));
+            faults.push(fault(name, field_rules::MISSING));
         }
     }
     faults

@@ -8,6 +8,7 @@ use axum::http::header::CONTENT_TYPE;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::problem::Problem;
+use crate::problem::catalogue::field_rules;
 
 /// Reads the whole body, if it is declared as JSON, is small enough and arrives in time. A body
 /// whose announced length is too large is refused unread.
@@ -32,7 +33,7 @@ pub(crate) async fn read(body: Body, bytes_max: usize, time: Duration) -> Result
     match tokio::time::timeout(time, Limited::new(body, bytes_max).collect()).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large),
-        Ok(Err(_)) => Err(Problem::field("body", "ended before its announced length")),
+        Ok(Err(_)) => Err(Problem::field("body", field_rules::ENDED_EARLY)),
         Err(_) => Err(Problem::RequestTimeout),
     }
 }

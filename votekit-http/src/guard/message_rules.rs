@@ -9,6 +9,7 @@ use axum::response::IntoResponse as _;
 use hyper::StatusCode;
 
 use crate::guard::response_headers;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{self, Problem};
 
 /// Answers a request that breaks a message rule; `None` for all others.
@@ -25,10 +26,10 @@ fn check_host<B>(request: &Request<B>) -> Result<(), Problem> {
     let mut hosts = request.headers().get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
         (None, _) if request.version() == Version::HTTP_10 => Ok(()),
-        (None, _) => wrong("is missing"),
-        (Some(_), Some(_)) => wrong("is given more than once"),
+        (None, _) => wrong(field_rules::MISSING),
+        (Some(_), Some(_)) => wrong(field_rules::REPEATED),
         (Some(host), None) if host.as_bytes().iter().all(is_authority_byte) => Ok(()),
-        (Some(_), None) => wrong("must be a name or an address, with its port if it has one"),
+        (Some(_), None) => wrong(field_rules::HOST),
     }
 }
 
@@ -68,7 +69,7 @@ pub(crate) fn check_content_coding(headers: &HeaderMap) -> Result<(), Problem> {
 pub(crate) fn unreadable_message(status: StatusCode, is_tls: bool) -> Option<Vec<u8>> {
     let problem = match status {
         StatusCode::BAD_REQUEST => {
-            let rule = "must be an HTTP/1.1 message: a request line, header fields, an empty line";
+            let rule = field_rules::NOT_HTTP;
             Problem::Framing { field: "request", rule }
         }
         StatusCode::URI_TOO_LONG => Problem::UriTooLong,

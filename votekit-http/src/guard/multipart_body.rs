@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 
 use crate::guard::message_rules::check_content_coding;
 use crate::problem::Problem;
+use crate::problem::catalogue::field_rules;
 
 /// The longest head of a part.
 const HEAD_BYTES_MAX: usize = 4096;
@@ -96,9 +97,9 @@ impl MultipartBody {
     ) -> Result<Self, Problem> {
         check_content_coding(headers)?;
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let boundary = content_type.and_then(boundary).ok_or_else(|| {
-            Problem::field("Content-Type", "must be multipart/form-data with its boundary")
-        })?;
+        let boundary = content_type
+            .and_then(boundary)
+            .ok_or_else(|| Problem::field("Content-Type", field_rules::NOT_MULTIPART_TYPE))?;
         if body.size_hint().lower() > limits.bytes_max {
             let bytes_max = usize::try_from(limits.bytes_max).unwrap_or(usize::MAX);
             return Err(Problem::BodyTooLarge { bytes_max });

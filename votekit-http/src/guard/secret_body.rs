@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use crate::guard::json_body::Members;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{FieldProblem, Problem};
 
 /// The largest body: a password of 128 escaped characters fits several times.
@@ -45,26 +46,26 @@ impl SecretBody {
     ) -> Result<Self, Problem> {
         let json = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
         let Members(members) = serde_json::from_slice(json)
-            .map_err(|_| Problem::field("body", "must be a JSON object in UTF-8"))?;
+            .map_err(|_| Problem::field("body", field_rules::NOT_OBJECT))?;
         let mut texts: Vec<(&'static str, Zeroizing<String>)> = Vec::new();
         let mut errors: Vec<FieldProblem> = Vec::new();
         for (name, value) in members {
             let known = required.iter().chain(optional).find(|known| **known == name).copied();
             match (known, value) {
                 // The name may be a secret in the wrong field.
-                (None, _) => errors.push(fault("body", "has a member that is not known here")),
+                (None, _) => errors.push(fault("body", field_rules::UNKNOWN_MEMBER)),
                 (Some(name), _) if texts.iter().any(|(known, _)| *known == name) => {
-                    errors.push(fault(name, "is given more than once"));
+                    errors.push(fault(name, field_rules::REPEATED));
                 }
                 (Some(name), Value::String(text)) => texts.push((name, Zeroizing::new(text))),
                 (Some(name), Value::Null) if optional.contains(&name) => {}
-                (Some(name), _) => errors.push(fault(name, "must be a text")),
+                (Some(name), _) => errors.push(fault(name, field_rules::NOT_TEXT)),
             }
         }
         for name in required {
             let is_there = texts.iter().any(|(known, _)| known == name);
             if !is_there && !errors.iter().any(|error| error.field == *name) {
-                errors.push(fault(name, "is missing"));
+                errors.push(fault(name, field_rules::MISSING));
             }
         }
         if errors.is_empty() { Ok(Self(texts)) } else { Err(Problem::Malformed { errors }) }

@@ -17,6 +17,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 use crate::guard::json_body::Members;
 use crate::guard::limits;
 use crate::guard::message_rules::check_content_coding;
+use crate::problem::catalogue::field_rules;
 use crate::problem::{FieldProblem, Problem};
 
 /// The largest body: its fields are few and short.
@@ -78,7 +79,7 @@ impl VoterBody {
         }
         for field in fields.iter().copied() {
             if body.members.iter().filter(|(name, _)| name == field).count() > 1 {
-                body.fault(field, "is given more than once");
+                body.fault(field, field_rules::REPEATED);
             }
         }
         Ok(body)
@@ -96,7 +97,7 @@ impl VoterBody {
                 parse(&text).map_err(|error| self.fault(field, error.in_words())).ok()
             }
             _ => {
-                self.fault(field, "must be a text in quotation marks");
+                self.fault(field, field_rules::NOT_QUOTED_TEXT);
                 None
             }
         }
@@ -144,7 +145,7 @@ impl VoterBody {
         match self.members.iter().position(|(name, _)| name == field) {
             Some(at) => Some(self.members.swap_remove(at).1),
             None => {
-                self.fault(field, "is missing");
+                self.fault(field, field_rules::MISSING);
                 None
             }
         }
@@ -156,7 +157,7 @@ fn body_problem(error: &serde_json::Error, fields: &[&'static str]) -> Problem {
     let rule = if error.is_data() {
         format!("must be a JSON object with {}", fields.join(", "))
     } else if error.is_eof() {
-        "is incomplete: the JSON ends too early".to_owned()
+        field_rules::CUT_SHORT.to_owned()
     } else {
         format!("is not JSON in UTF-8 at line {}, column {}", error.line(), error.column())
     };

@@ -2,6 +2,7 @@
 //! with parameters, are in `votekit-messages`. A second language is a second set of these
 //! functions.
 
+pub(crate) mod field_rules;
 mod texts;
 
 use votekit_core::election::{ResultsPolicy, State};
