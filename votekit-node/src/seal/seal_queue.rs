@@ -119,7 +119,7 @@ impl SealQueue {
         self.last
     }
 
-    /// The places that were read and are not forgotten.
+    /// The positions that were read and are not forgotten.
     pub(crate) fn read_positions(&self) -> &ReadPositions {
         &self.read
     }
@@ -149,6 +149,7 @@ impl SealQueue {
         }
         let mark = StagingMark { id, batch: Some(digest) };
         let before = std::mem::replace(&mut self.last, mark);
+        // Also beyond the limit: a block in the log cannot be checked without its evidence.
         self.bytes += batch.as_bytes().len();
         self.positions.insert(batch.number(), id);
         self.waiting.insert(id, Waiting { batch, before, since: Instant::now(), alarmed: false });
@@ -248,6 +249,7 @@ impl SealQueue {
             let number = waiting.batch.number();
             match turn(waiting, log, &mut expected, now_millis) {
                 Turn::Later => {}
+                // Its predecessor may follow: it travelled through another queue.
                 Turn::AfterOther(batch) => {
                     early.insert(number, batch);
                 }

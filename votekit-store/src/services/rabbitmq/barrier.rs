@@ -46,11 +46,13 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) async fn settle(publisher: &Publisher, law_id: &ElectionId) -> Result<(), EngineError> {
     let session = publisher.session()?;
     let names = &publisher.settings().names;
+    // A dead letter is an undecided batch that no barrier passes.
     let probe = no_dead_letters(publisher, law_id).await?;
     let (channel, reply_to, mut answers) =
         within(BROKER_TIMEOUT, answer_queue(&session, publisher.settings().names.for_answers()))
             .await?;
     let mut missing = BTreeSet::new();
+    // One in each queue: the broker keeps order only within a queue.
     for queue in 0..names.validation.len() {
         let properties = persistent(BARRIER, "application/octet-stream")
             .with_message_id(format!("barrier {queue}").into())
@@ -98,6 +100,7 @@ pub(super) async fn pass_on(publisher: &Arc<Publisher>, step: Step, properties: 
         Step::Validation => {
             let correlation = properties.correlation_id().clone().unwrap_or_default();
             let law_id = election_of(&properties);
+            // If the outcome is unknown it is sent again: a second reply changes nothing.
             let passed = until_definite("forward_barrier", || {
                 let mut properties = persistent(BARRIER, "application/octet-stream")
                     .with_message_id("barrier".into())
@@ -149,6 +152,7 @@ async fn answer_queue(
     let channel = session.connection.create_channel().await?;
     let options = QueueDeclareOptions::exclusive().auto_delete();
     channel.queue_declare(name.clone(), options, FieldTable::default()).await?;
+    // Unacknowledged: if a reply is lost with the connection, the call fails and is repeated.
     let options = BasicConsumeOptions { no_ack: true, ..BasicConsumeOptions::default() };
     let answers = channel
         .basic_consume(name.clone(), ShortString::default(), options, FieldTable::default())

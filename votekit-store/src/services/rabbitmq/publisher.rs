@@ -84,6 +84,7 @@ impl Publisher {
             Destination::Rejected => (&publish_channels.rejected, &names.rejected),
             Destination::DeadLetters => (&publish_channels.dead_letters, &names.dead_letters),
         };
+        // Checked before sending: a blocked broker reads nothing, so the outcome would be unknown.
         if session.connection.status().blocked() {
             return Err(unavailable(
                 "the broker is short of memory or disk and accepts no messages",
@@ -95,6 +96,7 @@ impl Publisher {
         }
         let message_id = properties.message_id().clone();
         let confirmed = async {
+            // Mandatory: a broker confirms a message for a queue that does not exist, and drops it.
             let options = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
             channel
                 .basic_publish(names.exchange.clone(), queue.clone(), options, payload, properties)
