@@ -137,6 +137,10 @@ impl InWords for NodeError {
             Self::ElectionKeys { law_id, source } => {
                 format!("the keys of {law_id} cannot be used: {}", source.in_words())
             }
+            Self::EpochRecord { law_id, source } => format!(
+                "this node's record of its epochs in {law_id} cannot be read: {}",
+                source.in_words()
+            ),
             Self::Role { role } => format!(
                 "this node lacks the role {role}: with the embedded engine, one process has all \
                  roles"

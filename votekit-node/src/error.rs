@@ -74,6 +74,14 @@ pub enum NodeError {
         /// The file, and its fault.
         source: FolderError,
     },
+    /// This node's own record of its epochs in an election cannot be read.
+    #[error("record of epochs in {law_id}: {source}")]
+    EpochRecord {
+        /// The election.
+        law_id: ElectionId,
+        /// The file, and its fault.
+        source: FolderError,
+    },
     /// A name in the data folder is not a valid key name.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -123,8 +131,8 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Whether the log, evidence, rolls or keys of one election are damaged or missing. Any other
-    /// error concerns all elections. A ledger that was restored from an older copy concerns all of
+    /// Whether the log, evidence, rolls, keys or epochs of one election are damaged or missing. Any
+    /// other error concerns all elections. A ledger that was restored from an older copy concerns all of
     /// them too: it is one file or database, and may lack votes of any election.
     pub(crate) fn halts_one_election(&self) -> bool {
         match self {
@@ -132,6 +140,8 @@ impl NodeError {
             | Self::Checkpoint { .. }
             | Self::BallotKey { .. }
             | Self::ElectionKeys { .. }
+            | Self::SealedKeys { .. }
+            | Self::EpochRecord { .. }
             | Self::Engine(EngineError::Corrupt { .. }) => true,
             // A pepper is of several elections.
             Self::Roll(error) => !matches!(error, RollError::Folder(_)),
@@ -577,4 +587,30 @@ pub enum SubmitError {
         /// The request.
         request: RequestId,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_one_election_halts_that_election_alone() {
+        let law = || -> ElectionId { "L1".parse().expect("a law id") };
+        let source = || FolderError::NotOne { path: PathBuf::from("/d") };
+        for error in [
+            NodeError::Checkpoint { law_id: law(), rule: "another root" },
+            NodeError::BallotKey { law_id: law() },
+            NodeError::ElectionKeys { law_id: law(), source: source() },
+            NodeError::SealedKeys { law_id: law() },
+            NodeError::EpochRecord { law_id: law(), source: source() },
+        ] {
+            assert!(error.halts_one_election(), "{error}");
+        }
+        let forked = NodeError::Forked { law_id: law(), rule: "it is shorter".to_owned() };
+        for error in [forked, NodeError::Folder(source()), NodeError::NoServices] {
+            assert!(!error.halts_one_election(), "{error}");
+        }
+    }
 }

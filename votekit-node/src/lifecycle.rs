@@ -213,8 +213,10 @@ impl Node {
         }
         for law_id in law_ids {
             match self.read_back_and_check(&law_id).await {
-                // Its keys may be encrypted to this node later: the election is recovered then.
-                Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
+                // Its keys may be encrypted to this node later, or again, in place of a row that
+                // another program has changed: the election is recovered then.
+                Err(NodeError::BallotKey { .. } | NodeError::SealedKeys { .. })
+                    if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
                     if self.is_lost(&law_id).await {
                         continue;
@@ -254,8 +256,12 @@ impl Node {
             if self.context.election(&law_id).is_some() || self.context.damaged(&law_id).is_some() {
                 continue;
             }
-            match recovery::read_back(&self.context, &law_id).await {
-                Ok((log, parts)) => drop(self.add_election(log, parts)?),
+            let taken_up = match recovery::read_back(&self.context, &law_id).await {
+                Ok((log, parts)) => self.add_election(log, parts).map(drop),
+                Err(error) => Err(error),
+            };
+            match taken_up {
+                Ok(()) => {}
                 Err(error) if error.halts_one_election() => left.push((law_id, error)),
                 Err(error) => return Err(error),
             }
@@ -421,7 +427,10 @@ impl Node {
             return Ok(None);
         }
         let path = self.context.folder.epochs_path(law_id);
-        let marks = EpochMarks::open(&path).map_err(FolderError::io(&path))?;
+        let marks = EpochMarks::open(&path).map_err(|source| NodeError::EpochRecord {
+            law_id: law_id.clone(),
+            source: FolderError::Io { path, source },
+        })?;
         Ok(Some(Arc::new(marks)))
     }
 
