@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use votekit_core::election::State;
 use votekit_core::id::{Epoch, NodeId};
 use votekit_store::EngineError;
 use votekit_store::clock;
@@ -43,7 +44,7 @@ pub(crate) async fn acquire(
     Ok(Lease::from(epoch, asked, at, LEASE_LENGTH))
 }
 
-/// Renews the leases of all epochs in use before they expire, as one task of the node.
+/// Renews the leases of the epochs of all open polls before they expire, as one task of the node.
 pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
     let mut pause = RENEWAL_INTERVAL;
     loop {
@@ -51,7 +52,9 @@ pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
         let mut held = Vec::new();
         let mut elections = Vec::new();
         for election in context.elections() {
-            if let Some(lease) = election.lease() {
+            // The ledger grants no lease after the poll, and no vote needs one.
+            let is_open = election.committed().state() == State::Open;
+            if let Some(lease) = election.lease().filter(|_| is_open) {
                 held.push((election.law_id().clone(), lease.epoch));
                 elections.push(election);
             }
