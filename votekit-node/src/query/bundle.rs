@@ -14,7 +14,7 @@ use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::SignedCheckpoint;
-use votekit_store::{EngineError, Ledger};
+use votekit_store::{EngineError, LogStore};
 
 use super::ReadError;
 use crate::election::ElectionHandle;
@@ -77,7 +77,7 @@ impl fmt::Debug for Bundle {
 
 /// The lines of `leaves.jsonl`, read from the ledger in chunks.
 pub struct BundleLines {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn LogStore>,
     law_id: ElectionId,
     next: u64,
     end: u64,
