@@ -272,6 +272,7 @@ impl InWords for NotReady {
                 "its key is not admitted to the election: is this its own data folder?"
             }
             Self::WritesFail => "the last write was not stored",
+            Self::NoLeaseInTime => "it has no lease to answer voters: the ledger does not answer",
             Self::Stopping => "it is stopping and takes no more votes",
             Self::NotPublished { reason } => {
                 return format!("the batch could not be published: {reason}");

@@ -457,6 +457,9 @@ pub enum NotReady {
     /// The last write was not stored: votes are refused until a write is stored.
     #[error("last write not stored")]
     WritesFail,
+    /// The ledger did not answer a request for a lease in time.
+    #[error("no lease to answer voters: the ledger does not answer")]
+    NoLeaseInTime,
     /// Its intake for the election has ended: the node is stopping.
     #[error("node stopping")]
     Stopping,

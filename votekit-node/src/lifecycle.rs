@@ -68,12 +68,7 @@ impl Node {
             return Self::start_on(folder, config, roles).await;
         }
         folder.belong_to(&Belonging::Itself)?;
-        let path = folder.path().to_owned();
-        let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
-        let engine = opened.map_err(|error| EngineError::Fatal {
-            engine: "the embedded engine",
-            reason: error.to_string(),
-        })??;
+        let engine = EmbeddedEngine::open_in_background(folder.path().to_owned()).await?;
         Self::start_on(folder, config, engine.into()).await
     }
 

@@ -12,6 +12,8 @@ use votekit_core::log::note::KeyName;
 use votekit_core::log::policy::{Policy, WitnessedCheckpoint};
 use votekit_store::{EngineError, WitnessLine, Witnessed};
 
+use crate::error::ElectionFault;
+
 /// How often the lines over the head of one log are read from the ledger at most, however many
 /// clients ask for it.
 const READ_INTERVAL: Duration = Duration::from_secs(1);
@@ -41,10 +43,9 @@ pub(crate) async fn read_witnessed(
     policy: &Policy,
     law_id: &ElectionId,
     checkpoint: &[u8],
-) -> Result<WitnessedCheckpoint, EngineError> {
-    let signed = SignedCheckpoint::parse(checkpoint).map_err(|error| EngineError::Corrupt {
-        engine: "ledger",
-        reason: format!("the checkpoint of {law_id}: {error}"),
+) -> Result<WitnessedCheckpoint, ElectionFault> {
+    let signed = SignedCheckpoint::parse(checkpoint).map_err(|error| {
+        ElectionFault::damaged(format!("the checkpoint of {law_id} in the ledger: {error}"))
     })?;
     let (size, root) = (signed.unverified().size(), signed.unverified().root());
     let lines = ledger.witness_lines(law_id, size, &root, &witness_names(policy)).await?;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use votekit_core::election::State;
 use votekit_core::id::{Epoch, NodeId};
-use votekit_store::EngineError;
 use votekit_store::clock;
 
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
+use crate::error::{ElectionFault, NotReady};
 
 /// The interval between renewals of the lease, and the pause after a failed renewal: even after a
 /// timeout there is time for another renewal before the lease expires.
@@ -26,7 +26,7 @@ pub(crate) async fn acquire(
     election: &ElectionHandle,
     node: NodeId,
     epoch: Epoch,
-) -> Result<Lease, EngineError> {
+) -> Result<Lease, ElectionFault> {
     if !context.is_shared {
         // With one node the close asks the intake of this process to finish; no lease is needed.
         return Ok(Lease::from(epoch, Instant::now(), clock::now(), Duration::from_secs(3600)));
@@ -36,10 +36,7 @@ pub(crate) async fn acquire(
         RENEWAL_TIMEOUT,
         context.ledger.hold_lease(election.law_id(), node, epoch, LEASE_LENGTH),
     );
-    held.await.map_err(|_| EngineError::Unavailable {
-        engine: "the ledger",
-        reason: "it does not answer".to_owned(),
-    })??;
+    held.await.map_err(|_| ElectionFault::NotReady(NotReady::NoLeaseInTime))??;
     // The ledger counts from its answer, which is later, so this lease ends first.
     Ok(Lease::from(epoch, asked, at, LEASE_LENGTH))
 }
