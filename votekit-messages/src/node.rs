@@ -124,6 +124,9 @@ impl InWords for NodeError {
             Self::Engine(error) => error.in_words(),
             Self::Roll(error) => error.in_words(),
             Self::Log { law_id, error } => format!("the log of {law_id} is damaged: {error}"),
+            Self::Undecodable { law_id, reason } => {
+                format!("the ledger holds damaged data of {law_id}: {reason}")
+            }
             Self::Checkpoint { law_id, rule } => {
                 format!("the log of {law_id} does not match its checkpoint: {rule}")
             }

@@ -43,6 +43,14 @@ pub enum NodeError {
         /// The fault and its location.
         error: ReplayError,
     },
+    /// A part of a stored log cannot be decoded.
+    #[error("log of {law_id} cannot be decoded: {reason}")]
+    Undecodable {
+        /// The election.
+        law_id: ElectionId,
+        /// The part, and its fault.
+        reason: String,
+    },
     /// A stored log has another root than its checkpoint, or its checkpoint is not by this node.
     #[error("log of {law_id} does not match its checkpoint: {rule}")]
     Checkpoint {
@@ -148,11 +156,6 @@ impl NodeError {
             _ => false,
         }
     }
-}
-
-/// The error of a node that found damage in data returned by the ledger.
-pub(crate) fn damaged_ledger(reason: String) -> EngineError {
-    EngineError::Corrupt { engine: "the ledger", reason }
 }
 
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
