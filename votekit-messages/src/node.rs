@@ -201,7 +201,7 @@ impl InWords for ConfigError {
                     "registry, ballot_box and ledger belong together: {missing} is missing"
                 );
             }
-            Self::NoRole => "roles must name at least one of ingest, validate and seal",
+            Self::NoRole => "roles must name at least one of ingest, validate, seal and query",
             Self::LogLevel { level } => {
                 return format!(
                     "log_level = \"{level}\" is not a level: it is one of error, warn, info, \
