@@ -251,12 +251,9 @@ impl Node {
             if self.context.election(&law_id).is_some() || self.context.damaged(&law_id).is_some() {
                 continue;
             }
-            let taken_up = match recovery::read_back(&self.context, &law_id).await {
-                Ok((log, parts)) => self.add_election(log, parts).map(drop),
-                Err(error) => Err(error),
-            };
-            match taken_up {
-                Ok(()) => {}
+            let read = recovery::read_back(&self.context, &law_id).await;
+            match read.and_then(|(log, parts)| self.add_election(log, parts)) {
+                Ok(_) => {}
                 Err(error) if error.halts_one_election() => left.push((law_id, error)),
                 Err(error) => return Err(error),
             }
