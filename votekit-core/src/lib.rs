@@ -35,8 +35,8 @@
 //! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
 //! the log.
 //!
-//! The formats are specified byte by byte in `docs/formats.md`. The modules below are in the order of
-//! the flow.
+//! The formats are specified byte by byte in `docs/formats.md`. The modules below are in the order
+//! of the flow.
 
 pub mod email;
 pub mod id;

@@ -140,8 +140,8 @@ pub enum NodeError {
 
 impl NodeError {
     /// Whether the log, evidence, rolls, keys or epochs of one election are damaged or missing. Any
-    /// other error concerns all elections. A ledger that was restored from an older copy concerns all of
-    /// them too: it is one file or database, and may lack votes of any election.
+    /// other error concerns all elections. A ledger that was restored from an older copy concerns
+    /// all of them too: it is one file or database, and may lack votes of any election.
     pub(crate) fn halts_one_election(&self) -> bool {
         match self {
             Self::Log { .. }

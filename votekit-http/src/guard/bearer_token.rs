@@ -1,5 +1,5 @@
-//! The bearer token of a request (RFC 6750, section 2.1), and the administrator's token, kept as its
-//! digest.
+//! The bearer token of a request (RFC 6750, section 2.1), and the administrator's token, kept as
+//! its digest.
 
 use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
