@@ -35,43 +35,52 @@
 //! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
 //! the log.
 //!
-//! The formats are specified byte by byte in `docs/formats.md`.
+//! The formats are specified byte by byte in `docs/formats.md`. The modules below are in the order
+//! of the flow.
 
 pub mod email;
 pub mod id;
 pub mod instant;
 pub mod key_file;
 
-pub mod credential;
 mod ed25519;
-pub mod log;
 
-pub mod manifest;
-pub mod roll;
+pub mod credential;
 pub mod shard;
 
+pub mod manifest;
+
 pub mod ballot;
-pub mod batch;
 pub mod election;
-pub mod envelope;
+
+pub mod roll;
 
 pub mod binding;
+pub mod envelope;
 
-pub mod authority;
+pub mod batch;
 
-pub mod decision;
-pub mod election_log;
 pub mod electorate;
 pub mod epochs;
 pub mod request_index;
 
+pub mod decision;
+
 pub mod commitment;
-pub mod reconcile;
-pub mod results;
+
 pub mod tally;
 
-pub mod bundle;
+pub mod reconcile;
+pub mod results;
+
 pub mod export;
+
+pub mod log;
+
+pub mod authority;
+pub mod election_log;
+
+pub mod bundle;
 
 /// The release of `rand_core` whose traits the sealing functions require of a generator.
 pub use rand_core;

@@ -293,9 +293,10 @@ impl Intake {
                 Ok(lease) => self.election.set_lease(lease),
                 // The epoch was fenced, because this node was considered lost. Batches that it
                 // confirmed there count; it continues in a new epoch.
-                Err(EngineError::Conflict(Conflict::NoLease {
-                    reason: NoLease::Fenced, ..
-                })) => {
+                Err(ElectionFault::Engine(EngineError::Conflict(Conflict::NoLease {
+                    reason: NoLease::Fenced,
+                    ..
+                }))) => {
                     tracing::warn!(
                         event = "epoch_fenced",
                         law_id = %self.election.law_id(),
@@ -304,9 +305,10 @@ impl Intake {
                     );
                     self.epoch = None;
                 }
-                Err(EngineError::Conflict(Conflict::NoLease {
-                    reason: NoLease::NoEpoch, ..
-                })) => {
+                Err(ElectionFault::Engine(EngineError::Conflict(Conflict::NoLease {
+                    reason: NoLease::NoEpoch,
+                    ..
+                }))) => {
                     let has_published = self.confirmed > Sequence(0);
                     let begun = self.begin_above(epoch).await?;
                     if has_published {
@@ -320,7 +322,7 @@ impl Intake {
                         "the ledger has lost the epoch of this node, beginning another"
                     );
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }

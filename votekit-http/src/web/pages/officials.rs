@@ -17,9 +17,8 @@ mod election_form;
 pub(crate) mod create;
 pub(crate) mod home;
 
-pub(crate) mod bundle;
 pub(crate) mod election;
-pub(crate) mod result_files;
+pub(crate) mod files;
 
 pub(crate) mod roll;
 pub(crate) mod roll_files;
