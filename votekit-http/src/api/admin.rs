@@ -22,7 +22,7 @@ use votekit_node::{
 };
 
 use crate::api::election_actions::NewElection;
-use crate::api::{PathText, election_actions, law_id};
+use crate::api::{LawPath, PathText, election_actions, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument};
@@ -81,7 +81,7 @@ pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<Elec
 /// Shows one election.
 #[utoipa::path(
     get, path = "/api/v1/admin/elections/{law_id}", tag = "administration", operation_id = "adminElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "The election", body = ElectionView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -98,7 +98,7 @@ pub(crate) async fn show_election(
 /// Opens the poll, with its zero report.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/open", tag = "administration", operation_id = "openElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out"),
     responses(
         (status = 200, description = "Open", body = ElectionView),
@@ -120,7 +120,7 @@ pub(crate) async fn open_election(
 /// interrupted close. Before the planned end a reason is required, and recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come"),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
@@ -142,7 +142,7 @@ pub(crate) async fn close_election(
 /// moment for them; a reason to do without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/certify", tag = "administration", operation_id = "certifyElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing"),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
@@ -163,7 +163,7 @@ pub(crate) async fn certify_election(
 /// Changes the definition of a draft. Fields that are not given keep their values.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AmendElection, content_type = "application/json"),
     responses(
         (status = 200, description = "The election after the call", body = CreatedElection),
@@ -184,7 +184,7 @@ pub(crate) async fn amend_election(
 /// Declares an election void, with the reason in its log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/annul", tag = "administration", operation_id = "annulElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AnnulElection, content_type = "application/json"),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
@@ -205,7 +205,7 @@ pub(crate) async fn annul_election(
 /// Destroys the evidence and the ballot key of a certified or annulled election. The log stays.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/purge", tag = "administration", operation_id = "purgeElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "Purged", body = ElectionView),
         (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -16,7 +16,7 @@ use votekit_node::{
 
 use super::election_actions::{self, NewElection};
 use crate::accounts::Caller;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::problem::{Problem, ProblemDocument};
 
@@ -57,7 +57,7 @@ pub(crate) async fn create(
 /// Opens the poll, with its zero report.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/open", tag = "officials", operation_id = "openPoll", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out", example = json!({"waivers": []})),
     responses(
         (status = 200, description = "Open", body = ElectionView),
@@ -84,7 +84,7 @@ pub(crate) async fn open(
 /// log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/close", tag = "officials", operation_id = "closePoll", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come", example = json!({"reason": "The building was evacuated"})),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
@@ -111,7 +111,7 @@ pub(crate) async fn close(
 /// do without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/certify", tag = "officials", operation_id = "certifyResult", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing", example = json!({"witness_waiver": "The witnesses have been out of reach since Monday"})),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
@@ -136,7 +136,7 @@ pub(crate) async fn certify(
 /// Changes the definition of a draft. Fields that are not given keep their values.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/amend", tag = "officials", operation_id = "amendDraft", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AmendElection, content_type = "application/json", example = json!({"closes": "2036-11-22T20:00:00-05:00"})),
     responses(
         (status = 200, description = "The election after the call", body = CreatedElection),
@@ -161,7 +161,7 @@ pub(crate) async fn amend(
 /// Declares an election void, with the reason in its log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/annul", tag = "officials", operation_id = "annulPoll", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AnnulElection, content_type = "application/json", example = json!({"reason": "The roll lacked a district"})),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
