@@ -53,8 +53,6 @@ pub(crate) struct LoadRoll {
     request_body(content = NewElection, content_type = "application/json"),
     responses(
         (status = 201, description = "Created, with warnings for its officials, and one-time links for members who have no password yet", body = CreatedWithMembers),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -71,7 +69,6 @@ pub(crate) async fn create_election(
     get, path = "/api/v1/admin/elections", tag = "administration", operation_id = "adminElections", security(("administrator" = [])),
     responses(
         (status = 200, description = "Every election of this node", body = Vec<ElectionView>),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<ElectionView>> {
@@ -84,7 +81,6 @@ pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<Elec
     params(LawPath),
     responses(
         (status = 200, description = "The election", body = ElectionView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -102,8 +98,6 @@ pub(crate) async fn show_election(
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out"),
     responses(
         (status = 200, description = "Open", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-safe`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -124,8 +118,6 @@ pub(crate) async fn open_election(
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come"),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `early-close`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -146,8 +138,6 @@ pub(crate) async fn close_election(
     request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing"),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `witnesses-missing`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -167,8 +157,6 @@ pub(crate) async fn certify_election(
     request_body(content = AmendElection, content_type = "application/json"),
     responses(
         (status = 200, description = "The election after the call", body = CreatedElection),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -188,8 +176,6 @@ pub(crate) async fn amend_election(
     request_body(content = AnnulElection, content_type = "application/json"),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -208,7 +194,6 @@ pub(crate) async fn annul_election(
     params(LawPath),
     responses(
         (status = 200, description = "Purged", body = ElectionView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -229,8 +214,6 @@ pub(crate) async fn purge_election(
     request_body(content = LoadRoll, content_type = "application/json"),
     responses(
         (status = 200, description = "Loaded, kept for later, or already loaded: per law", body = LoadReport),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`roll-refused`: a file does not match the manifest", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -253,7 +236,6 @@ pub(crate) async fn load_roll(
     get, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "listRolls", security(("administrator" = [])),
     responses(
         (status = 200, description = "Every roll and supplement, each after the one it follows", body = Vec<RollView>),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_rolls(
@@ -268,7 +250,6 @@ pub(crate) async fn list_rolls(
     params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)),
     responses(
         (status = 200, description = "Removed: the roll as it was", body = RollView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-roll`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )

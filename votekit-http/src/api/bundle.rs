@@ -23,7 +23,6 @@ use crate::problem::{Problem, ProblemDocument};
     params(LawPath),
     responses(
         (status = 200, description = "A ZIP archive of stored files, of the announced length: a shorter answer was cut off", body = [u8], content_type = "application/zip", headers(("Content-Disposition" = String, description = "Its file name, as in `attachment; filename=\"L2025-001-bundle.zip\"`"))),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an official may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`: it is not closed; `witnesses-missing`: a verifier would refuse the bundle until outside witnesses have cosigned the log", body = ProblemDocument, content_type = "application/problem+json"),

@@ -30,7 +30,6 @@ use crate::problem::{Problem, ProblemDocument};
     responses(
         (status = 201, description = "Created, with warnings for its officials, and one-time links for members who have no password yet", body = CreatedWithMembers, headers(("Location" = String, description = "Where the election is: `/api/v1/elections/{law_id}`"))),
         (status = 400, description = "`malformed`, with each wrong field under errors", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -61,7 +60,6 @@ pub(crate) async fn create(
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out", example = json!({"waivers": []})),
     responses(
         (status = 200, description = "Open", body = ElectionView),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-safe`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -88,7 +86,6 @@ pub(crate) async fn open(
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come", example = json!({"reason": "The building was evacuated"})),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `early-close`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -115,8 +112,6 @@ pub(crate) async fn close(
     request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing", example = json!({"witness_waiver": "The witnesses have been out of reach since Monday"})),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `witnesses-missing`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -141,7 +136,6 @@ pub(crate) async fn certify(
     responses(
         (status = 200, description = "The election after the call", body = CreatedElection),
         (status = 400, description = "`malformed`, with each wrong field under errors", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -165,8 +159,6 @@ pub(crate) async fn amend(
     request_body(content = AnnulElection, content_type = "application/json", example = json!({"reason": "The roll lacked a district"})),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),

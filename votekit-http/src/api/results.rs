@@ -146,7 +146,6 @@ const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
     ),
     responses(
         (status = 200, description = "The results as of the last block that opened them. No cache stores an answer to a key or an access token", body = ResultsDocument),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`token-refused`: an access token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`results-withheld`; `forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),

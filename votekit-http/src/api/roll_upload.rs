@@ -56,7 +56,6 @@ pub(crate) struct LoadUpload {
         (status = 201, description = "Stored durably", body = UploadedFile, example = json!({"file": "L2025-001.0001.json", "bytes": 1459, "sha256": "fd0352b78b0a54003b98827551c99d42ab5af2de916dffe31e81423d42514942", "replaced": false})),
         (status = 200, description = "Stored durably, in place of a file of this name", body = UploadedFile),
         (status = 400, description = "`malformed`: the name, or a body that was cut off", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request-timeout`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -114,7 +113,6 @@ async fn next_bytes(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>,
     params(LawPath),
     responses(
         (status = 200, description = "The uploaded files; none after they are loaded", body = UploadView, example = json!({"law_id": "L2025-001", "manifest": null, "files": [{"file": "L2025-001.0001.json", "bytes": 1459}], "missing": [], "unlisted": ["L2025-001.0001.json"], "complete": false})),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`roll-refused`: the kept manifest was damaged", body = ProblemDocument, content_type = "application/problem+json"),
@@ -135,7 +133,6 @@ pub(crate) async fn show(
     params(LawPath),
     responses(
         (status = 204, description = "Discarded"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`admin-busy`: a file is being uploaded, or the roll loaded", body = ProblemDocument, content_type = "application/problem+json"),
@@ -162,8 +159,6 @@ pub(crate) async fn discard(
     request_body(content = Option<LoadUpload>, content_type = "application/json", description = "May be left out", example = json!({"replace": false})),
     responses(
         (status = 200, description = "Loaded, or already loaded", body = LoadReport),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -39,7 +39,6 @@ pub(crate) struct InstalledBallotKey {
     responses(
         (status = 200, description = "Installed", body = InstalledBallotKey),
         (status = 400, description = "`malformed`: also a file that is no key file, a key of another election, or another key of this one", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -30,7 +30,6 @@ pub(crate) struct AdmitNode {
     params(LawPath),
     responses(
         (status = 200, description = "The nodes", body = Vec<NodeView>),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -48,8 +47,6 @@ pub(crate) async fn list_nodes(
     request_body(content = AdmitNode, content_type = "application/json"),
     responses(
         (status = 200, description = "Admitted", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -75,8 +72,6 @@ pub(crate) async fn admit_node(
     ),
     responses(
         (status = 200, description = "Retired", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
