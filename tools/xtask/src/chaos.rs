@@ -163,6 +163,10 @@ impl Arguments {
 /// The law of every chaos election.
 pub(crate) const LAW: &str = "L2025-001";
 
+/// The command that verifies a published bundle, with the policy exported before the first vote.
+pub(crate) const VERIFY_PUBLICATION: [&str; 7] =
+    ["verify", "bundle", "bundle", "--policy", "start/policy", "--shards", "hashes"];
+
 /// Its first episode runs on a disk that fails on order, its second does not.
 const SHORT_SEED: u64 = 1;
 
