@@ -30,7 +30,7 @@ mod folder;
 mod history;
 
 pub use attempt::{Attempt, Outcome};
-pub use folder::Folder;
+pub use folder::AuthorityFolder;
 pub use intruder::stage_rogue_batch;
 pub use lie::Lie;
 pub use round::Leader;

@@ -13,7 +13,7 @@ use votekit_core::log::merkle::leaf_hash;
 use votekit_core::log::tile;
 use votekit_store::{Ledger, NewRow, RowKind, RowOutcome};
 
-use crate::folder::Folder;
+use crate::folder::AuthorityFolder;
 use crate::history::History;
 use crate::lie::{BACK_DATED_MINUTES, Lie, Unfit};
 
@@ -41,7 +41,7 @@ pub(crate) struct Forged {
 /// When the election is in a state in which the lie can never be.
 pub(crate) fn forge(
     history: &History,
-    folder: &Folder,
+    folder: &AuthorityFolder,
     lie: Lie,
     leadership: &TermLeader,
     now: UnixSeconds,
@@ -91,7 +91,7 @@ struct Edited {
 /// The block that the log allows, with the content that the lie is about.
 fn honest(
     history: &History,
-    folder: &Folder,
+    folder: &AuthorityFolder,
     lie: Lie,
     maker: &BlockMaker,
     now: UnixSeconds,
@@ -184,7 +184,7 @@ impl Forged {
     pub(crate) async fn put(
         &self,
         ledger: &dyn Ledger,
-        folder: &Folder,
+        folder: &AuthorityFolder,
         holder: &str,
     ) -> Result<RowOutcome> {
         let row = NewRow {
