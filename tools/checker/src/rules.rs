@@ -182,7 +182,7 @@ impl<'a> Evidence<'a> {
                     let what = format!(
                         "request {request} was reported as {state}; the log says {decided}"
                     );
-                    report.violated(Rule::ToldOtherwise, path, *line, what);
+                    report.violated(Rule::ReportedOtherwise, path, *line, what);
                 }
             }
         }

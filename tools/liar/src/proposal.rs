@@ -66,11 +66,11 @@ pub(crate) fn forge(
             Err(reason) => return Ok(Err(reason)),
         };
         let mut leaves = parse(&honest.block.leaves)?;
-        let place = match lie.edit(&mut leaves, &history.batches) {
-            Ok(place) => place,
+        let index = match lie.edit(&mut leaves, &history.batches) {
+            Ok(index) => index,
             Err(reason) => return Ok(Err(reason)),
         };
-        let edited = Edited { leaves, place };
+        let edited = Edited { leaves, index };
         forged.push(encode(history, &honest, &edited, lie, leadership.clone(), now)?);
     }
     if let [first, second] = &forged[..]
@@ -85,7 +85,7 @@ pub(crate) fn forge(
 /// The leaves of a false block, and the index of the false leaf.
 struct Edited {
     leaves: Vec<Leaf>,
-    place: usize,
+    index: usize,
 }
 
 /// The block that the log allows, with the content that the lie is about.
@@ -167,7 +167,7 @@ fn encode(
         takes_votes: honest.effect.state() == State::Open,
         proposed_at: UnixSeconds(proposed_at),
     };
-    let false_leaf = honest.block.first_leaf + edited.place as u64;
+    let false_leaf = honest.block.first_leaf + edited.index as u64;
     Ok(Forged { proposal, leaves: bytes, false_leaf, is_copy: lie == Lie::StaleTerm })
 }
 
