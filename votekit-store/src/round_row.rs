@@ -7,6 +7,8 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use votekit_core::id::{Digest, ElectionId};
 
+use crate::error::NUMBER_RULE;
+
 /// The position of a row. Positions ascend in the order in which rows become visible: after a
 /// reader has read all rows up to a position, no row appears at a lower position. No position is
 /// given twice.
@@ -196,8 +198,7 @@ impl NewRow {
             return Some("a row has at most 1 MiB of text and 256 MiB of leaves");
         }
         let is_too_large = |number: u64| i64::try_from(number).is_err();
-        (is_too_large(self.height) || is_too_large(self.term))
-            .then_some("numbers are at most 2^63 - 1")
+        (is_too_large(self.height) || is_too_large(self.term)).then_some(NUMBER_RULE)
     }
 }
 

@@ -12,6 +12,7 @@ use super::error::{MemoryError, Stop};
 use crate::embedded::columns::{self, ElectionRow, TableRow, column, find_or_create_election};
 use crate::embedded::fault::{Fault, corrupt};
 use crate::embedded::queries::collect;
+use crate::error::NUMBER_RULE;
 
 /// A table of positions of elections in their logs.
 struct PositionTable {
@@ -51,7 +52,7 @@ const CERTIFIED: PositionTable = PositionTable {
 /// # Errors
 /// [`MemoryError::Malformed`] if it needs more than 63 bits.
 pub(super) fn integer(number: u64) -> Result<i64, MemoryError> {
-    column(number).ok_or(MemoryError::Malformed { rule: "numbers are at most 2^63 - 1" })
+    column(number).ok_or(MemoryError::Malformed { rule: NUMBER_RULE })
 }
 
 /// An election, and its row.
