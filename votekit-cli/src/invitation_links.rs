@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use serde::Serialize;
-use votekit_core::export::csv::inert;
+use votekit_core::export::csv::escape_formula;
 use votekit_node::MemberInvitation;
 use votekit_node::accounts::OneTimeLink;
 use votekit_store::{Account, AccountRole};
@@ -202,7 +202,8 @@ fn to_csv(invited: &[Invited]) -> Result<Vec<u8>, anyhow::Error> {
         .from_writer(BYTE_ORDER_MARK.to_vec());
     writer.write_record(["email", "role", "link", "expires"])?;
     for Invited { email, role, link, expires } in invited {
-        let (email, link) = (inert(email), inert(link.as_deref().unwrap_or_default()));
+        let (email, link) =
+            (escape_formula(email), escape_formula(link.as_deref().unwrap_or_default()));
         writer.write_record([&*email, *role, &*link, expires.as_str()])?;
     }
     Ok(writer.into_inner()?)
