@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 impl Serialize for Table {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(&self.0).serialize(serializer)
+        Document::new(&self.0).serialize(serializer)
     }
 }
 

@@ -36,7 +36,7 @@ pub const FORMAT: &str = "votekit-results/1";
 #[must_use]
 pub fn to_json(results: &Results) -> Vec<u8> {
     let mut bytes =
-        serde_json::to_vec_pretty(&Document::of(results)).expect("results have text keys only");
+        serde_json::to_vec_pretty(&Document::new(results)).expect("results have text keys only");
     bytes.push(b'\n');
     bytes
 }
@@ -128,7 +128,7 @@ pub struct LogHead {
 impl<'a> Document<'a> {
     /// Builds the document from results.
     #[must_use]
-    pub fn of(results: &'a Results) -> Self {
+    pub fn new(results: &'a Results) -> Self {
         let Results { definition, report, counts, .. } = results;
         let count_of = |id: &str| results.has_choice(id).then(|| results.count_of(id));
         let choices = definition.choices.iter().zip(&counts.choices);

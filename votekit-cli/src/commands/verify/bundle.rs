@@ -150,7 +150,7 @@ impl serde::Serialize for Report<'_> {
             "registered": self.0.registered,
             "report": self.0.report,
             "shards_checked": self.0.shards_checked,
-            "results": self.0.results.as_ref().map(Document::of),
+            "results": self.0.results.as_ref().map(Document::new),
             "failure_count": failures.total(),
             "failure_counts": counts,
             "failures": listed.collect::<Vec<_>>(),
