@@ -56,7 +56,7 @@ pub(crate) struct Recovered {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: Arc<CheckpointSigner>,
     pub(crate) hasher: Option<CredentialHasher>,
-    /// Epochs given to previous runs of this node that have not ended. They are fenced.
+    /// The epochs of previous runs of this node that have not ended. They are fenced.
     pub(crate) earlier_epochs: Vec<Epoch>,
     /// The last staging id when the log was read back.
     pub(crate) staged_at_start: StagingId,

@@ -49,7 +49,7 @@ fn find(epochs: &[EpochFacts], node: NodeId, epoch: Epoch) -> Option<&EpochFacts
     epochs.iter().find(|one| one.progress.node == node && one.progress.epoch == epoch)
 }
 
-/// Retired before it is given out, an epoch would void every batch of the run that gets it.
+/// Retired before it is allocated, an epoch would void every batch of the run that gets it.
 fn retired_given(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some((node, epoch, _)) = retired(leaf) else { return Ok(()) };
     match known(facts, node, epoch)? {

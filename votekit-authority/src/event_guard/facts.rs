@@ -84,7 +84,7 @@ pub struct RollFacts {
 /// fences, the ballot box until it is settled, what is staged.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseFacts<'a> {
-    /// The epochs that the ledger has given out or the own log knows.
+    /// The epochs that the ledger has allocated or that are in the own log.
     pub epochs: &'a [EpochFacts],
     /// Whether everything that was published before the leases were read is staged.
     pub is_settled: bool,

@@ -372,7 +372,7 @@ impl Intake {
                 "the ledger allocates an epoch that cannot be the next one: it is not used"
             );
         }
-        let reason = format!("the ledger gives out epoch {}, which cannot be the next", given.0);
+        let reason = format!("the ledger allocates epoch {}, which cannot be the next", given.0);
         ElectionFault::NotReady(NotReady::NotPublished { reason })
     }
 

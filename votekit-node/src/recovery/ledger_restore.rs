@@ -37,7 +37,7 @@ use crate::roll_store;
 /// Blocks read in one call.
 const BLOCKS_PER_READ: usize = 64;
 
-/// The most epochs of one node that are given out again.
+/// The maximum number of epochs of one node that are allocated again.
 const EPOCHS_MAX: u32 = 10_000;
 
 /// Batches staged at a time: the ledger stores them in one transaction.

@@ -50,7 +50,7 @@ pub(super) struct StagedRow {
 }
 
 impl StagedRow {
-    /// Whether the write has given the position.
+    /// Whether this write assigned the position.
     pub(super) fn is_new(&self) -> bool {
         !matches!(self.change, Change::None)
     }
@@ -355,7 +355,7 @@ impl Write for PurgePart {
         // With `secure_delete`, SQLite overwrites the removed bytes with zeros.
         let destroyed = connection
             .prepare_cached(
-                "UPDATE batch SET bytes = NULL WHERE id IN
+                "UPDATE batch SET bytes = NULL WHERE id IN \
                  (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL \
                  ORDER BY id LIMIT ?2)",
             )?

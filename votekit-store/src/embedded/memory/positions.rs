@@ -27,8 +27,8 @@ struct PositionTable {
 const ACCEPTED: PositionTable = PositionTable {
     name: "accepted",
     select: "SELECT height, size, root, digest, term, x'' FROM accepted WHERE election = ?1",
-    insert: "INSERT INTO accepted (election, height, size, root, digest, term)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    insert: "INSERT INTO accepted (election, height, size, root, digest, term) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (election) DO UPDATE SET term = excluded.term, height = excluded.height, \
          size = excluded.size, root = excluded.root, digest = excluded.digest",
 };
@@ -131,8 +131,8 @@ impl AuthorityRow {
         let leader = self.promise.as_ref().map(|promise| promise.leader.as_str());
         connection
             .prepare_cached(
-                "INSERT INTO authority (one, incarnation, promise_term, promise_leader, digest)
-                 VALUES (1, ?1, ?2, ?3, ?4)
+                "INSERT INTO authority (one, incarnation, promise_term, promise_leader, digest) \
+                 VALUES (1, ?1, ?2, ?3, ?4) \
                  ON CONFLICT (one) DO UPDATE SET incarnation = excluded.incarnation, \
                  promise_term = excluded.promise_term, \
                  promise_leader = excluded.promise_leader, digest = excluded.digest",
