@@ -28,8 +28,8 @@ const LANG: &str = "fr";
 /// Where the links lead to, and where they are written
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LinkArgs {
-    /// Address of the pages, with which the links begin, such as
-    /// `https://vote.example.org` [default: `http://127.0.0.1:8080`]
+    /// Address of the pages, with which the links begin, such as `https://vote.example.org`
+    /// [default: `http://127.0.0.1:8080`]
     #[arg(long, value_name = "URL", value_parser = BaseUrl::parse)]
     url: Option<BaseUrl>,
 

@@ -145,8 +145,8 @@ fn closed_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// As [`retired_observed`], for every epoch. An epoch that others retired below what this
-/// authority has seen is no exception.
+/// As [`retired_observed`], for every epoch. An epoch that others retired below what this authority
+/// has seen is no exception.
 fn closed_observed(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some(epochs) = closed(leaf, facts)? else { return Ok(()) };
     for (node, epoch, observed) in facts.observed.iter().copied() {

@@ -1,7 +1,7 @@
 //! Administrative operations on elections: create, load a roll, open, close, certify, purge.
 //!
-//! Long because each operation stands beside its checks: separate files would share all imports
-//! and private helpers.
+//! Long because each operation stands beside its checks: separate files would share all imports and
+//! private helpers.
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -193,8 +193,8 @@ async fn staged_through(
     }
 }
 
-/// Reports and ignores the row `unsigned`, which another program has written: its number may be
-/// one that the epoch never reaches. Returns the last of the consecutive batches after `known` that
+/// Reports and ignores the row `unsigned`, which another program has written: its number may be one
+/// that the epoch never reaches. Returns the last of the consecutive batches after `known` that
 /// this node has signed; `None` if the epoch has none.
 async fn pass_over_unsigned(
     context: &NodeContext,

@@ -191,8 +191,8 @@ impl Restore<'_> {
         LedgerRestore::Waits
     }
 
-    /// The log that the ledger has, by its leaves: from what was verified last, if the
-    /// ledger still holds that.
+    /// The log that the ledger has, by its leaves: from what was verified last, if the ledger still
+    /// holds that.
     async fn read_ledger(&self, head: Option<&Head>) -> Result<LedgerLog, ElectionFault> {
         let Some(head) = head else { return Ok(LedgerLog::new()) };
         let known = self.authority.verified_log(self.law_id);

@@ -1,5 +1,5 @@
-//! Drives the close of an election and the retirement of a node: executes the commands of the
-//! state machines in votekit-authority.
+//! Drives the close of an election and the retirement of a node: executes the commands of the state
+//! machines in votekit-authority.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

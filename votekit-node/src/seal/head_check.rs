@@ -122,8 +122,8 @@ impl Sealer {
     /// asked after a read: one that the ledger answered before it was rolled back is found too.
     ///
     /// Rows of rounds and heads show most rollbacks. This one shows those that lost staged batches
-    /// alone, and those that an authority restored before this node read the head: a node
-    /// without a memory of its own would never know.
+    /// alone, and those that an authority restored before this node read the head: a node without a
+    /// memory of its own would never know.
     pub(crate) async fn has_last_read(&mut self, last: StagingMark) -> Result<bool, ElectionFault> {
         if !self.context.is_shared || last.id == StagingId(0) {
             return Ok(true);
