@@ -1,5 +1,5 @@
 //! Writes files and folders atomically: they appear whole or not at all. Only [`replace`] and
-//! [`write_output`] overwrite an existing file.
+//! `write_output` overwrite an existing file.
 //!
 //! A folder is written beside its target as `.<name>.partial`, synced and renamed. A killed run
 //! leaves that folder behind; the next run with the same target finds it unlocked and removes it.
