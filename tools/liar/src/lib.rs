@@ -16,18 +16,18 @@
 //! The program `votekit-liar` has every lie, for tests. `votekit demo --authorities` has one, in an
 //! installation that it has made itself.
 
-mod attempt;
+mod folder;
 
-mod round;
-
-mod proposal;
+mod history;
 
 mod lie;
 
-mod intruder;
+mod proposal;
+mod round;
 
-mod folder;
-mod history;
+mod attempt;
+
+mod intruder;
 
 pub use attempt::{Attempt, Outcome};
 pub use folder::AuthorityFolder;
