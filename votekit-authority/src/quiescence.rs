@@ -100,7 +100,7 @@ pub struct Clocks {
     pub own: UnixMillis,
     /// The ledger's clock. `None` for an embedded ledger, where both are one.
     pub ledger: Option<UnixMillis>,
-    /// The latest stamp that this node has given to a vote.
+    /// The latest timestamp of a vote on this node.
     pub latest_stamp: UnixMillis,
     /// The latest time in the log.
     pub log_time: UnixMinutes,

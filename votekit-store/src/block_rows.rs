@@ -8,14 +8,20 @@ use votekit_core::log::tile::{TILE_WIDTH, Tile};
 
 use super::{BlockCommit, Head};
 
-/// Whether the term of a block decides.
+/// Whether the ledger compares the term of a block with the present term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Appending {
-    /// Only in the present term.
+    /// A block of a lower term is refused.
     InTerm,
-    /// Whatever the term: the block is certified.
+    /// A block of any term is appended, because it is certified.
     InAnyTerm,
 }
+
+/// The rule that a block breaks if it is not the next one of its log.
+pub(super) const HEIGHT_RULE: &str = "block heights are consecutive, from 1";
+
+/// The rule that a head breaks if it is sealed up to a lower position than the stored one.
+pub(super) const SEALED_RULE: &str = "the sealed position never decreases";
 
 /// A number as a signed column of 64 bits; `None` if it needs more than 63 bits.
 pub(super) fn column(number: u64) -> Option<i64> {

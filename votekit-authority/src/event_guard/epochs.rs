@@ -49,7 +49,7 @@ fn find(epochs: &[EpochFacts], node: NodeId, epoch: Epoch) -> Option<&EpochFacts
     epochs.iter().find(|one| one.progress.node == node && one.progress.epoch == epoch)
 }
 
-/// Retired before it is given out, an epoch would void every batch of the run that gets it.
+/// Retired before it is allocated, an epoch would void every batch of the run that gets it.
 fn retired_given(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some((node, epoch, _)) = retired(leaf) else { return Ok(()) };
     match known(facts, node, epoch)? {
@@ -145,8 +145,8 @@ fn closed_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// As [`retired_observed`], for every epoch. An epoch that others retired below what this
-/// authority has seen is no exception.
+/// As [`retired_observed`], for every epoch. An epoch that others retired below what this authority
+/// has seen is no exception.
 fn closed_observed(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some(epochs) = closed(leaf, facts)? else { return Ok(()) };
     for (node, epoch, observed) in facts.observed.iter().copied() {

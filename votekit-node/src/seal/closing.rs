@@ -1,5 +1,5 @@
-//! Drives the close of an election and the retirement of a node: executes the commands of the
-//! state machines in votekit-authority.
+//! Drives the close of an election and the retirement of a node: executes the commands of the state
+//! machines in votekit-authority.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +37,7 @@ const RECORDING: Duration = Duration::from_secs(2);
 /// The pause between two such reads.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Limits the lines about epochs that do not count: each look finds them again.
+/// Limits the lines about epochs that do not count: each read finds them again.
 static EPOCHS_PASSED_OVER: LogSummary = LogSummary::new();
 
 impl Sealer {

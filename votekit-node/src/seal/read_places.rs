@@ -26,7 +26,7 @@ pub(crate) struct StagingSurvey {
     pub(crate) has_unsurveyed_read: bool,
     /// The position after which the next survey begins, if that is not sealed meanwhile.
     pub(crate) after: StagingId,
-    /// The position after which the next survey looks for rows that were repaired.
+    /// The position after which the next survey reads rows again that may have been repaired.
     pub(crate) reread_after: StagingId,
     /// The rows without bytes that the last survey found.
     pub(crate) emptied: Vec<StagedPlace>,

@@ -474,7 +474,7 @@ fn row_digest_at(connection: &Connection, id: i64) -> Result<Option<Digest>, Fau
         .map(|digest| digest.and_then(|bytes| bytes.try_into().ok()).map(Digest::from_bytes))
 }
 
-/// The last position given to a row of a round, also when the row was removed.
+/// The last position assigned to a row of a round, even if the row was removed.
 fn last_row(connection: &Connection) -> Result<RowId, Fault> {
     connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'round_row'")?
