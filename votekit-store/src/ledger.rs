@@ -531,6 +531,9 @@ pub trait Rounds: Send + Sync + 'static {
     /// height are checked. The head's fence becomes the highest of the block's fence, the stored
     /// fence and the present term, but at most [`TERM_STEP_MAX`] above the higher of the latter
     /// two.
+    ///
+    /// Rows above the head, which another program has stored in the place of the block, are
+    /// replaced, with an alarm. For [`LogStore::commit`] they are [`EngineError::Corrupt`].
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Removes the proposals, accepts and cosignatures of an election up to and including a height.

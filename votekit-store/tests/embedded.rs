@@ -294,6 +294,33 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
 }
 
 #[tokio::test]
+async fn a_certified_block_replaces_rows_above_the_head() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = open_shared(folder.path()).ledger;
+    let mut tree = TreeBuilder::new();
+    let [first, second] = [1, 2].map(|height| block(law(), &mut tree, height, 1, StagingId(0)));
+    ledger.append(&first).await.expect("appended");
+    let tables = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+    tables
+        .execute_batch(
+            "INSERT INTO block (election, height, first_leaf, leaf_count)
+                 SELECT id, 2, 300, 1 FROM election;
+             INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes)
+                 SELECT id, 301, 1, x'00', x'00' FROM election;
+             INSERT INTO tile (election, level, idx, digest, hashes)
+                 SELECT id, 0, 1, x'00', x'00' FROM election",
+        )
+        .expect("SQL");
+    let refused = ledger.commit(&second).await;
+    assert!(matches!(refused, Err(EngineError::Corrupt { .. })), "{refused:?}");
+    ledger.append(&second).await.expect("it is certified");
+    assert_eq!(ledger.head(&law()).await.expect("read"), Some(second.head.clone()));
+    let blocks = ledger.blocks(&law(), 1, 10).await.expect("read");
+    assert_eq!(blocks, [first.block.clone(), second.block.clone()]);
+    assert!(ledger.tile(&law(), 0, 1).await.expect("whole").is_some());
+}
+
+#[tokio::test]
 async fn a_shared_ledger_begins_a_new_term_at_each_start() {
     const LONG: Duration = Duration::from_secs(3600);
     let folder = tempfile::tempdir().expect("a temporary folder");

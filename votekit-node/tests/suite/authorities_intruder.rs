@@ -326,6 +326,35 @@ async fn rows_of_staging_that_are_no_batches_halt_nothing_and_hide_no_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_above_the_head_of_a_log_halt_nothing() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    let ledger = installation.tables();
+    // In the place of the next block and of its first leaves.
+    change(
+        &ledger,
+        "INSERT INTO block (election, height, first_leaf, leaf_count) \
+         SELECT election, height + 1, size, 1 FROM head",
+    );
+    change(
+        &ledger,
+        "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+         SELECT election, size, 1, zeroblob(32), x'00' FROM head",
+    );
+    drop(ledger);
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    for place in 0..3 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
