@@ -475,6 +475,7 @@ async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
     for batch in &staged {
         ledger.stage(batch, &Hints::new()).await.expect("staged");
     }
+    let name = [BatchName::from(&*staged[1])];
     let count = async || {
         let read = ledger.read_staging(&law(), StagingId(0), 10).await.expect("read");
         (read.batches.len(), read.unreadable.len())
@@ -488,9 +489,11 @@ async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
     ] {
         run(&format!("SET search_path = {schema}; UPDATE batch SET {change} WHERE sequence = 2"));
         assert_eq!(count().await, (2, 1), "{change}");
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [false], "{change}");
         let again = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await.expect("staged");
         assert!(again.is_new, "{change}: {again:?}");
         assert_eq!(count().await, (3, 0), "{change}");
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [true], "{change}");
         let unmoved = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await;
         assert_eq!(unmoved.expect("there").id, again.id, "{change}");
     }
