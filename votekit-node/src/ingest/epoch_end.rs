@@ -12,14 +12,14 @@ use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+use votekit_store::EngineError;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Hints};
 
 use super::epoch_marks::EpochMarks;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
-use crate::recovery::restaging::restage;
+use crate::recovery::restaging::restage_stored;
 
 /// Interval between checks whether the staged batches are sealed.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -105,7 +105,7 @@ async fn end(
         if context.is_shared && last_look.elapsed() >= STALLED_AFTER {
             last_look = Instant::now();
             let next = BatchNumber { node, epoch, sequence: progress.through.next() };
-            until_definite("end_epoch", || restage_hidden(context, election, next)).await?;
+            until_definite("end_epoch", || restage_stored(context, election, next)).await?;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -113,33 +113,6 @@ async fn end(
     until_definite("end_epoch", || context.ballot_box.publish(&end)).await?;
     if let Some(marks) = marks {
         marks.confirm(epoch, through.next());
-    }
-    Ok(())
-}
-
-/// Stages an undecided batch again above the sealed positions, if the ledger has it: another
-/// program may have moved its row to where readers have passed, and the run that published it has
-/// ended.
-async fn restage_hidden(
-    context: &NodeContext,
-    election: &ElectionHandle,
-    number: BatchNumber,
-) -> Result<(), EngineError> {
-    let batch = match context.ledger.staged_batch(election.law_id(), number).await {
-        Ok(Some(batch)) => batch,
-        // Without its bytes nothing is left to stage.
-        Ok(None) | Err(EngineError::Corrupt { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let is_signed = election.log().verify_batch(&batch).is_ok();
-    if is_signed {
-        let above = election.committed().sealed_through;
-        return match restage(context, election, &batch, &Hints::new(), above).await {
-            // Another program has changed the row since, or has taken the new position: a later
-            // look tries again.
-            Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(()),
-            staged => staged.map(|_| ()),
-        };
     }
     Ok(())
 }

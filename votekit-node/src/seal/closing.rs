@@ -13,7 +13,7 @@ use votekit_authority::quiescence::{
 use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
-use votekit_core::id::{Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 use votekit_core::instant::UnixMillis;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::{Conflict, EngineError};
@@ -23,6 +23,7 @@ use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::ingest::intake::CLOCK_MARGIN;
+use crate::recovery::restaging::restage_stored;
 use crate::seal::endorse::is_lost;
 use crate::seal::sealer::Sealer;
 
@@ -135,7 +136,7 @@ impl Sealer {
     }
 
     /// Reads the leases, the ballot box, staging or the epochs, as the command requires. Changes
-    /// nothing except by sealing.
+    /// nothing except by sealing, and by staging hidden batches again.
     async fn read_in_flight(&mut self, command: &Command) -> Result<Event, ElectionFault> {
         Ok(match command {
             Command::ReadLeases if !self.context.is_shared => Event::Leases(Vec::new()),
@@ -151,8 +152,29 @@ impl Sealer {
                 self.drain().await?;
                 Event::Sealed
             }
-            _ => Event::Epochs(self.own_epoch_progress().await?),
+            _ => {
+                let epochs = self.own_epoch_progress().await?;
+                self.restage_hidden(&epochs).await?;
+                Event::Epochs(epochs)
+            }
         })
+    }
+
+    /// Stages the next batch of an epoch again, if it is in staging and this leader has not read
+    /// it: its row was moved to where readers have passed, or the head calls a position sealed that
+    /// is not. The node that published it may not run, and then no other node has it.
+    async fn restage_hidden(&self, epochs: &[EpochProgress]) -> Result<(), ElectionFault> {
+        let is_waiting = |one: &&EpochProgress| {
+            one.staged_through > Some(one.sealed_through) && !one.is_ended && one.is_admitted
+        };
+        for one in epochs.iter().filter(is_waiting).filter(|_| self.context.is_shared) {
+            let EpochProgress { node, epoch, sealed_through, .. } = *one;
+            let next = BatchNumber { node, epoch, sequence: sealed_through.next() };
+            if self.seal_queue.batch(&next).is_none() {
+                restage_stored(&self.context, &self.election, next).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn act(

@@ -10,8 +10,9 @@ use votekit_core::authority::{NodeAdmission, StatementKey};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodeKey;
 use votekit_core::decision::Decision;
-use votekit_core::id::RequestId;
+use votekit_core::id::{Digest, RequestId};
 use votekit_core::log::note::KeyName;
+use votekit_node::node_name::NodeName;
 use votekit_node::node_record::NodeRecord;
 use votekit_node::{AdminError, CallRule, VoteStatus};
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
@@ -432,6 +433,48 @@ async fn an_undecided_batch_that_is_moved_among_the_sealed_ones_is_decided() {
     wait_for_other(&ledger, LAST_ROW, hidden).await;
     drop(ledger);
     assert_decides(&mut installation, others, &[request], 3).await;
+    installation.stop().await;
+}
+
+/// Raises the position up to which the head says that staging is sealed, to the last one.
+fn raise_sealed_through(ledger: &Connection) {
+    let last = number(ledger, LAST_ROW);
+    let columns = "SELECT size, height, fence, takes_votes, root, checkpoint FROM head";
+    let head = ledger.query_row(columns, (), |row| {
+        let numbers: [i64; 4] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+        Ok((numbers, row.get::<_, Vec<u8>>(4)?, row.get::<_, Vec<u8>>(5)?))
+    });
+    let ([size, height, fence, takes_votes], root, checkpoint) = head.expect("a head");
+    let numbers = [size, height, fence, last, takes_votes].map(i64::to_be_bytes);
+    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let raise = "UPDATE head SET sealed_through = ?1, digest = ?2";
+    assert_eq!(ledger.execute(raise, (last, digest.as_bytes())).expect("SQL"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_a_changed_head_calls_sealed_is_decided_without_its_node() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    // No authority reads the batch, and the node that took the vote does not return.
+    for place in 0..3 {
+        installation.kill(place);
+    }
+    let ledger = installation.tables();
+    let decided_row = number(&ledger, LAST_ROW);
+    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    request.expect("answered without an authority");
+    wait_for_other(&ledger, LAST_ROW, decided_row).await;
+    drop(ledger);
+    installation.kill_ingest();
+    installation.stop_all().await;
+    raise_sealed_through(&installation.tables());
+    installation.start_authorities().await;
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
     installation.stop().await;
 }
 
