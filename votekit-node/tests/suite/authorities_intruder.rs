@@ -371,18 +371,36 @@ async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
     installation.stop().await;
 }
 
+/// Inserts a row under a number that the epoch of the last batch does not reach, in SQL.
+fn row_far_above() -> String {
+    format!(
+        "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+         SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
+         FROM batch WHERE id = ({LAST_ROW})"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_number_to_come_keeps_no_lost_node_from_being_retired() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    change(&installation.tables(), &row_far_above());
+    installation.kill_ingest();
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_of_a_number_to_come_keeps_no_earlier_epoch_open() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
     let ledger = installation.tables();
-    let far_above = format!(
-        "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
-         SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
-         FROM batch WHERE id = ({LAST_ROW})"
-    );
-    change(&ledger, &far_above);
+    change(&ledger, &row_far_above());
     drop(ledger);
     // The next run of the node ends the epoch: it looks for the last batch in the ledger.
     installation.kill_ingest();
