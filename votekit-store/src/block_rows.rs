@@ -23,6 +23,18 @@ pub(super) const HEIGHT_RULE: &str = "block heights are consecutive, from 1";
 /// The rule that a head breaks if it is sealed up to a lower position than the stored one.
 pub(super) const SEALED_RULE: &str = "the sealed position never decreases";
 
+/// Reports that a certified block was stored in place of rows above the head.
+pub(super) fn report_rows_replaced(law_id: &ElectionId, height: u64) {
+    tracing::error!(
+        event = "log_rows_replaced",
+        alarm = true,
+        %law_id,
+        height,
+        "a certified block has replaced rows above the head of its log: another program wrote \
+         them, or has set the head back"
+    );
+}
+
 /// A number as a signed column of 64 bits; `None` if it needs more than 63 bits.
 pub(super) fn column(number: u64) -> Option<i64> {
     i64::try_from(number).ok()

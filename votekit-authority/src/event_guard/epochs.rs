@@ -79,7 +79,8 @@ fn retired_lease(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     }
 }
 
-/// A batch that is published and not staged yet could still arrive after the recorded end.
+/// A batch that is published and not staged yet could still arrive after the recorded end. A row
+/// that is not a batch of the node does not count: any number can be written into one.
 fn retired_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some((node, epoch, through)) = retired(leaf) else { return Ok(()) };
     let LeaseFacts { is_settled, .. } = facts.leases.ok_or(MissingFact::Leases)?;
@@ -138,7 +139,7 @@ fn closed_epochs(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
 fn closed_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let epochs = closed(leaf, facts)?.unwrap_or_default().iter().map(|one| &one.progress);
     for epoch in epochs.filter(|one| one.is_given) {
-        if let Err(Obstacle::Unsealed { node, epoch, staged, sealed }) = epoch.check_sealed() {
+        if let Err(Obstacle::Unsealed { node, epoch, staged, sealed }) = epoch.check_rows() {
             return Err(EventRule::ClosedStaged { node, epoch, staged, sealed }.into());
         }
     }

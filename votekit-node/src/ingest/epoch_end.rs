@@ -9,15 +9,15 @@ use votekit_core::batch::NodeKey;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+use votekit_store::EngineError;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Hints};
 
 use super::epoch_marks::EpochMarks;
 use super::last_batch::last_batch;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
-use crate::recovery::restaging::restage;
+use crate::recovery::restaging::restage_stored;
 
 /// Interval between checks whether the staged batches are decided.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
@@ -104,7 +104,7 @@ async fn end(
         if context.is_shared && restaged_at.elapsed() >= RESTAGE_INTERVAL {
             restaged_at = Instant::now();
             let next = BatchNumber { node, epoch, sequence: progress.through.next() };
-            until_definite("end_epoch", || restage_hidden(context, election, next)).await?;
+            until_definite("end_epoch", || restage_stored(context, election, next)).await?;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -114,33 +114,6 @@ async fn end(
         marks.confirm(epoch, through.next());
     }
     Ok(())
-}
-
-/// Stages an undecided batch again, above the sealed positions, if the ledger has it. Another
-/// program may have moved its row to a position that readers have passed, and the run that
-/// published it has ended.
-async fn restage_hidden(
-    context: &NodeContext,
-    election: &ElectionHandle,
-    number: BatchNumber,
-) -> Result<(), EngineError> {
-    let batch = match context.ledger.staged_batch(election.law_id(), number).await {
-        Ok(Some(batch)) => batch,
-        // Without its bytes nothing is left to stage.
-        Ok(None) | Err(EngineError::Corrupt { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let is_signed = election.log().verify_batch(&batch).is_ok();
-    if !is_signed {
-        return Ok(());
-    }
-    let above = election.committed().sealed_through;
-    match restage(context, election, &batch, &Hints::new(), above).await {
-        // Another program has changed the row since, or has taken the new position: the caller
-        // retries.
-        Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(()),
-        staged => staged.map(|_| ()),
-    }
 }
 
 /// The last staged batch of an epoch; `None` if none is staged. Waits while the ledger lacks batches

@@ -8,7 +8,9 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::merkle::empty_root;
 use votekit_core::log::tile::encode_hashes;
 
-use crate::block_rows::{Appending, HEIGHT_RULE, SEALED_RULE, check, head_digest, runs};
+use crate::block_rows::{
+    Appending, HEIGHT_RULE, SEALED_RULE, check, head_digest, report_rows_replaced, runs,
+};
 use crate::clock;
 use crate::embedded::columns::{ElectionRow, column, find_election, find_or_create_election};
 use crate::embedded::fault::{Fault, malformed};
@@ -91,6 +93,9 @@ impl Write for Commit {
             Some((election, _)) => election,
             None => find_or_create_election(connection, law_id)?,
         };
+        if self.appending == Appending::InAnyTerm {
+            self.remove_rows_above(connection, election)?;
+        }
         self.insert_block(connection, election)?;
         self.insert_tiles(connection, election)?;
         self.move_head(connection, election, &head)?;
@@ -165,6 +170,32 @@ impl Commit {
         // term further than a request for the lease could.
         let fence = head.fence.min(term.saturating_add(TERM_STEP_MAX)).max(term);
         Ok(Head { fence, ..head.clone() })
+    }
+
+    /// Removes rows in the place of a certified block. The head says where the log ends: another
+    /// program wrote them, or has set the head back.
+    fn remove_rows_above(
+        &self,
+        connection: &Connection,
+        election: ElectionRow,
+    ) -> Result<(), Fault> {
+        let Columns { first_leaf, height, .. } = self.columns;
+        let mut removed = connection
+            .prepare_cached("DELETE FROM block WHERE election = ?1 AND height >= ?2")?
+            .execute((election.0, height))?;
+        removed += connection
+            .prepare_cached("DELETE FROM leaves WHERE election = ?1 AND first_leaf >= ?2")?
+            .execute((election.0, first_leaf))?;
+        let mut statement = connection
+            .prepare_cached("DELETE FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?;
+        for full in &self.commit.full_tiles {
+            let index = column(full.tile.index());
+            removed += statement.execute((election.0, full.tile.level(), index))?;
+        }
+        if removed > 0 {
+            report_rows_replaced(&self.commit.law_id, self.commit.block.height);
+        }
+        Ok(())
     }
 
     fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {

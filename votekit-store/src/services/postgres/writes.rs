@@ -13,7 +13,9 @@ use super::connections::Session;
 use super::fault::{corrupt, malformed, malformed_write, unavailable};
 use super::queries::seconds;
 use super::rows::{column, number, value};
-use crate::block_rows::{Appending, HEIGHT_RULE, SEALED_RULE, check, head_digest, runs};
+use crate::block_rows::{
+    Appending, HEIGHT_RULE, SEALED_RULE, check, head_digest, report_rows_replaced, runs,
+};
 use crate::emptied_row::report_restaged;
 use crate::error::NUMBER_RULE;
 use crate::ledger::{NEW_TERM_RULE, broken_name_rule};
@@ -137,6 +139,14 @@ impl<'commit> PreparedCommit<'commit> {
         let law_id = law_id.clone();
         match value::<&str>(row, "outcome")? {
             "committed" | "repeated" => Ok(()),
+            "replaced" => {
+                report_rows_replaced(&law_id, block.height);
+                Ok(())
+            }
+            "occupied" => Err(corrupt(format!(
+                "tables block, leaves, tile: block {} of {law_id} has rows above the head",
+                block.height
+            ))),
             "late" => Err(Conflict::Late { law_id }.into()),
             "term" => {
                 Err(Conflict::Term { law_id, offered: head.fence, found: number(row, "present")? }
