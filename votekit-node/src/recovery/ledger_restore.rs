@@ -262,13 +262,11 @@ impl Restore<'_> {
             |number: &BatchNumber| block.batches.iter().any(|batch| batch.number() == *number);
         let numbers: Vec<BatchNumber> =
             batches_of_block(&block.block.leaves).filter(|number| !is_here(number)).collect();
-        for number in numbers {
-            // The highest number of its epoch is no proof: another program may have inserted a row.
-            let read = || ledger.staged_batch(self.law_id, number);
-            match until_definite("read_staged_batch", read).await {
-                Ok(Some(_)) => {}
-                Ok(None) | Err(EngineError::Corrupt { .. }) => return Ok(false),
-                Err(error) => return Err(error.into()),
+        for BatchNumber { node, epoch, sequence } in numbers {
+            let read = || ledger.staged_through(self.law_id, node, epoch);
+            let staged = until_definite("read_staged_through", read).await?;
+            if staged.is_none_or(|staged| staged < sequence) {
+                return Ok(false);
             }
         }
         Ok(true)
