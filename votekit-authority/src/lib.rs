@@ -23,11 +23,12 @@
 //! The feature `simulation` adds `simulation`: several authorities, each with a whole log, over a
 //! ledger that loses answers, with crashes between every two writes; a seed repeats a run.
 
-pub mod leader_lease;
 pub mod monotonic;
 
-pub mod leader_election;
+pub mod leader_lease;
 pub mod round;
+
+pub mod leader_election;
 
 pub mod quiescence;
 

@@ -307,24 +307,7 @@ fn supplement_reports_changes_and_refusals() {
     node.stop();
     // Another supplement to the same roll is refused before any part of it is kept.
     let kept = names_in(&dir.path("node/rolls"));
-    dir.write(
-        "lost.csv",
-        format!("nas,code,law_id\n{},{},{LAW}\n", electors[1].nas, electors[1].code),
-    );
-    dir.run(&[
-        "hashgen",
-        "--supplement-of",
-        "hashes/manifest.json",
-        "--roll",
-        "roll.csv",
-        "--revoke",
-        "lost.csv",
-        "--out",
-        "other",
-        "--pepper-file",
-        "referendum.pepper",
-    ])
-    .succeeds();
+    poll::revoke_into(&dir, &electors[1], "other");
     dir.run(&["load", "other", "--data", "node"])
         .fails(3, &["L2025-001: the supplement is based on the manifest", "was loaded after it"]);
     assert_eq!(names_in(&dir.path("node/rolls")), kept);

@@ -415,18 +415,7 @@ fn the_pepper_must_be_that_of_the_manifest() {
 #[test]
 fn where_officials_are_named_a_roll_must_be_signed() {
     let (dir, _) = poll::hashed(30);
-    let vkey = |name: &str| {
-        let made = dir.run(&[
-            "manifest",
-            "keygen",
-            "--name",
-            &format!("elections.example/{name}"),
-            "-o",
-            name,
-        ]);
-        made.succeeds().trim().to_owned()
-    };
-    let (marie, jean, _other) = (vkey("marie"), vkey("jean"), vkey("other"));
+    let [marie, jean, _other] = ["marie", "jean", "other"].map(|name| dir.official_key(name));
     std::fs::create_dir(dir.path("node")).expect("made");
     dir.write("node/officials", format!("{marie}\n{jean}\n"));
     load(&dir).fails(3, &["manifest.note", "requires signed manifests"]);

@@ -10,22 +10,11 @@ fn hashed() -> TestDir {
     dir
 }
 
-fn keygen(dir: &TestDir, name: &str) -> String {
-    let made = dir.run(&[
-        "manifest",
-        "keygen",
-        "--name",
-        &format!("elections.example/{name}"),
-        "-o",
-        name,
-    ]);
-    made.succeeds().trim().to_owned()
-}
-
 #[test]
 fn officials_sign_one_after_the_other_and_anyone_verifies() {
     let dir = hashed();
-    let (marie, jean, other) = (keygen(&dir, "marie"), keygen(&dir, "jean"), keygen(&dir, "other"));
+    let (marie, jean, other) =
+        (dir.official_key("marie"), dir.official_key("jean"), dir.official_key("other"));
     assert_eq!(mode_of(&dir.path("marie")), 0o600);
     dir.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
     dir.run(&["manifest", "sign", "hashes", "--key", "jean", "--name", "elections.example/jean"])
@@ -61,7 +50,7 @@ fn officials_sign_one_after_the_other_and_anyone_verifies() {
 #[test]
 fn an_unsigned_manifest_does_not_verify_with_a_key() {
     let dir = hashed();
-    let marie = keygen(&dir, "marie");
+    let marie = dir.official_key("marie");
     let unsigned = dir.run(&["manifest", "verify", "hashes"]);
     assert!(unsigned.succeeds().contains("signatures: none\n"), "{}", unsigned.stdout);
     dir.run(&["manifest", "verify", "hashes", "--vkey", &marie])
@@ -71,7 +60,7 @@ fn an_unsigned_manifest_does_not_verify_with_a_key() {
 #[test]
 fn a_signature_is_of_one_manifest() {
     let dir = hashed();
-    let marie = keygen(&dir, "marie");
+    let marie = dir.official_key("marie");
     dir.run(&["manifest", "sign", "hashes", "--key", "marie"]).succeeds();
     dir.run(&["hashgen", &fixture("rolls/good.csv"), "--out", "other", "--law", "L2025-001"])
         .succeeds();
@@ -96,7 +85,7 @@ fn every_changed_byte_of_a_shard_is_found_and_all_findings_are_listed() {
         "extra.json is not in the manifest",
     ];
     refused.fails(5, &texts);
-    let marie = keygen(&dir, "marie");
+    let marie = dir.official_key("marie");
     assert!(!marie.is_empty());
     dir.run(&["manifest", "sign", "hashes", "--key", "marie"]).fails(5, &texts);
     assert!(!dir.exists("hashes/manifest.note"));

@@ -78,6 +78,21 @@ proptest! {
     }
 }
 
+/// The node that seals a batch knows that the signature is valid, and one that receives it checks
+/// the signature once: the sealer, the follower and the block use what the validator has checked.
+#[test]
+fn a_signature_is_checked_once_for_a_key() {
+    let (_, node) = keys();
+    let sealed = seal(&[envelope(1, 0)], false);
+    assert!(sealed.verified.get().is_some_and(|(key, _)| *key == node.public_key()));
+    let read = parse(sealed.as_bytes().to_vec()).expect("own bytes");
+    assert!(read.verified.get().is_none(), "it may have been changed on its way");
+    let first = read.verify(&law_id(), &node.public_key()).expect("own signature");
+    let (key, digest) = *read.verified.get().expect("checked");
+    assert_eq!((key, digest), (node.public_key(), first.envelopes_digest()));
+    assert_eq!(read.verify(&law_id(), &node.public_key()), Ok(first));
+}
+
 #[test]
 fn another_key_spoils_every_choice_but_loses_no_envelope() {
     let batch = seal(&[envelope(1, 0), envelope(2, 1)], false);

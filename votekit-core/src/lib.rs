@@ -27,51 +27,60 @@
 //!   Both give a [`bundle::Verdict`]. Example `verify_bundle`.
 //!
 //! Features, none of them on by default: `parallel` adds `roll::parallel`, which starts threads;
-//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample`
-//! and `authority::sample`, with keys that everyone knows, and `FixedRng`. The README states what a
+//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample` and
+//! `authority::sample`, with keys that everyone knows, and `FixedRng`. The README states what a
 //! minor version may change.
 //!
 //! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one
 //! node, and passes the [`batch::VerifiedBatch`] to an [`election_log::ElectionLog`], which writes
 //! the log.
 //!
-//! The formats are specified byte by byte in `docs/formats.md`.
+//! The formats are specified byte by byte in `docs/formats.md`. The modules below are in the order
+//! of the flow.
 
 pub mod email;
 pub mod id;
 pub mod instant;
 pub mod key_file;
 
-pub mod credential;
 mod ed25519;
-pub mod log;
 
-pub mod manifest;
-pub mod roll;
+pub mod credential;
 pub mod shard;
 
+pub mod manifest;
+
 pub mod ballot;
-pub mod batch;
 pub mod election;
-pub mod envelope;
+
+pub mod roll;
 
 pub mod binding;
+pub mod envelope;
 
-pub mod authority;
+pub mod batch;
 
-pub mod decision;
-pub mod election_log;
 pub mod electorate;
 pub mod epochs;
 pub mod request_index;
 
+pub mod decision;
+
 pub mod commitment;
-pub mod reconcile;
-pub mod results;
+
 pub mod tally;
 
-pub mod bundle;
+pub mod reconcile;
+pub mod results;
+
 pub mod export;
+
+pub mod log;
+
+pub mod authority;
+pub mod election_log;
+
+pub mod bundle;
 
 /// The release of `rand_core` whose traits the sealing functions require of a generator.
 pub use rand_core;

@@ -35,6 +35,7 @@ pub(crate) mod openapi;
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
+use utoipa::IntoParams;
 use votekit_core::id::ElectionId;
 
 use crate::problem::Problem;
@@ -50,6 +51,17 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathTex
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(text)| Self(text)).map_err(|_| Problem::UnknownRoute)
     }
+}
+
+/// The law id in the path of a call, as the documentation describes it.
+#[allow(dead_code, reason = "for the documentation: calls parse the text with `law_id`")]
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct LawPath {
+    // The comment is in the document, where descriptions are phrases without a full stop.
+    /// The law put to the vote
+    #[param(example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)]
+    law_id: String,
 }
 
 /// Parses a law id from a path. A text that is not a law id names no election.

@@ -1,6 +1,5 @@
 //! Checks of each request before its handler, and headers of each answer after it.
 
-pub(crate) mod admin_token;
 pub(crate) mod bearer_token;
 pub(crate) mod client_address;
 pub(crate) mod cors;

@@ -7,6 +7,8 @@
 //!              │                            │
 //!              └──── problem: RFC 9457 ─────┘   (a page shows it in its language)
 //! ```
+//!
+//! The modules below are in the order of the flow, from its end: each uses those above it.
 
 mod drafts;
 
@@ -25,17 +27,18 @@ mod download_slots;
 
 mod context;
 
-mod gate;
-
-mod bundle_download;
 mod members;
 mod published;
 mod zip;
+
+mod bundle_download;
 
 mod api;
 mod web;
 
 mod routes;
+
+mod gate;
 
 pub mod listener;
 

@@ -193,14 +193,14 @@ fn official_pages() -> Vec<Route> {
             roles: QUERY,
             ..of_all(
                 "/{lang}/officials/elections/{law_id}/results/{format}",
-                get(officials::result_files::result_file),
+                get(officials::files::result_file),
             )
         },
         Route {
             roles: QUERY,
             ..of_all(
                 "/{lang}/officials/elections/{law_id}/bundle.zip",
-                get(officials::bundle::bundle_file),
+                get(officials::files::bundle_file),
             )
         },
         of_readers("/{lang}/officials/accounts", get(officials::accounts::accounts)),

@@ -32,6 +32,14 @@ async fn connect_from(host: u8, to: SocketAddr) -> TcpStream {
     socket.connect(to).await.expect("a connection")
 }
 
+/// What the listener answers to a connection that it refuses.
+async fn refusal_from(host: u8, to: SocketAddr) -> String {
+    let mut answer = String::new();
+    let mut stream = connect_from(host, to).await;
+    stream.read_to_string(&mut answer).await.expect("closed in order");
+    answer
+}
+
 async fn client_from(host: u8, to: SocketAddr) -> Client {
     Client::over(connect_from(host, to).await).await
 }
@@ -78,12 +86,7 @@ async fn an_address_over_its_share_of_connections_is_refused_and_another_is_serv
         assert_eq!(client.get("/api/v1/elections").await.status, 200);
         held.push(client);
     }
-    let mut answer = String::new();
-    connect_from(1, served.at.public)
-        .await
-        .read_to_string(&mut answer)
-        .await
-        .expect("closed in order");
+    let answer = refusal_from(1, served.at.public).await;
     assert!(
         answer.starts_with("HTTP/1.1 503 ") && answer.contains("\r\nretry-after: 5\r\n"),
         "{answer}"
@@ -472,12 +475,7 @@ async fn one_address_leaves_slots_of_monitoring_to_others() {
         assert_eq!(client.get("/metrics").await.status, 200);
         held.push(client);
     }
-    let mut answer = String::new();
-    connect_from(1, served.at.metrics)
-        .await
-        .read_to_string(&mut answer)
-        .await
-        .expect("closed in order");
+    let answer = refusal_from(1, served.at.metrics).await;
     assert!(answer.contains("\"code\":\"too-many-connections\""), "{answer}");
     for host in 2..18 {
         let mut other = client_from(host, served.at.metrics).await;

@@ -124,6 +124,9 @@ impl InWords for NodeError {
             Self::Engine(error) => error.in_words(),
             Self::Roll(error) => error.in_words(),
             Self::Log { law_id, error } => format!("the log of {law_id} is damaged: {error}"),
+            Self::Undecodable { law_id, reason } => {
+                format!("the ledger holds damaged data of {law_id}: {reason}")
+            }
             Self::Checkpoint { law_id, rule } => {
                 format!("the log of {law_id} does not match its checkpoint: {rule}")
             }
@@ -137,6 +140,10 @@ impl InWords for NodeError {
             Self::ElectionKeys { law_id, source } => {
                 format!("the keys of {law_id} cannot be used: {}", source.in_words())
             }
+            Self::EpochRecord { law_id, source } => format!(
+                "this node's record of its epochs in {law_id} cannot be read: {}",
+                source.in_words()
+            ),
             Self::Role { role } => format!(
                 "this node lacks the role {role}: with the embedded engine, one process has all \
                  roles"
@@ -194,7 +201,7 @@ impl InWords for ConfigError {
                     "registry, ballot_box and ledger belong together: {missing} is missing"
                 );
             }
-            Self::NoRole => "roles must name at least one of ingest, validate and seal",
+            Self::NoRole => "roles must name at least one of ingest, validate, seal and query",
             Self::LogLevel { level } => {
                 return format!(
                     "log_level = \"{level}\" is not a level: it is one of error, warn, info, \
@@ -268,6 +275,7 @@ impl InWords for NotReady {
                 "its key is not admitted to the election: is this its own data folder?"
             }
             Self::WritesFail => "the last write was not stored",
+            Self::NoLeaseInTime => "it has no lease to answer voters: the ledger does not answer",
             Self::Stopping => "it is stopping and takes no more votes",
             Self::NotPublished { reason } => {
                 return format!("the batch could not be published: {reason}");

@@ -113,12 +113,14 @@ fn each_error_of_a_parser_has_a_sentence_beside_its_display() {
 fn each_error_that_a_node_starts_with_has_a_sentence_beside_its_display() {
     let name: KeyName = "a.example".parse().expect("a name");
     let memory = MemoryError::InUse { path: PathBuf::from("/d/memory/memory.sqlite") };
-    let source = FolderError::NotOne { path: PathBuf::from("/d") };
+    let source = || FolderError::NotOne { path: PathBuf::from("/d") };
     for error in [
         NodeError::Checkpoint { law_id: law(), rule: "another root" },
+        NodeError::Undecodable { law_id: law(), reason: "block 3 is cut short".to_owned() },
         NodeError::Forked { law_id: law(), rule: "it is shorter".to_owned() },
         NodeError::BallotKey { law_id: law() },
-        NodeError::ElectionKeys { law_id: law(), source },
+        NodeError::ElectionKeys { law_id: law(), source: source() },
+        NodeError::EpochRecord { law_id: law(), source: source() },
         NodeError::NotAnAuthority { name },
         NodeError::SealedKeys { law_id: law() },
         NodeError::Round { error: "no quorum".to_owned() },

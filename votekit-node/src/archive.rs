@@ -27,7 +27,7 @@ use self::log_status::LogStatus;
 use crate::data_folder::{Belonging, DataFolder};
 use crate::election::{CheckpointSigner, witness_names};
 use crate::election::{ElectionView, NodeView};
-use crate::error::{NodeError, damaged_ledger};
+use crate::error::NodeError;
 use crate::roll_store::{self, RollView};
 
 /// The first bytes of every leaf about the state of an election.
@@ -92,15 +92,15 @@ impl Archive {
     /// Passes every leaf of a log to `each`, in order.
     ///
     /// # Errors
-    /// [`EngineError`], or the error of `each`.
-    pub fn for_each_leaf<E: From<EngineError>>(
+    /// [`NodeError`] if the log cannot be read, or the error of `each`.
+    pub fn for_each_leaf<E: From<NodeError>>(
         &self,
         law_id: &ElectionId,
         mut each: impl FnMut(&[u8]) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut height = 1;
         loop {
-            let blocks = self.blocks(law_id, height, READ_BATCH_LEN)?;
+            let blocks = self.blocks(law_id, height, READ_BATCH_LEN).map_err(NodeError::Engine)?;
             let Some(last) = blocks.last() else { return Ok(()) };
             height = last.height + 1;
             for StoredBlock { height, leaves, .. } in &blocks {
@@ -195,7 +195,7 @@ impl Archive {
             .flatten()
             .ok_or_else(damaged)?;
         let Ok(Leaf::Election(ElectionEvent::Draft { definition, .. })) = Leaf::parse(first) else {
-            return Err(damaged().into());
+            return Err(damaged());
         };
         CheckpointSigner::new(&self.folder, law_id, definition.binding)
     }
@@ -210,7 +210,7 @@ impl Archive {
             // Only few leaves of a log are about the state: the others need no parsing.
             if leaf.starts_with(ELECTION_LEAF) {
                 let Ok(Leaf::Election(event)) = Leaf::parse(leaf) else {
-                    return Err(cut_short(law_id, 0).into());
+                    return Err(cut_short(law_id, 0));
                 };
                 let mut account = Account::default();
                 account.take(&Leaf::Election(event), empty_root);
@@ -218,7 +218,7 @@ impl Archive {
             }
             Ok(())
         })?;
-        state.ok_or_else(|| cut_short(law_id, 1).into())
+        state.ok_or_else(|| cut_short(law_id, 1))
     }
 
     /// An election from its log, as [`crate::node::Node::election`] returns it on a running node.
@@ -308,7 +308,7 @@ impl Read for Lines<'_> {
 }
 
 impl Lines<'_> {
-    fn read_on(&mut self) -> Result<(), EngineError> {
+    fn read_on(&mut self) -> Result<(), NodeError> {
         self.bytes.clear();
         self.read = 0;
         for StoredBlock { height, leaves, .. } in
@@ -324,6 +324,6 @@ impl Lines<'_> {
     }
 }
 
-fn cut_short(law_id: &ElectionId, height: u64) -> EngineError {
-    damaged_ledger(format!("block {height} of {law_id} cannot be decoded"))
+fn cut_short(law_id: &ElectionId, height: u64) -> NodeError {
+    NodeError::Undecodable { law_id: law_id.clone(), reason: format!("block {height}") }
 }

@@ -242,7 +242,7 @@ pub enum ConfigError {
         missing: &'static str,
     },
     /// A node without a role does nothing.
-    #[error("none of the roles ingest, validate and seal")]
+    #[error("none of the roles ingest, validate, seal and query")]
     NoRole,
     /// The log level does not exist.
     #[error("log_level = \"{level}\" is not a level")]

@@ -43,6 +43,14 @@ pub enum NodeError {
         /// The fault and its location.
         error: ReplayError,
     },
+    /// A part of a stored log cannot be decoded.
+    #[error("log of {law_id} cannot be decoded: {reason}")]
+    Undecodable {
+        /// The election.
+        law_id: ElectionId,
+        /// The part, and its fault.
+        reason: String,
+    },
     /// A stored log has another root than its checkpoint, or its checkpoint is not by this node.
     #[error("log of {law_id} does not match its checkpoint: {rule}")]
     Checkpoint {
@@ -69,6 +77,14 @@ pub enum NodeError {
     /// A key of an election cannot be read.
     #[error("keys of {law_id}: {source}")]
     ElectionKeys {
+        /// The election.
+        law_id: ElectionId,
+        /// The file, and its fault.
+        source: FolderError,
+    },
+    /// This node's own record of its epochs in an election cannot be read.
+    #[error("record of epochs in {law_id}: {source}")]
+    EpochRecord {
         /// The election.
         law_id: ElectionId,
         /// The file, and its fault.
@@ -123,26 +139,23 @@ pub enum NodeError {
 }
 
 impl NodeError {
-    /// Whether the log, evidence, rolls or keys of one election are damaged or missing. Any other
-    /// error concerns all elections. A ledger that was restored from an older copy concerns all of
-    /// them too: it is one file or database, and may lack votes of any election.
+    /// Whether the log, evidence, rolls, keys or epochs of one election are damaged or missing. Any
+    /// other error concerns all elections. A ledger that was restored from an older copy concerns
+    /// all of them too: it is one file or database, and may lack votes of any election.
     pub(crate) fn halts_one_election(&self) -> bool {
         match self {
             Self::Log { .. }
             | Self::Checkpoint { .. }
             | Self::BallotKey { .. }
             | Self::ElectionKeys { .. }
+            | Self::SealedKeys { .. }
+            | Self::EpochRecord { .. }
             | Self::Engine(EngineError::Corrupt { .. }) => true,
             // A pepper is of several elections.
             Self::Roll(error) => !matches!(error, RollError::Folder(_)),
             _ => false,
         }
     }
-}
-
-/// The error of a node that found damage in data returned by the ledger.
-pub(crate) fn damaged_ledger(reason: String) -> EngineError {
-    EngineError::Corrupt { engine: "the ledger", reason }
 }
 
 /// Why an administrative call was refused. Nothing has changed then, unless an engine's outcome is
@@ -447,6 +460,9 @@ pub enum NotReady {
     /// The last write was not stored: votes are refused until a write is stored.
     #[error("last write not stored")]
     WritesFail,
+    /// The ledger did not answer a request for a lease in time.
+    #[error("no lease to answer voters: the ledger does not answer")]
+    NoLeaseInTime,
     /// Its intake for the election has ended: the node is stopping.
     #[error("node stopping")]
     Stopping,
@@ -577,4 +593,30 @@ pub enum SubmitError {
         /// The request.
         request: RequestId,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_one_election_halts_that_election_alone() {
+        let law = || -> ElectionId { "L1".parse().expect("a law id") };
+        let source = || FolderError::NotOne { path: PathBuf::from("/d") };
+        for error in [
+            NodeError::Checkpoint { law_id: law(), rule: "another root" },
+            NodeError::BallotKey { law_id: law() },
+            NodeError::ElectionKeys { law_id: law(), source: source() },
+            NodeError::SealedKeys { law_id: law() },
+            NodeError::EpochRecord { law_id: law(), source: source() },
+        ] {
+            assert!(error.halts_one_election(), "{error}");
+        }
+        let forked = NodeError::Forked { law_id: law(), rule: "it is shorter".to_owned() };
+        for error in [forked, NodeError::Folder(source()), NodeError::NoServices] {
+            assert!(!error.halts_one_election(), "{error}");
+        }
+    }
 }

@@ -9,30 +9,31 @@
 //!                                                         witness: outside witnesses cosign
 //! ```
 //!
-//! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
-//! for programs that embed a node. The modules below are in this order: foundations, the state of
-//! an election, then the tasks in the order of the flow.
+//! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle for
+//! programs that embed a node. The modules below are in this order: foundations, the state of an
+//! election, then the tasks in the order of the flow.
 
 pub mod address_range;
-pub mod config;
-pub mod error;
-pub mod node_name;
-pub mod node_record;
-
-mod call_rule;
-pub mod time_zone;
-
-mod audit;
-pub mod logging;
 pub mod memory;
 pub mod metrics;
+pub mod node_name;
+pub mod time_zone;
 
 mod clock;
 mod random;
-
-pub mod data_folder;
 mod regular_file;
+
+pub mod logging;
+pub mod node_record;
+
+mod audit;
+mod call_rule;
+pub mod config;
+pub mod data_folder;
+
 pub mod roll_store;
+
+pub mod error;
 
 pub mod limits;
 
@@ -52,8 +53,10 @@ pub mod node;
 mod recovery;
 
 mod ingest;
-mod seal;
+
 mod validate;
+
+mod seal;
 
 mod expiry;
 mod status_report;

@@ -29,7 +29,7 @@ use crate::error::NodeError;
 use crate::ingest::epoch_marks::{self, EpochMarks};
 use crate::ingest::intake::Intake;
 use crate::ingest::{direct_staging, epoch_end, lease_renewal};
-use crate::limits::admission::Admission;
+use crate::limits::admission::VoteAdmission;
 use crate::limits::throttle::Throttle;
 use crate::node::Node;
 use crate::node_name::NodeName;
@@ -68,12 +68,7 @@ impl Node {
             return Self::start_on(folder, config, roles).await;
         }
         folder.belong_to(&Belonging::Itself)?;
-        let path = folder.path().to_owned();
-        let opened = tokio::task::spawn_blocking(move || EmbeddedEngine::open(&path)).await;
-        let engine = opened.map_err(|error| EngineError::Fatal {
-            engine: "the embedded engine",
-            reason: error.to_string(),
-        })??;
+        let engine = EmbeddedEngine::open_in_background(folder.path().to_owned()).await?;
         Self::start_on(folder, config, engine.into()).await
     }
 
@@ -116,7 +111,7 @@ impl Node {
             drafting: parking_lot::Mutex::default(),
             is_shared: engine.ledger.is_shared(),
             throttle: Throttle::new(&config.throttle),
-            admission: Admission::new(&config),
+            admission: VoteAdmission::new(&config),
             config,
             folder,
             registry: engine.registry,
@@ -213,8 +208,10 @@ impl Node {
         }
         for law_id in law_ids {
             match self.read_back_and_check(&law_id).await {
-                // Its keys may be encrypted to this node later: the election is recovered then.
-                Err(NodeError::BallotKey { .. }) if self.context.authorities.is_some() => {}
+                // Its keys may be encrypted to this node later, or again, in place of a row that
+                // another program has changed: the election is recovered then.
+                Err(NodeError::BallotKey { .. } | NodeError::SealedKeys { .. })
+                    if self.context.authorities.is_some() => {}
                 Err(error) if error.halts_one_election() => {
                     if self.is_lost(&law_id).await {
                         continue;
@@ -252,8 +249,9 @@ impl Node {
             if self.context.election(&law_id).is_some() || self.context.damaged(&law_id).is_some() {
                 continue;
             }
-            match recovery::read_back(&self.context, &law_id).await {
-                Ok((log, parts)) => drop(self.add_election(log, parts)?),
+            let read = recovery::read_back(&self.context, &law_id).await;
+            match read.and_then(|(log, parts)| self.add_election(log, parts)) {
+                Ok(_) => {}
                 Err(error) if error.halts_one_election() => left.push((law_id, error)),
                 Err(error) => return Err(error),
             }
@@ -419,7 +417,10 @@ impl Node {
             return Ok(None);
         }
         let path = self.context.folder.epochs_path(law_id);
-        let marks = EpochMarks::open(&path).map_err(FolderError::io(&path))?;
+        let marks = EpochMarks::open(&path).map_err(|source| NodeError::EpochRecord {
+            law_id: law_id.clone(),
+            source: FolderError::Io { path, source },
+        })?;
         Ok(Some(Arc::new(marks)))
     }
 

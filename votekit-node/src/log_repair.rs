@@ -20,7 +20,9 @@ use votekit_core::log::merkle::{TreeBuilder, TreeHash, leaf_hash};
 use votekit_core::log::note::KeyName;
 use votekit_core::log::policy::Policy;
 use votekit_store::memory::{AuthorityMemory, MemoryError};
-use votekit_store::{EngineError, Head, Ledger, LogRow, RowId, RowKind, StagingId};
+use votekit_store::{
+    EngineError, Head, Ledger, LogRepair, LogRow, LogStore, Rounds, RowId, RowKind, StagingId,
+};
 
 use crate::data_folder::DataFolder;
 
@@ -157,7 +159,7 @@ impl Discard {
     ///
     /// # Errors
     /// [`RepairError::Changed`], [`RepairError::Engine`].
-    pub async fn execute(&self, ledger: &dyn Ledger) -> Result<(), RepairError> {
+    pub async fn carry_out(&self, ledger: &dyn LogRepair) -> Result<(), RepairError> {
         let seen = LogRow::digest_of(&self.rows);
         match ledger.discard_above(&self.law_id, &self.head, &seen).await? {
             true => Ok(()),
@@ -215,7 +217,7 @@ fn certified(
 
 /// The fault of the head of a log.
 async fn fault_of_head(
-    ledger: &dyn Ledger,
+    ledger: &dyn LogStore,
     policy: &Policy,
     law_id: &ElectionId,
 ) -> Result<String, RepairError> {
@@ -242,7 +244,7 @@ async fn fault_of_head(
 
 /// The height of the block that ends a log of this size and root.
 async fn height_of(
-    ledger: &dyn Ledger,
+    ledger: &dyn LogRepair,
     law_id: &ElectionId,
     size: u64,
     root: TreeHash,
@@ -279,7 +281,7 @@ async fn height_of(
 
 /// The highest block that a quorum states to have certified, by the votes in the ledger: at least.
 /// Rows that cannot be read prove nothing.
-async fn certified_by_quorum(ledger: &dyn Ledger, set: &AuthoritySet, law_id: &ElectionId) -> u64 {
+async fn certified_by_quorum(ledger: &dyn Rounds, set: &AuthoritySet, law_id: &ElectionId) -> u64 {
     let mut stated: BTreeMap<KeyName, u64> = BTreeMap::new();
     let mut after = RowId(0);
     while let Ok(read) = ledger.rows_after(after, READ_LEN).await {

@@ -34,7 +34,6 @@ use votekit_store::{EngineError, Hint};
 
 use crate::election::ElectionView;
 use crate::election::{Committed, ElectionHandle, read_witnessed};
-use crate::error::damaged_ledger;
 use crate::node::Node;
 
 /// The status of a request.
@@ -57,6 +56,12 @@ pub enum ReadError {
     /// readable log has it, so it may be in the unreadable log.
     #[error("a log cannot be read on this node")]
     Halted,
+    /// A part of the stored log is missing, or cannot be decoded.
+    #[error("{reason}")]
+    Damaged {
+        /// The part, and its fault.
+        reason: String,
+    },
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -75,6 +80,12 @@ pub enum ReceiptError {
     /// As [`ReadError::Halted`].
     #[error("a log cannot be read on this node")]
     Halted,
+    /// A part of the stored log is missing, or cannot be decoded.
+    #[error("{reason}")]
+    Damaged {
+        /// The part, and its fault.
+        reason: String,
+    },
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -102,15 +113,32 @@ pub enum ResultsError {
     /// A fault halted the election, and its log cannot be read on this node.
     #[error("the log of this election cannot be read on this node")]
     Halted,
+    /// As [`ReadError::Damaged`].
+    #[error("{reason}")]
+    Damaged {
+        /// The part, and its fault.
+        reason: String,
+    },
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+}
+
+impl From<ReadError> for ReceiptError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Halted => Self::Halted,
+            ReadError::Damaged { reason } => Self::Damaged { reason },
+            ReadError::Engine(error) => Self::Engine(error),
+        }
+    }
 }
 
 impl From<ReadError> for ResultsError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Halted => Self::Halted,
+            ReadError::Damaged { reason } => Self::Damaged { reason },
             ReadError::Engine(error) => Self::Engine(error),
         }
     }
@@ -144,7 +172,7 @@ impl Node {
             Ok(Leaf::Entry(entry)) if entry.request == request => {
                 Ok(Some(VoteStatus::Decided(entry.decision)))
             }
-            _ => Err(damaged(&election, index).into()),
+            _ => Err(damaged(&election, index)),
         }
     }
 
@@ -410,7 +438,7 @@ impl Node {
         None
     }
 
-    async fn leaf(&self, election: &ElectionHandle, index: u64) -> Result<Vec<u8>, EngineError> {
+    async fn leaf(&self, election: &ElectionHandle, index: u64) -> Result<Vec<u8>, ReadError> {
         let bytes = self
             .context
             .ledger
@@ -426,7 +454,7 @@ impl Node {
         election: &ElectionHandle,
         committed: &Committed,
         index: u64,
-    ) -> Result<Vec<TreeHash>, EngineError> {
+    ) -> Result<Vec<TreeHash>, ReadError> {
         let size = committed.size();
         self.prove(election, committed, index, |tiles| prove_inclusion(tiles, index, size)).await
     }
@@ -437,7 +465,7 @@ impl Node {
         election: &ElectionHandle,
         committed: &Committed,
         old_size: u64,
-    ) -> Result<Vec<TreeHash>, EngineError> {
+    ) -> Result<Vec<TreeHash>, ReadError> {
         let size = committed.size();
         self.prove(election, committed, old_size, |tiles| prove_consistency(tiles, old_size, size))
             .await
@@ -451,7 +479,7 @@ impl Node {
         committed: &Committed,
         index: u64,
         proof: impl Fn(&Fetched<'_>) -> Result<Vec<TreeHash>, ProveError<NotFetched>> + Send,
-    ) -> Result<Vec<TreeHash>, EngineError> {
+    ) -> Result<Vec<TreeHash>, ReadError> {
         let mut tiles = Fetched { committed, full: HashMap::new() };
         loop {
             match proof(&tiles) {
@@ -476,7 +504,7 @@ impl Node {
         election: &ElectionHandle,
         committed: &Committed,
         tile: Tile,
-    ) -> Result<Option<Vec<TreeHash>>, EngineError> {
+    ) -> Result<Option<Vec<TreeHash>>, ReadError> {
         if let Some(partial) = partial_tile(committed, tile) {
             return Ok(Some(partial));
         }
@@ -484,7 +512,7 @@ impl Node {
         bytes
             .map(|bytes| {
                 tile::decode_hashes(&bytes)
-                    .map_err(|error| damaged_ledger(format!("{tile}: {error}")))
+                    .map_err(|error| ReadError::Damaged { reason: format!("{tile}: {error}") })
             })
             .transpose()
     }
@@ -527,6 +555,7 @@ impl TileReader for Fetched<'_> {
     }
 }
 
-fn damaged(election: &ElectionHandle, index: u64) -> EngineError {
-    damaged_ledger(format!("leaf {index} of {} cannot be read", election.law_id()))
+fn damaged(election: &ElectionHandle, index: u64) -> ReadError {
+    let reason = format!("leaf {index} of {} in the ledger cannot be read", election.law_id());
+    ReadError::Damaged { reason }
 }

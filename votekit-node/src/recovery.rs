@@ -34,7 +34,7 @@ use votekit_core::log::leaf::{BatchLeaf, RollEvent};
 use votekit_core::log::merkle::TreeHash;
 use votekit_store::retry::until_definite;
 use votekit_store::{
-    EngineError, FirstUse, Head, KnownElectors, Ledger, Staged, StagingId, StoredBlock,
+    EngineError, FirstUse, Head, KnownElectors, Staged, Staging, StagingId, StoredBlock,
 };
 
 use self::ledger_restore::{LedgerRestore, restore_ledger};
@@ -56,7 +56,7 @@ pub(crate) struct Recovered {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: Arc<CheckpointSigner>,
     pub(crate) hasher: Option<CredentialHasher>,
-    /// Epochs given to previous runs of this node that have not ended. They are fenced.
+    /// The epochs of previous runs of this node that have not ended. They are fenced.
     pub(crate) earlier_epochs: Vec<Epoch>,
     /// The last staging id when the log was read back.
     pub(crate) staged_at_start: StagingId,
@@ -525,7 +525,7 @@ impl EvidenceReader {
     /// reached. Batches already decided are not kept: no later block needs them.
     pub(crate) async fn read_for(
         &mut self,
-        ledger: &dyn Ledger,
+        ledger: &dyn Staging,
         block: &StoredBlock,
         is_decided: impl Fn(&BatchNumber) -> bool,
     ) -> Result<(), EngineError> {

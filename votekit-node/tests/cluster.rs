@@ -31,6 +31,9 @@ use votekit_store::{Engines, Ledger, LogStore, StagingId};
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The roles of the node that seals, where another takes votes.
+const SEALER_ROLES: [Role; 2] = [Role::Seal, Role::Validate];
+
 /// One engine used by several nodes.
 fn engine(folder: &Path, odds: Odds) -> Engines {
     engine_and_ledger(folder, odds).0
@@ -107,6 +110,29 @@ async fn open_poll(dir: &TestDir, sealer: &Node) {
     insist(async || or_exists(sealer.create(create_request()).await)).await;
     insist(async || sealer.load(&dir.path("hashes"), None).await).await;
     insist(async || or_open(sealer.open(&law(), OpenElection::default()).await)).await;
+}
+
+/// Starts the node that seals and one that takes votes, and opens the poll.
+async fn sealer_and_ingest(place: &TestDir, engine: &Engines) -> (Node, Node) {
+    let sealer = start(place, engine, "sealer-1", &SEALER_ROLES).await;
+    let ingest = start(place, engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(place, &sealer).await;
+    (sealer, ingest)
+}
+
+/// The id of the node `ingest-1`, as the leader lists it.
+async fn ingest_node_id(sealer: &Node) -> NodeId {
+    let nodes = sealer.nodes(&law()).await.expect("nodes");
+    let node = nodes.iter().find(|node| node.name.as_deref() == Some("ingest-1"));
+    node.and_then(|node| node.node.parse().ok()).expect("the node")
+}
+
+/// Stops nodes, none of which has failed.
+async fn shut_down_sound(nodes: impl IntoIterator<Item = Node>) {
+    for node in nodes {
+        assert_eq!(node.failure(), None);
+        node.shutdown().await;
+    }
 }
 
 /// Votes as a careful client does: with an idempotency key, retrying with the same key until it is
@@ -205,22 +231,19 @@ async fn roles_are_shared_among_nodes() {
         decided_at_last(&query, requests[7]).await,
         decided_at_last(&sealer, requests[7]).await
     );
-    for node in ingest.into_iter().chain([sealer, validator, query]) {
-        assert_eq!(node.failure(), None);
-        node.shutdown().await;
-    }
+    shut_down_sound(ingest.into_iter().chain([sealer, validator, query])).await;
 }
 
 /// Nodes that have only the role `ingest` read staging, also at their start: a vote that another
 /// node accepted is the same request here, and is stored once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
-    let dir = TestDir::new(10);
-    let engine = engine(&dir.path("engine"), Odds::NONE);
-    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let first = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
-    let second = start(&dir, &engine, "ingest-2", &[Role::Ingest]).await;
-    open_poll(&dir, &sealer).await;
+    let place = TestDir::new(10);
+    let engine = engine(&place.path("engine"), Odds::NONE);
+    let sealer = start(&place, &engine, "sealer-1", &SEALER_ROLES).await;
+    let first = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
+    let second = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
+    open_poll(&place, &sealer).await;
     for (node, elector) in [(&first, 0), (&second, 1)] {
         let request = cast(node, elector, "k").await;
         decided_at_last(node, request).await;
@@ -242,21 +265,15 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
     let staged = engine.ledger.staged(&law(), StagingId(0), 100).await.expect("read");
     let copies = staged.iter().flat_map(|staged| staged.batch.envelopes());
     assert_eq!(copies.filter(|envelope| envelope.request == request).count(), 1);
-    for node in [first, again] {
-        assert_eq!(node.failure(), None);
-        node.shutdown().await;
-    }
+    shut_down_sound([first, again]).await;
 }
 
 /// A client without a limit, such as the reader of a live update, waits as long as no node seals.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_decision_is_waited_for_without_a_limit() {
-    let dir = TestDir::new(10);
-    let engine = engine(&dir.path("engine"), Odds::NONE);
-    let sealing = [Role::Seal, Role::Validate];
-    let sealer = start(&dir, &engine, "sealer-1", &sealing).await;
-    let ingest = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&dir, &sealer).await;
+    let place = TestDir::new(10);
+    let engine = engine(&place.path("engine"), Odds::NONE);
+    let (sealer, ingest) = sealer_and_ingest(&place, &engine).await;
     let first = cast(&ingest, 0, "first").await;
     decided_at_last(&ingest, first).await;
     sealer.shutdown().await;
@@ -265,7 +282,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
     let waiting = tokio::spawn(async move { node.decision(request).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished(), "no node seals");
-    let sealer = start(&dir, &engine, "sealer-1", &sealing).await;
+    let sealer = start(&place, &engine, "sealer-1", &SEALER_ROLES).await;
     let waited = tokio::time::timeout(WAIT_TIMEOUT, waiting).await.expect("it is sealed");
     let decision = waited.expect("no panic").expect("read");
     assert!(matches!(decision, Some(Decision::Accepted { .. })), "{decision:?}");
@@ -273,10 +290,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
     assert_eq!(sealer.decision(request).await.expect("read"), decision);
     let unknown = RequestId::from_bytes([9; 16]);
     assert_eq!(ingest.decision(unknown).await.expect("read"), None);
-    for node in [ingest, sealer] {
-        assert_eq!(node.failure(), None);
-        node.shutdown().await;
-    }
+    shut_down_sound([ingest, sealer]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -330,11 +344,9 @@ async fn another_sealer_takes_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_permanently_lost_node_can_be_retired() {
-    let dir = TestDir::new(20);
-    let engine = engine(&dir.path("engine"), Odds::NONE);
-    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let gone = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&dir, &sealer).await;
+    let place = TestDir::new(20);
+    let engine = engine(&place.path("engine"), Odds::NONE);
+    let (sealer, gone) = sealer_and_ingest(&place, &engine).await;
     for elector in 0..10 {
         cast(&gone, elector, "k").await;
     }
@@ -349,12 +361,7 @@ async fn a_permanently_lost_node_can_be_retired() {
     .await;
     assert!(refused.to_string().contains("node"), "{refused}");
     assert_eq!(sealer.election(&law()).expect("there").state, "closing");
-    let nodes = sealer.nodes(&law()).await.expect("nodes");
-    let id: NodeId = nodes
-        .iter()
-        .find(|node| node.name.as_deref() == Some("ingest-1"))
-        .and_then(|node| node.node.parse().ok())
-        .expect("the node");
+    let id = ingest_node_id(&sealer).await;
     insist(async || sealer.retire_node(&law(), id).await).await;
     insist(async || sealer.retire_node(&law(), id).await).await;
     let closed = until(&sealer, |view| view.state == "closed").await;
@@ -365,21 +372,13 @@ async fn a_permanently_lost_node_can_be_retired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn returning_node_continues_in_another_epoch_during_its_retirement() {
-    let dir = TestDir::new(60);
-    let engine = engine(&dir.path("engine"), Odds::NONE);
-    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let back = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&dir, &sealer).await;
+async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
+    let place = TestDir::new(60);
+    let engine = engine(&place.path("engine"), Odds::NONE);
+    let (sealer, back) = sealer_and_ingest(&place, &engine).await;
     cast(&back, 0, "k").await;
     until(&sealer, |view| view.accepted == 1).await;
-    let id = sealer
-        .nodes(&law())
-        .await
-        .expect("nodes")
-        .into_iter()
-        .find(|node| node.name.as_deref() == Some("ingest-1"));
-    let id: NodeId = id.and_then(|node| node.node.parse().ok()).expect("the node");
+    let id = ingest_node_id(&sealer).await;
     // The node answers voters all the while.
     let voting = async {
         for elector in 1..50 {
@@ -410,11 +409,9 @@ async fn returning_node_continues_in_another_epoch_during_its_retirement() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ledger_that_was_rolled_back_is_not_followed() {
-    let dir = TestDir::new(20);
-    let (engine, ledger) = engine_and_ledger(&dir.path("engine"), Odds::NONE);
-    let sealer = start(&dir, &engine, "sealer-1", &[Role::Seal, Role::Validate]).await;
-    let ingest = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(&dir, &sealer).await;
+    let place = TestDir::new(20);
+    let (engine, ledger) = engine_and_ledger(&place.path("engine"), Odds::NONE);
+    let (sealer, ingest) = sealer_and_ingest(&place, &engine).await;
     cast(&ingest, 0, "k").await;
     until(&ingest, |view| view.accepted == 1).await;
     let earlier = ledger.head(&law()).await.expect("read").expect("a head");
@@ -475,10 +472,7 @@ async fn nodes_lose_nothing_under_injected_faults() {
     .await;
     let closed = until(&nodes[0], |view| view.state == "closed").await;
     assert_eq!((closed.accepted, closed.duplicate, closed.invalid), (60, 60, 0));
-    for node in nodes {
-        assert_eq!(node.failure(), None);
-        node.shutdown().await;
-    }
+    shut_down_sound(nodes).await;
 }
 
 /// A batch with one envelope, signed with the key of the seed.

@@ -3,15 +3,17 @@
 //! A child process (this binary, run again for one test) stages batches and prints each number once
 //! it is acknowledged; the parent kills it at some point, reopens the ledger and compares.
 
+mod ledger_samples;
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use votekit_core::batch::{Batch, BatchHeader, NodeKey};
-use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, RequestId, Sequence};
-use votekit_core::{FixedRng, ballot, credential, envelope, instant};
+use ledger_samples::{law, sealed};
+use votekit_core::batch::{Batch, NodeKey};
+use votekit_core::id::{BatchNumber, Digest, Epoch};
 use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::{Leases, Staging, StagingId};
 
@@ -19,40 +21,14 @@ const FOLDER: &str = "VOTEKIT_TEST_KILL_FOLDER";
 const ROUNDS: u64 = 6;
 const WRITERS: u8 = 4;
 
-fn law() -> ElectionId {
-    "L2025-001".parse().expect("a law id")
-}
-
 /// A batch by its number. Parent and child make the same one.
 fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
-    let node_key = NodeKey::from_seed(&[by; 32]);
-    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: Sequence(sequence) };
-    let header = BatchHeader {
-        law_id: law(),
-        number,
-        confirmed_through: Sequence(sequence - 1),
-        last: false,
-    };
-    let seed = Digest::compute(format!("{by} {} {sequence}", epoch.0).as_bytes());
+    let seed = Digest::of(format!("{by} {} {sequence}", epoch.0).as_bytes());
     let count = 1 + u64::from(seed.as_bytes()[0]) * 4;
-    let envelopes: Vec<envelope::Envelope> = (0..count)
-        .map(|index| {
-            let bytes =
-                *Digest::compute(&[seed.as_bytes().as_slice(), &index.to_be_bytes()].concat())
-                    .as_bytes();
-            envelope::Envelope {
-                request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
-                hash: credential::CredentialHash::from_bytes(bytes),
-                received: instant::UnixMinutes(28_333_333),
-                choice: ballot::ChoiceIndex(0),
-            }
-        })
-        .collect();
-    let key = ballot::BallotSecretKey::from_seed(&[7; 32]).public_key();
-    Arc::new(
-        Batch::seal(header, &envelopes, &key, &node_key, &mut FixedRng::new(0))
-            .expect("a usable key"),
-    )
+    let vote = |place: u64| {
+        *Digest::of(&[seed.as_bytes().as_slice(), &place.to_be_bytes()].concat()).as_bytes()
+    };
+    sealed(by, epoch, sequence, (0..count).map(vote))
 }
 
 /// Stages until it is killed. Does nothing unless the test below started it.

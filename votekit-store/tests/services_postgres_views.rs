@@ -65,22 +65,24 @@ fn block_leaf(height: u64) -> String {
     )
 }
 
+/// Commits the opening of a poll and its decisions, in two blocks. Returns the log.
+async fn commit_decisions(ledger: &PostgresLedger, policy: &str) -> Log {
+    let mut log = Log::new();
+    let opening = vec![draft(policy), OPEN.to_owned(), block_leaf(1)];
+    for leaves in [opening, [decisions(), vec![block_leaf(2)]].concat()] {
+        ledger.commit(&log.block_of(&leaves)).await.expect("committed");
+    }
+    log
+}
+
 #[tokio::test]
 async fn results_are_seen_when_the_log_has_opened_them() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
-    let mut log = Log::new();
     let sql = "SELECT law_id, results_policy, state, oui_count, non_count, blank_count, spoiled_count, total_votes, registered, turnout, extract(epoch FROM updated_at)::bigint FROM vote_results";
     assert!(rows(&schema, sql).is_empty());
-    ledger
-        .commit(&log.block_of(&[draft("after_close"), OPEN.to_owned(), block_leaf(1)]))
-        .await
-        .expect("committed");
+    let mut log = commit_decisions(&ledger, "after_close").await;
     // Decided but not opened: the views show no count.
-    ledger
-        .commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat()))
-        .await
-        .expect("committed");
     assert_eq!(rows(&schema, sql), ["L2025-001 after_close open - - - - - 9 - -"]);
     // The totals are the last leaf of a run of 256, the block's leaf is in the next run.
     let filler: Vec<String> = (0..247)
@@ -100,15 +102,7 @@ async fn results_are_seen_when_the_log_has_opened_them() {
 async fn every_decision_is_audited_without_a_choice() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
-    let mut log = Log::new();
-    ledger
-        .commit(&log.block_of(&[draft("live"), OPEN.to_owned(), block_leaf(1)]))
-        .await
-        .expect("committed");
-    ledger
-        .commit(&log.block_of(&[decisions(), vec![block_leaf(2)]].concat()))
-        .await
-        .expect("committed");
+    commit_decisions(&ledger, "live").await;
     let audit = "SELECT left(request_id, 2), leaf_index, status, reason, attempt, extract(epoch FROM minute)::bigint FROM vote_audit WHERE law_id = 'L2025-001' ORDER BY leaf_index";
     assert_eq!(
         rows(&schema, audit),

@@ -184,6 +184,15 @@ impl Drop for OneServer {
     }
 }
 
+/// Asserts that a call failed without effect, for a reason that contains this part.
+fn assert_unavailable(error: &EngineError, reason_part: &str) {
+    let is_expected = matches!(
+        error,
+        EngineError::Unavailable { reason, .. } if reason.contains(reason_part)
+    );
+    assert!(is_expected, "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_registry_on_one_server_conforms() {
     let server = OneServer::start();
@@ -216,13 +225,7 @@ async fn a_server_that_was_away_is_found_again() {
     );
     // Further calls fail at once.
     let again = registry.mark(&law(), &[mark(2, 1)]).await.expect_err("it is away still");
-    assert!(
-        matches!(
-            &again,
-            EngineError::Unavailable { reason, .. } if reason.contains("unavailable a moment ago")
-        ),
-        "{again}"
-    );
+    assert_unavailable(&again, "unavailable a moment ago");
     registry.ping().await.expect_err("it is away still");
     server.restart();
     let marks = [mark(1, 2), mark(2, 1)];
@@ -323,10 +326,7 @@ async fn a_lost_bucket_is_not_reported_as_unknown_electors() {
     let bucket = bucket_key(&prefix, &key(7));
     redis::cmd("DEL").arg(&bucket).query_async::<()>(&mut redis().await).await.expect("deleted");
     let error = registry.mark(&law(), &[mark(7, 1)]).await.expect_err("a lost bucket");
-    assert!(
-        matches!(&error, EngineError::Unavailable { reason, .. } if reason.contains("registry rebuild")),
-        "{error}"
-    );
+    assert_unavailable(&error, "registry rebuild");
     let survey = registry.survey(&law()).await.expect("counted");
     assert_eq!((survey.buckets, survey.buckets_missing), (64, 1));
     assert!(survey.registered() < 500);
@@ -600,13 +600,7 @@ async fn an_unfinished_load_is_reported_and_resumed() {
         .expect("deleted");
     let other = self::registry(&prefix).await;
     let error = other.mark(&law(), &[mark(1, 1)]).await.expect_err("not loaded");
-    assert!(
-        matches!(
-            &error,
-            EngineError::Unavailable { reason, .. } if reason.contains("is unfinished")
-        ),
-        "{error}"
-    );
+    assert_unavailable(&error, "is unfinished");
     other.add_roll(&law(), &roll(1..=500)).await.expect("loaded on");
     assert_eq!(other.registered(&law()).await.expect("read"), 500);
     let answer = other.mark(&law(), &[mark(7, 2), mark(9, 1)]).await.expect("marked");

@@ -264,6 +264,14 @@ fn a_failed_sync_loses_its_writes_permanently() {
     assert_eq!(bench.disk.faults_met().expect("read"), ["EIO sync a"]);
 }
 
+/// Fails a sync of the file `a`, which takes back what was not synced.
+fn fail_sync_and_take_back(bench: &Bench, program: &mut Program) {
+    let faults =
+        Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
+    bench.disk.set_faults(&faults).expect("ordered");
+    assert_eq!(program.answer("sync a"), "error 5");
+}
+
 #[test]
 fn a_failed_sync_may_take_back_at_once() {
     let bench = Bench::new();
@@ -273,10 +281,7 @@ fn a_failed_sync_may_take_back_at_once() {
     {
         program.ok(line);
     }
-    let faults =
-        Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
-    bench.disk.set_faults(&faults).expect("ordered");
-    assert_eq!(program.answer("sync a"), "error 5");
+    fail_sync_and_take_back(&bench, &mut program);
     assert_eq!(program.answer("read a"), "aaaaaaaaaa");
     program.ok("write a 1 d 1");
     program.ok("sync a");
@@ -293,10 +298,7 @@ fn a_failed_sync_takes_back_what_a_descriptor_that_appends_has_changed() {
     for line in ["open-append a", "append a b 5", "resize a 3"] {
         program.ok(line);
     }
-    let faults =
-        Faults { failing_sync: Some(1), failing_sync_takes_back: true, ..Faults::default() };
-    bench.disk.set_faults(&faults).expect("ordered");
-    assert_eq!(program.answer("sync a"), "error 5");
+    fail_sync_and_take_back(&bench, &mut program);
     // Written at the given offset: a write through the descriptor itself would append.
     assert_eq!(program.answer("read a"), "aaaaaaaaaa");
 }

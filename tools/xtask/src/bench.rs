@@ -12,6 +12,7 @@ mod hostile;
 mod http1;
 mod installation;
 mod latency;
+mod memory;
 pub(crate) mod node;
 mod paired;
 mod profile;
@@ -41,8 +42,8 @@ use crate::project;
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// The benchmarks to run: hashgen, vote, latency, hostile, http1, readers, verify, referendum,
-    /// redis, restart; on services vote, latency, parts, rest; failover and authorities, always on
-    /// services. By default those of the engine that are short.
+    /// redis, restart; on services vote, latency, parts, rest, memory; failover and authorities,
+    /// always on services. By default those of the engine that are short.
     names: Vec<String>,
     /// The engine of votekit; `services` starts a Redis Cluster, RabbitMQ and PostgreSQL for it.
     #[arg(long, value_enum, default_value_t = Engine::Embedded)]
@@ -156,7 +157,7 @@ const BENCHES: [Bench; 10] = [
     },
 ];
 
-const SERVICES_BENCHES: [Bench; 4] = [
+const SERVICES_BENCHES: [Bench; 5] = [
     Bench {
         name: "rest",
         about: "transactions a second on PostgreSQL with six nodes and twenty elections at rest",
@@ -180,6 +181,12 @@ const SERVICES_BENCHES: [Bench; 4] = [
         about: "where the processor time of a vote goes: a node a role, and each server",
         by_default: false,
         run: services_parts::run,
+    },
+    Bench {
+        name: "memory",
+        about: "peak memory of a node of each role beside a loaded election",
+        by_default: false,
+        run: memory::run,
     },
 ];
 

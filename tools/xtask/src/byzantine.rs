@@ -98,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let played = play(arguments, &programs, rig, &folder, &mut rows, &mut cluster);
     table::print(&rows);
     println!("byzantine: {} cases, {} s", rows.len(), begun.elapsed().as_secs());
-    end_run(&folder, played, cluster.map(|cluster| cluster.fleet))
+    end_run(&folder, played, cluster.map(|cluster| cluster.fleet), false)
 }
 
 /// The programs under test.

@@ -50,6 +50,12 @@ pub(crate) struct Arguments {
     /// services.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(3..=4))]
     authorities: Option<u64>,
+    /// Only this kind of fault, with several authorities; may be repeated for further kinds.
+    #[arg(long = "fault", value_enum, value_name = "KIND", requires = "authorities")]
+    kinds: Vec<authorities::Fault>,
+    /// Keep the folder with all logs, on services, even if nothing fails.
+    #[arg(long)]
+    keep: bool,
     /// Total number of faults, on services.
     #[arg(long, default_value_t = 130, value_parser = clap::value_parser!(u64).range(1..))]
     faults: u64,
@@ -138,6 +144,8 @@ impl Arguments {
         Self {
             engine: Engine::Embedded,
             authorities: None,
+            kinds: Vec::new(),
+            keep: false,
             faults: 10,
             outage_seconds: 6,
             rate: 100,
@@ -154,6 +162,10 @@ impl Arguments {
 
 /// The law of every chaos election.
 pub(crate) const LAW: &str = "L2025-001";
+
+/// The command that verifies a published bundle, with the policy exported before the first vote.
+pub(crate) const VERIFY_PUBLICATION: [&str; 7] =
+    ["verify", "bundle", "bundle", "--policy", "start/policy", "--shards", "hashes"];
 
 /// Its first episode runs on a disk that fails on order, its second does not.
 const SHORT_SEED: u64 = 1;
@@ -196,6 +208,7 @@ fn run_services(arguments: &Arguments) -> Result<()> {
         seed: arguments.seed,
         votes_per_second: arguments.rate,
         outage: Duration::from_secs(arguments.outage_seconds),
+        keeps_folder: arguments.keep,
     };
     services::run(&plan, rig)
 }
@@ -214,6 +227,8 @@ fn run_authorities(arguments: &Arguments, authorities: u64) -> Result<()> {
         faults: arguments.faults,
         seed: arguments.seed,
         votes_per_second: arguments.rate,
+        only: arguments.kinds.clone(),
+        keeps_folder: arguments.keep,
     };
     authorities::run(&plan, rig)
 }

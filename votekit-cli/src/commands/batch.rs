@@ -8,8 +8,7 @@ use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
-use crate::argument;
-use crate::atomic_output::replace;
+use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LedgerArgs, choose};
@@ -89,7 +88,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         }
     };
     if let Some(path) = &args.output {
-        replace(path, batch.as_bytes())?;
+        write_output(path, batch.as_bytes())?;
     }
     let (header, number) = (batch.header(), batch.number());
     let rows = batch.envelopes().map(|envelope| EnvelopeRow {

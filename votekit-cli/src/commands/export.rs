@@ -12,7 +12,7 @@ use votekit_core::log::policy::Policy;
 use votekit_core::results::Results;
 
 use crate::admin_target;
-use crate::atomic_output::{StagedFolder, replace};
+use crate::atomic_output::{StagedFolder, write_output};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LogArgs, LogHead, LogSource, fingerprint};
@@ -109,7 +109,7 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
         Format::Nist => export::nist::to_nist(&results),
     };
     match &args.output {
-        Some(path) => replace(path, &bytes),
+        Some(path) => write_output(path, &bytes),
         None => context.output.data(&bytes),
     }
 }

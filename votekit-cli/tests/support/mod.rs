@@ -101,6 +101,13 @@ impl TestDir {
         names_in(self.0.path())
     }
 
+    /// Makes the key of an official, in a file of this name. Returns its public half.
+    pub(crate) fn official_key(&self, name: &str) -> String {
+        let official = format!("elections.example/{name}");
+        let made = self.run(&["manifest", "keygen", "--name", &official, "-o", name]);
+        made.succeeds().trim().to_owned()
+    }
+
     /// Runs `votekit` in the folder.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
         self.run_with_input(arguments, b"")

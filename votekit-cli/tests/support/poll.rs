@@ -1,5 +1,5 @@
-//! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a
-//! test folder.
+//! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a test
+//! folder.
 
 use super::TestDir;
 
@@ -89,6 +89,11 @@ pub(crate) fn votes<'a>(rows: impl IntoIterator<Item = (&'a Elector, &'a str)>) 
 
 /// Makes a supplement, in the folder `supplement`, that revokes one elector's credential.
 pub(crate) fn revoke(dir: &TestDir, elector: &Elector) {
+    revoke_into(dir, elector, "supplement");
+}
+
+/// The same, in another folder.
+pub(crate) fn revoke_into(dir: &TestDir, elector: &Elector, folder: &str) {
     dir.write("lost.csv", format!("nas,code,law_id\n{},{},{LAW}\n", elector.nas, elector.code));
     let supplement = [
         "hashgen",
@@ -99,7 +104,7 @@ pub(crate) fn revoke(dir: &TestDir, elector: &Elector) {
         "--revoke",
         "lost.csv",
         "--out",
-        "supplement",
+        folder,
     ];
     dir.run(&[&supplement[..], &["--pepper-file", "referendum.pepper"]].concat()).succeeds();
 }

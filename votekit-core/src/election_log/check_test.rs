@@ -70,6 +70,38 @@ proptest! {
         prop_assert_eq!(encoded(&following), encoded(&log));
     }
 
+    /// A proposal that is dropped leaves no trace in the log that made it, nor does a refused one,
+    /// whatever their content: the snapshot has the same bytes, and the same proposal follows.
+    #[test]
+    fn a_dropped_proposal_leaves_no_trace(votes in votes()) {
+        let (_, mut stored) = whole(&votes);
+        let (ballot_key, node) = (keys().ballot, keys().node.node_id());
+        let mut made = [0_usize; 4];
+        for blocks in 1..=stored.blocks.len() {
+            let log = follower(&mut stored, blocks);
+            let before = encoded(&log);
+            let progress = log.decisions().epochs().progress(node, crate::id::Epoch(1));
+            let next = batch(progress.through.next().0, false, &[(95, 7, 1)]);
+            let batches: Vec<_> = log.verify_batch(&next).into_iter().collect();
+            let closing = [LogEvent::Closing { closes: minute_of(200), reason: None }];
+            let certify = [LogEvent::Certify { witness_waiver: None }];
+            let contents = [
+                (BlockContent::Events(&closing), 199),
+                (BlockContent::Batches { batches: &batches, ballot_key: &ballot_key }, 202),
+                (BlockContent::Close, 202),
+                (BlockContent::Events(&certify), 202),
+            ];
+            for ((content, at), made) in contents.iter().zip(&mut made) {
+                let propose = || log.propose(content, &maker(*at)).map(|own| own.block.leaves);
+                let first = propose();
+                prop_assert_eq!(&encoded(&log), &before, "a proposal left a trace");
+                prop_assert_eq!(&propose(), &first);
+                *made += usize::from(first.is_ok());
+            }
+        }
+        prop_assert!(made.iter().all(|count| *count > 0), "never possible: {:?}", made);
+    }
+
     /// Every edit of a block of votes or of the close is refused, except in what a leader chooses
     /// freely: term, name and time in the `block` leaf. Events and their parameters are inputs: in
     /// a block of events only what follows from them is compared.

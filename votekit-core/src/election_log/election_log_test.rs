@@ -162,6 +162,24 @@ pub(super) fn close(log: &mut ElectionLog, stored: &mut Stored) {
     stored.blocks.push(end(log, &maker(201)).expect("reconciled"));
 }
 
+/// An election with these batches of votes, closed or still open.
+pub(super) fn voted(
+    votes: &[Vec<(u8, u8, u16)>],
+    results: ResultsPolicy,
+    publish_every: u64,
+    is_closed: bool,
+) -> (ElectionLog, Stored) {
+    let (mut log, mut stored) = opened(results, publish_every);
+    for (sequence, votes) in (1..).zip(votes) {
+        seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
+    }
+    if is_closed {
+        seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
+        close(&mut log, &mut stored);
+    }
+    (log, stored)
+}
+
 fn read_back(stored: &mut Stored) -> ElectionLog {
     let blocks: Vec<_> = stored.blocks.iter().map(|block| block.leaves.clone()).collect();
     let mut replay = LogReplay::new();
@@ -200,13 +218,8 @@ proptest! {
         policy in policy(),
         closing: bool,
     ) {
-        let (mut log, mut stored) = opened(policy, every);
-        for (sequence, votes) in (1..).zip(&votes) {
-            seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
-        }
+        let (mut log, mut stored) = voted(&votes, policy, every, closing);
         if closing {
-            seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
-            close(&mut log, &mut stored);
             prop_assert_eq!(log.results().counts.total(), log.report().accepted);
         }
         let back = read_back(&mut stored);

@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::tests::{batch, close, maker, opened, policy, seal, votes};
+use super::tests::{maker, opened, policy, voted, votes};
 use super::*;
 use crate::election::ResultsPolicy;
 
@@ -27,14 +27,7 @@ proptest! {
         policy in policy(),
         closing: bool,
     ) {
-        let (mut log, mut stored) = opened(policy, every);
-        for (sequence, votes) in (1..).zip(&votes) {
-            seal(&mut log, &mut stored, &[batch(sequence, false, votes)]);
-        }
-        if closing {
-            seal(&mut log, &mut stored, &[batch(votes.len() as u64 + 1, true, &[])]);
-            close(&mut log, &mut stored);
-        }
+        let (log, stored) = voted(&votes, policy, every, closing);
         let (followed, outcomes) = followed(&stored.blocks);
         prop_assert_eq!(outcomes, votes.iter().map(Vec::len).sum::<usize>());
         prop_assert_eq!(followed.root(), log.root());

@@ -22,7 +22,7 @@ use votekit_node::{
 };
 
 use crate::api::election_actions::NewElection;
-use crate::api::{PathText, election_actions, law_id};
+use crate::api::{LawPath, PathText, election_actions, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument};
@@ -53,8 +53,6 @@ pub(crate) struct LoadRoll {
     request_body(content = NewElection, content_type = "application/json"),
     responses(
         (status = 201, description = "Created, with warnings for its officials, and one-time links for members who have no password yet", body = CreatedWithMembers),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -71,7 +69,6 @@ pub(crate) async fn create_election(
     get, path = "/api/v1/admin/elections", tag = "administration", operation_id = "adminElections", security(("administrator" = [])),
     responses(
         (status = 200, description = "Every election of this node", body = Vec<ElectionView>),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<ElectionView>> {
@@ -81,10 +78,9 @@ pub(crate) async fn list_elections(State(api): State<Arc<Api>>) -> Json<Vec<Elec
 /// Shows one election.
 #[utoipa::path(
     get, path = "/api/v1/admin/elections/{law_id}", tag = "administration", operation_id = "adminElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "The election", body = ElectionView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -98,12 +94,10 @@ pub(crate) async fn show_election(
 /// Opens the poll, with its zero report.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/open", tag = "administration", operation_id = "openElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out"),
     responses(
         (status = 200, description = "Open", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-safe`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -120,12 +114,10 @@ pub(crate) async fn open_election(
 /// interrupted close. Before the planned end a reason is required, and recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/close", tag = "administration", operation_id = "closeElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come"),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `early-close`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -142,12 +134,10 @@ pub(crate) async fn close_election(
 /// moment for them; a reason to do without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/certify", tag = "administration", operation_id = "certifyElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing"),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `witnesses-missing`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -163,12 +153,10 @@ pub(crate) async fn certify_election(
 /// Changes the definition of a draft. Fields that are not given keep their values.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/amend", tag = "administration", operation_id = "amendElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AmendElection, content_type = "application/json"),
     responses(
         (status = 200, description = "The election after the call", body = CreatedElection),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -184,12 +172,10 @@ pub(crate) async fn amend_election(
 /// Declares an election void, with the reason in its log.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/annul", tag = "administration", operation_id = "annulElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AnnulElection, content_type = "application/json"),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -205,10 +191,9 @@ pub(crate) async fn annul_election(
 /// Destroys the evidence and the ballot key of a certified or annulled election. The log stays.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/purge", tag = "administration", operation_id = "purgeElection", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "Purged", body = ElectionView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -229,8 +214,6 @@ pub(crate) async fn purge_election(
     request_body(content = LoadRoll, content_type = "application/json"),
     responses(
         (status = 200, description = "Loaded, kept for later, or already loaded: per law", body = LoadReport),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`roll-refused`: a file does not match the manifest", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -253,7 +236,6 @@ pub(crate) async fn load_roll(
     get, path = "/api/v1/admin/rolls", tag = "administration", operation_id = "listRolls", security(("administrator" = [])),
     responses(
         (status = 200, description = "Every roll and supplement, each after the one it follows", body = Vec<RollView>),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn list_rolls(
@@ -268,7 +250,6 @@ pub(crate) async fn list_rolls(
     params(("manifest" = String, Path, description = "SHA-256 of the roll's manifest, in hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64)),
     responses(
         (status = 200, description = "Removed: the roll as it was", body = RollView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-roll`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )

@@ -8,7 +8,7 @@ use axum::http::Method;
 use axum::response::Response;
 
 use crate::accounts::Caller;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::bundle_download::bundle_answer;
 use crate::context::Api;
 use crate::problem::{Problem, ProblemDocument};
@@ -20,10 +20,9 @@ use crate::problem::{Problem, ProblemDocument};
 /// bundle at a time, and a node sends two. `HEAD` makes no bundle: its answer has no length.
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}/bundle", tag = "officials", operation_id = "downloadBundle", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "A ZIP archive of stored files, of the announced length: a shorter answer was cut off", body = [u8], content_type = "application/zip", headers(("Content-Disposition" = String, description = "Its file name, as in `attachment; filename=\"L2025-001-bundle.zip\"`"))),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an official may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`: it is not closed; `witnesses-missing`: a verifier would refuse the bundle until outside witnesses have cosigned the log", body = ProblemDocument, content_type = "application/problem+json"),

@@ -16,7 +16,7 @@ use votekit_node::{
 
 use super::election_actions::{self, NewElection};
 use crate::accounts::Caller;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::problem::{Problem, ProblemDocument};
 
@@ -30,7 +30,6 @@ use crate::problem::{Problem, ProblemDocument};
     responses(
         (status = 201, description = "Created, with warnings for its officials, and one-time links for members who have no password yet", body = CreatedWithMembers, headers(("Location" = String, description = "Where the election is: `/api/v1/elections/{law_id}`"))),
         (status = 400, description = "`malformed`, with each wrong field under errors", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `roll-conflict`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -57,11 +56,10 @@ pub(crate) async fn create(
 /// Opens the poll, with its zero report.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/open", tag = "officials", operation_id = "openPoll", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<OpenElection>, content_type = "application/json", description = "May be left out", example = json!({"waivers": []})),
     responses(
         (status = 200, description = "Open", body = ElectionView),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-safe`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -84,11 +82,10 @@ pub(crate) async fn open(
 /// log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/close", tag = "officials", operation_id = "closePoll", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CloseElection>, content_type = "application/json", description = "May be left out once the planned end has come", example = json!({"reason": "The building was evacuated"})),
     responses(
         (status = 200, description = "Closed", body = ElectionView),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `early-close`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -111,12 +108,10 @@ pub(crate) async fn close(
 /// do without them is recorded in the log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/certify", tag = "officials", operation_id = "certifyResult", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<CertifyElection>, content_type = "application/json", description = "May be left out unless outside witnesses are missing", example = json!({"witness_waiver": "The witnesses have been out of reach since Monday"})),
     responses(
         (status = 200, description = "Certified", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `witnesses-missing`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -136,12 +131,11 @@ pub(crate) async fn certify(
 /// Changes the definition of a draft. Fields that are not given keep their values.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/amend", tag = "officials", operation_id = "amendDraft", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AmendElection, content_type = "application/json", example = json!({"closes": "2036-11-22T20:00:00-05:00"})),
     responses(
         (status = 200, description = "The election after the call", body = CreatedElection),
         (status = 400, description = "`malformed`, with each wrong field under errors", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -161,12 +155,10 @@ pub(crate) async fn amend(
 /// Declares an election void, with the reason in its log.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/annul", tag = "officials", operation_id = "annulPoll", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AnnulElection, content_type = "application/json", example = json!({"reason": "The roll lacked a district"})),
     responses(
         (status = 200, description = "Annulled", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),

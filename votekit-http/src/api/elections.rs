@@ -12,7 +12,7 @@ use votekit_core::id::ElectionId;
 use votekit_node::{ChoiceView, ElectionView};
 
 use super::viewer::{VARY_BY_VIEWER, Viewer, personal};
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation};
 use crate::problem::{Problem, ProblemDocument};
@@ -68,7 +68,7 @@ pub(crate) async fn elections(
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}", tag = "elections", operation_id = "election",
     security((), ("voter" = []), ("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "The election, as in the list", body = ElectionForCaller),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
@@ -101,7 +101,7 @@ pub(crate) async fn election(
 /// them.
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}/candidates", tag = "elections", operation_id = "candidates",
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "The choices", body = Vec<ChoiceView>, example = json!([{"id": "oui", "fr": "Oui", "en": "Yes"}, {"id": "non", "fr": "Non", "en": "No"}])),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -12,7 +12,7 @@ use futures_util::stream::unfold;
 use votekit_node::metrics::{self, ReaderDrop, ReaderKind};
 
 use super::results::{cast_in_session, is_opened_by};
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::live::StaysOpen;
 use crate::live::channel::{Subscription, TooSlow};
@@ -48,7 +48,7 @@ const BYE_SLOW: &[u8] = b"event: bye\ndata: {\"reason\":\"slow\"}\n\n";
     get, path = "/api/v1/results/{law_id}/events", tag = "results", operation_id = "resultEvents",
     security((), ("voter" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("Last-Event-ID" = Option<String>, Header, description = "The version that the reader has: it gets a snapshot only if that is old. Any other text counts as none", pattern = "^[0-9]+$", min_length = 1, max_length = 20),
     ),
     responses(

@@ -14,7 +14,7 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::tile::{Tile, TilePath};
 
 use super::viewer::Viewer;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::drafts;
 use crate::guard::officials_network::is_officials_network;
@@ -29,7 +29,7 @@ const BYTES: &str = "application/octet-stream";
 #[utoipa::path(
     get, path = "/log/{law_id}/checkpoint", tag = "log", operation_id = "checkpoint",
     security((), ("account" = []), ("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "A C2SP tlog-checkpoint with its cosignatures: those of the authorities, then those of outside witnesses that are known", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
@@ -59,7 +59,7 @@ pub(crate) async fn checkpoint(
 #[utoipa::path(
     get, path = "/log/{law_id}/policy", tag = "log", operation_id = "policy",
     security((), ("account" = []), ("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "A C2SP tlog-policy", body = String, content_type = "text/plain; charset=utf-8"),
         (status = 401, description = "`token-refused`: a token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
@@ -88,7 +88,7 @@ pub(crate) async fn policy(
     get, path = "/log/{law_id}/manifest/{digest}", tag = "log", operation_id = "manifest",
     security((), ("account" = []), ("administrator" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("digest" = String, Path, description = "SHA-256 of the manifest, as the `roll` leaf states it: 64 hexadecimal digits", pattern = "^[0-9a-f]{64}$", min_length = 64, max_length = 64),
     ),
     responses(
@@ -121,7 +121,7 @@ pub(crate) async fn manifest(
     get, path = "/log/{law_id}/tile/{path}", tag = "log", operation_id = "tile",
     security((), ("account" = []), ("administrator" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("path" = String, Path, description = "`<L>/<N>[.p/<W>]` for hashes, `entries/<N>[.p/<W>]` for entries, as in C2SP tlog-tiles; it contains slashes", example = "0/000.p/1"),
     ),
     responses(

@@ -230,7 +230,8 @@ const CHANGES: [&str; 9] = [
     "loadRollUpload",
 ];
 
-/// Adds the answers that depend only on the kind of an operation.
+/// Adds the answers that depend only on the kind of an operation. An operation lists such an answer
+/// only to say more about it.
 fn add_common_answers(operation: &mut Operation, path: &str) {
     let id = operation.operation_id.clone().unwrap_or_default();
     let is_one_of = |ids: &[&str]| ids.contains(&id.as_str());

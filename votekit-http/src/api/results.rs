@@ -19,7 +19,7 @@ use votekit_core::results::Results;
 use votekit_node::{BilingualView, ResultsError};
 
 use super::viewer::Viewer;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::guard::representation::{REVALIDATE, Representation, UNSTORED};
 use crate::guard::response_headers::VOTER_TOKEN;
@@ -138,7 +138,7 @@ const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
     get, path = "/api/v1/results/{law_id}", tag = "results", operation_id = "results",
     security((), ("voter" = []), ("account" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("request_id" = Option<String>, Query, description = "Under `after_vote`: the request id of an accepted vote", pattern = "^[0-9a-f]{32}$", min_length = 32, max_length = 32),
         ("Votekit-Voter-Token" = Option<String>, Header, description = "Under `after_vote`: the \
             token from the answer to that vote; the request id alone is public. The answer is not \
@@ -146,7 +146,6 @@ const VARY_BY_KEY: &str = "Votekit-Voter-Token, Cookie, Authorization";
     ),
     responses(
         (status = 200, description = "The results as of the last block that opened them. No cache stores an answer to a key or an access token", body = ResultsDocument),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "`token-refused`: an access token was sent and is not valid", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`results-withheld`; `forbidden`: an official, from a network where officials may not work", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),

@@ -18,7 +18,7 @@ use votekit_node::{LoadReport, UploadView, UploadedFile};
 
 use super::election_admin::record_act;
 use crate::accounts::Caller;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::optional_json;
 use crate::guard::message_rules::check_content_coding;
@@ -49,7 +49,7 @@ pub(crate) struct LoadUpload {
 #[utoipa::path(
     put, path = "/api/v1/elections/{law_id}/roll/{file}", tag = "officials", operation_id = "putRollFile", security(("account" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("file" = String, Path, description = "`manifest.json`, `manifest.note`, or a file that the manifest lists", example = "L2025-001.0001.json", pattern = "^[A-Za-z0-9_-][A-Za-z0-9._-]*$", min_length = 1, max_length = 100),
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream", description = "The file: a manifest has at most 16 MiB, any other file 256 MiB, all files together 4 GiB"),
@@ -57,7 +57,6 @@ pub(crate) struct LoadUpload {
         (status = 201, description = "Stored durably", body = UploadedFile, example = json!({"file": "L2025-001.0001.json", "bytes": 1459, "sha256": "fd0352b78b0a54003b98827551c99d42ab5af2de916dffe31e81423d42514942", "replaced": false})),
         (status = 200, description = "Stored durably, in place of a file of this name", body = UploadedFile),
         (status = 400, description = "`malformed`: the name, or a body that was cut off", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "`request-timeout`", body = ProblemDocument, content_type = "application/problem+json"),
@@ -112,10 +111,9 @@ async fn next_bytes(body: &mut Body, deadline: Instant) -> Result<Option<Bytes>,
 /// Shows the uploaded files of a roll, and the missing files that the manifest lists.
 #[utoipa::path(
     get, path = "/api/v1/elections/{law_id}/roll", tag = "officials", operation_id = "showRollUpload", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "The uploaded files; none after they are loaded", body = UploadView, example = json!({"law_id": "L2025-001", "manifest": null, "files": [{"file": "L2025-001.0001.json", "bytes": 1459}], "missing": [], "unlisted": ["L2025-001.0001.json"], "complete": false})),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "`roll-refused`: the kept manifest was damaged", body = ProblemDocument, content_type = "application/problem+json"),
@@ -133,10 +131,9 @@ pub(crate) async fn show(
 /// Discards the uploaded files of a roll. Without an upload nothing changes.
 #[utoipa::path(
     delete, path = "/api/v1/elections/{law_id}/roll", tag = "officials", operation_id = "discardRollUpload", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 204, description = "Discarded"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`admin-busy`: a file is being uploaded, or the roll loaded", body = ProblemDocument, content_type = "application/problem+json"),
@@ -159,12 +156,10 @@ pub(crate) async fn discard(
 /// success the upload is removed; after a refusal it is kept.
 #[utoipa::path(
     post, path = "/api/v1/elections/{law_id}/roll/load", tag = "officials", operation_id = "loadRollUpload", security(("account" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = Option<LoadUpload>, content_type = "application/json", description = "May be left out", example = json!({"replace": false})),
     responses(
         (status = 200, description = "Loaded, or already loaded", body = LoadReport),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`token-refused`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "`forbidden`: only an administrator may", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`refused-by-log`, `wrong-state`, `roll-conflict`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),

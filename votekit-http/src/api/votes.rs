@@ -17,7 +17,7 @@ use votekit_store::AccountRole;
 use super::status::VoteStatusDocument;
 use super::vote::{VoteReceived, taken};
 use crate::accounts::Caller;
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::guard::idempotency_key::idempotency_key;
 use crate::guard::prefer::Wait;
@@ -57,7 +57,7 @@ enum Voter {
     put, path = "/api/v1/votes/{law_id}", tag = "vote", operation_id = "putVote",
     security(("voter" = []), ("account" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("Idempotency-Key" = String, Header, description = "16 to 255 visible ASCII characters that you make and others cannot guess, such as a random UUID: makes a retry the same request, on any node", pattern = "^[!-~]+$", min_length = 16, max_length = 255, example = "8e03978e-40d5-43e8-bc93-6894a57f9324"),
         ("Prefer" = Option<String>, Header, description = "`wait=N` (RFC 7240): waits up to N seconds, 30 at the most, for the decision", example = "wait=10"),
     ),

@@ -1,5 +1,6 @@
 //! Maps the errors that the node returns to voters and readers to problems.
 
+use std::fmt::Display;
 use std::time::Instant;
 
 use votekit_core::envelope::FieldError;
@@ -44,6 +45,18 @@ impl Problem {
             SubmitError::OutcomeUnknown { request } => Self::OutcomeUnknown { request },
         }
     }
+
+    /// The reason is for the log of the node: it says nothing to a reader.
+    fn of_damaged_log(reason: &str) -> Self {
+        report_failed_read(&reason);
+        Self::Internal
+    }
+}
+
+fn report_failed_read(error: &dyn Display) {
+    if let Some(count) = CALLS_FAILED.due(Instant::now()) {
+        tracing::warn!(event = "engine_read_failed", %error, count, "engine read failed");
+    }
 }
 
 impl From<Vec<FieldError>> for Problem {
@@ -59,9 +72,7 @@ impl From<Vec<FieldError>> for Problem {
 /// A failed read gives no information about the stored data.
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
-        if let Some(count) = CALLS_FAILED.due(Instant::now()) {
-            tracing::warn!(event = "engine_read_failed", %error, count, "engine read failed");
-        }
+        report_failed_read(&error);
         match error {
             EngineError::Unavailable { .. } | EngineError::OutcomeUnknown { .. } => {
                 Self::Unavailable
@@ -84,6 +95,7 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Halted => Self::UnreadableLog,
+            ReadError::Damaged { reason } => Self::of_damaged_log(&reason),
             ReadError::Engine(error) => error.into(),
         }
     }
@@ -95,6 +107,7 @@ impl From<ReceiptError> for Problem {
             ReceiptError::Unknown => Self::UnknownRequest,
             ReceiptError::Pending => Self::NotRecordedYet,
             ReceiptError::Halted => Self::UnreadableLog,
+            ReceiptError::Damaged { reason } => Self::of_damaged_log(&reason),
             ReceiptError::Engine(error) => error.into(),
         }
     }
@@ -107,6 +120,7 @@ impl From<ResultsError> for Problem {
             ResultsError::Withheld { policy, state } => Self::ResultsWithheld { policy, state },
             ResultsError::NotHere => Self::NotServedHere { needs: Role::Seal },
             ResultsError::Halted => Self::UnreadableLog,
+            ResultsError::Damaged { reason } => Self::of_damaged_log(&reason),
             ResultsError::Engine(error) => error.into(),
         }
     }

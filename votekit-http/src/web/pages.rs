@@ -1,7 +1,5 @@
 //! The pages, one a file.
 
-mod post;
-
 pub(crate) mod start;
 
 pub(crate) mod results;

@@ -33,6 +33,18 @@ async fn open(config: Config, policy: ResultsPolicy) -> Served {
     Served::open_with(config, request).await
 }
 
+/// Closes the poll, which a socket receives on the topic of all elections, and nothing else.
+async fn close_and_follow(served: &Served, socket: &mut Socket) {
+    served.node.close(&law()).await.expect("closed");
+    loop {
+        let message = receive(socket).await;
+        assert_eq!(message["topic"], "elections", "{message}");
+        if message["data"]["elections"][0]["state"] == "closed" {
+            return;
+        }
+    }
+}
+
 /// A socket that has subscribed to a topic with a token.
 async fn with_token(served: &Served, topic: &str, token: &str) -> Socket {
     let subscribe = json!({"subscribe": [topic], "token": token});
@@ -100,14 +112,7 @@ async fn a_socket_continues_after_the_end_of_a_vote_and_unknown_votes_are_refuse
     let subscribe = json!({"subscribe": ["elections", vote]}).to_string();
     let mut both = socket(served.at.public, subscribe).await;
     while receive(&mut both).await != json!({"topic": vote, "event": "end", "reason": "decided"}) {}
-    served.node.close(&law()).await.expect("closed");
-    loop {
-        let message = receive(&mut both).await;
-        assert_eq!(message["topic"], "elections", "{message}");
-        if message["data"]["elections"][0]["state"] == "closed" {
-            break;
-        }
-    }
+    close_and_follow(&served, &mut both).await;
     let unknown = format!("vote/{}", "0".repeat(32));
     for (topics, reason) in [
         (vec![unknown.clone()], "unknown-request"),
@@ -212,14 +217,7 @@ async fn subscriptions_by_token_end_when_the_token_expires() {
     let close = close_of(&mut with_token(&served, "elections", &token).await).await;
     assert_eq!(close, (1008, "token-refused".to_owned()));
     // The public topic continues.
-    served.node.close(&law()).await.expect("closed");
-    loop {
-        let message = receive(&mut both).await;
-        assert_eq!(message["topic"], "elections", "{message}");
-        if message["data"]["elections"][0]["state"] == "closed" {
-            break;
-        }
-    }
+    close_and_follow(&served, &mut both).await;
     served.end().await;
 }
 

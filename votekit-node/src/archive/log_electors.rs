@@ -15,7 +15,7 @@ use votekit_core::log::leaf::Leaf;
 use votekit_store::{FirstUse, KnownElectors, RollOrigin};
 
 use crate::archive::Archive;
-use crate::error::{NodeError, damaged_ledger};
+use crate::error::NodeError;
 use crate::roll_store;
 
 /// The electors of one election.
@@ -142,6 +142,6 @@ impl Reader<'_> {
     }
 
     fn damaged(&self, rule: &str) -> NodeError {
-        damaged_ledger(format!("the log of {}: {rule}", self.law_id)).into()
+        NodeError::Undecodable { law_id: self.law_id.clone(), reason: rule.to_owned() }
     }
 }

@@ -14,7 +14,7 @@ use votekit_core::log::merkle::empty_root;
 use crate::archive::Archive;
 use crate::election::CheckpointSigner;
 use crate::election::{ElectionStatus, ElectionView, EpochView, NodeView};
-use crate::error::{NodeError, damaged_ledger};
+use crate::error::NodeError;
 use crate::node_name::NodeName;
 
 /// The state that results from the leaves of one log.
@@ -33,9 +33,7 @@ impl LogStatus {
         if archive.head(law_id)?.is_none() {
             return Ok(None);
         }
-        let damaged = |reason: String| {
-            damaged_ledger(format!("the log of {law_id} cannot be decoded: {reason}"))
-        };
+        let damaged = |reason: String| NodeError::Undecodable { law_id: law_id.clone(), reason };
         let mut status: Option<Self> = None;
         archive.for_each_leaf(law_id, |leaf| -> Result<(), NodeError> {
             let leaf = Leaf::parse(leaf).map_err(|error| damaged(error.to_string()))?;
@@ -45,7 +43,7 @@ impl LogStatus {
                     status.insert(Self::draft(definition)).record(&leaf);
                 }
                 (None, _) => {
-                    return Err(damaged("it does not begin with a draft".to_owned()).into());
+                    return Err(damaged("it does not begin with a draft".to_owned()));
                 }
             }
             Ok(())

@@ -10,7 +10,9 @@ use votekit_core::log::checkpoint::{Checkpoint, SignedCheckpoint};
 use votekit_core::log::merkle::TreeHash;
 use votekit_core::log::note::KeyName;
 use votekit_core::log::policy::{Policy, WitnessedCheckpoint};
-use votekit_store::{EngineError, Ledger, WitnessLine};
+use votekit_store::{EngineError, WitnessLine, Witnessed};
+
+use crate::error::ElectionFault;
 
 /// How often the lines over the head of one log are read from the ledger at most, however many
 /// clients ask for it.
@@ -25,7 +27,7 @@ pub(crate) fn witness_names(policy: &Policy) -> Vec<String> {
 /// and the last lines over smaller trees. Other lines do not affect which lines over the head are
 /// found.
 pub(crate) async fn read_cosigned(
-    ledger: &dyn Ledger,
+    ledger: &dyn Witnessed,
     law_id: &ElectionId,
     head: (u64, TreeHash),
     witnesses: &[String],
@@ -37,14 +39,13 @@ pub(crate) async fn read_cosigned(
 
 /// Adds the lines of outside witnesses in the ledger to a signed head of a log.
 pub(crate) async fn read_witnessed(
-    ledger: &dyn Ledger,
+    ledger: &dyn Witnessed,
     policy: &Policy,
     law_id: &ElectionId,
     checkpoint: &[u8],
-) -> Result<WitnessedCheckpoint, EngineError> {
-    let signed = SignedCheckpoint::parse(checkpoint).map_err(|error| EngineError::Corrupt {
-        engine: "ledger",
-        reason: format!("the checkpoint of {law_id}: {error}"),
+) -> Result<WitnessedCheckpoint, ElectionFault> {
+    let signed = SignedCheckpoint::parse(checkpoint).map_err(|error| {
+        ElectionFault::damaged(format!("the checkpoint of {law_id} in the ledger: {error}"))
     })?;
     let (size, root) = (signed.unverified().size(), signed.unverified().root());
     let lines = ledger.witness_lines(law_id, size, &root, &witness_names(policy)).await?;

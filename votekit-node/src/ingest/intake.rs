@@ -21,6 +21,7 @@ use votekit_store::{Conflict, EngineError, NoLease};
 use zeroize::Zeroize;
 
 use super::epoch_marks::EpochMarks;
+use super::last_batch::last_batch;
 use super::{epoch_end, lease_renewal};
 use crate::context::{NodeContext, Owner};
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
@@ -293,9 +294,10 @@ impl Intake {
                 Ok(lease) => self.election.set_lease(lease),
                 // The epoch was fenced, because this node was considered lost. Batches that it
                 // confirmed there count; it continues in a new epoch.
-                Err(EngineError::Conflict(Conflict::NoLease {
-                    reason: NoLease::Fenced, ..
-                })) => {
+                Err(ElectionFault::Engine(EngineError::Conflict(Conflict::NoLease {
+                    reason: NoLease::Fenced,
+                    ..
+                }))) => {
                     tracing::warn!(
                         event = "epoch_fenced",
                         law_id = %self.election.law_id(),
@@ -304,9 +306,10 @@ impl Intake {
                     );
                     self.epoch = None;
                 }
-                Err(EngineError::Conflict(Conflict::NoLease {
-                    reason: NoLease::NoEpoch, ..
-                })) => {
+                Err(ElectionFault::Engine(EngineError::Conflict(Conflict::NoLease {
+                    reason: NoLease::NoEpoch,
+                    ..
+                }))) => {
                     let has_published = self.confirmed > Sequence(0);
                     let begun = self.begin_above(epoch).await?;
                     if has_published {
@@ -320,7 +323,7 @@ impl Intake {
                         "the ledger has lost the epoch of this node, beginning another"
                     );
                 }
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -371,7 +374,7 @@ impl Intake {
                 "the ledger allocates an epoch that cannot be the next one: it is not used"
             );
         }
-        let reason = format!("the ledger gives out epoch {}, which cannot be the next", given.0);
+        let reason = format!("the ledger allocates epoch {}, which cannot be the next", given.0);
         ElectionFault::NotReady(NotReady::NotPublished { reason })
     }
 
@@ -479,7 +482,7 @@ impl Intake {
         let Some(epoch) = self.epoch.filter(|_| !self.ended) else { return Ok(()) };
         // It acknowledges no voter, and needs no lease. A failure here is retried when the close is
         // requested again.
-        let batch = epoch_end::last_batch(&self.election, &self.node_key, epoch, self.confirmed)?;
+        let batch = last_batch(&self.election, &self.node_key, epoch, self.confirmed)?;
         self.publish(&Arc::new(batch), &[], &mut Vec::new()).await?;
         self.ended = true;
         Ok(())

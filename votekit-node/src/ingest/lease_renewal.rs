@@ -4,12 +4,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use votekit_core::election::State;
 use votekit_core::id::{Epoch, NodeId};
-use votekit_store::EngineError;
 use votekit_store::clock;
 
 use crate::context::NodeContext;
 use crate::election::{ElectionHandle, LEASE_LENGTH, Lease};
+use crate::error::{ElectionFault, NotReady};
 
 /// The interval between renewals of the lease, and the pause after a failed renewal: even after a
 /// timeout there is time for another renewal before the lease expires.
@@ -25,7 +26,7 @@ pub(crate) async fn acquire(
     election: &ElectionHandle,
     node: NodeId,
     epoch: Epoch,
-) -> Result<Lease, EngineError> {
+) -> Result<Lease, ElectionFault> {
     if !context.is_shared {
         // With one node the close asks the intake of this process to finish; no lease is needed.
         return Ok(Lease::from(epoch, Instant::now(), clock::now(), Duration::from_secs(3600)));
@@ -35,15 +36,12 @@ pub(crate) async fn acquire(
         RENEWAL_TIMEOUT,
         context.ledger.hold_lease(election.law_id(), node, epoch, LEASE_LENGTH),
     );
-    held.await.map_err(|_| EngineError::Unavailable {
-        engine: "the ledger",
-        reason: "it does not answer".to_owned(),
-    })??;
+    held.await.map_err(|_| ElectionFault::NotReady(NotReady::NoLeaseInTime))??;
     // The ledger counts from its answer, which is later, so this lease ends first.
     Ok(Lease::from(epoch, asked, at, LEASE_LENGTH))
 }
 
-/// Renews the leases of all epochs in use before they expire, as one task of the node.
+/// Renews the leases of the epochs of all open polls before they expire, as one task of the node.
 pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
     let mut pause = RENEWAL_INTERVAL;
     loop {
@@ -51,7 +49,9 @@ pub(crate) async fn renew_loop(context: Arc<NodeContext>, node: NodeId) {
         let mut held = Vec::new();
         let mut elections = Vec::new();
         for election in context.elections() {
-            if let Some(lease) = election.lease() {
+            // The ledger grants no lease after the poll, and no vote needs one.
+            let is_open = election.committed().state() == State::Open;
+            if let Some(lease) = election.lease().filter(|_| is_open) {
                 held.push((election.law_id().clone(), lease.epoch));
                 elections.push(election);
             }

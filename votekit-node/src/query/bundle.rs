@@ -14,11 +14,10 @@ use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::checkpoint::SignedCheckpoint;
-use votekit_store::{EngineError, Ledger};
+use votekit_store::{EngineError, LogStore};
 
 use super::ReadError;
 use crate::election::ElectionHandle;
-use crate::error::damaged_ledger;
 use crate::node::Node;
 
 /// The number of leaves per read. An entry has about 200 bytes, and a leaf at most 65,535.
@@ -77,7 +76,7 @@ impl fmt::Debug for Bundle {
 
 /// The lines of `leaves.jsonl`, read from the ledger in chunks.
 pub struct BundleLines {
-    ledger: Arc<dyn Ledger>,
+    ledger: Arc<dyn LogStore>,
     law_id: ElectionId,
     next: u64,
     end: u64,
@@ -118,8 +117,9 @@ impl Node {
         let election = self.closed_election(law_id)?;
         let unknown = || BundleError::UnknownElection;
         let checkpoint = self.witnessed_checkpoint(law_id).await.ok_or_else(unknown)?;
-        let damaged =
-            |what: &dyn fmt::Display| damaged_ledger(format!("the log of {law_id}: {what}"));
+        let damaged = |what: &dyn fmt::Display| ReadError::Damaged {
+            reason: format!("the log of {law_id}: {what}"),
+        };
         let signed = SignedCheckpoint::parse(&checkpoint).map_err(|error| damaged(&error))?;
         let ledger = Arc::clone(&self.context.ledger);
         let end = signed.unverified().size();
@@ -155,7 +155,7 @@ impl Node {
 async fn take_leaves(
     mut writer: Writer,
     leaves: Vec<u8>,
-) -> Result<(Result<Writer, String>, Vec<u8>), EngineError> {
+) -> Result<(Result<Writer, String>, Vec<u8>), ReadError> {
     let take = move || {
         let mut lines = Vec::with_capacity(leaves.len());
         for leaf in leaves_of_block(&leaves) {
@@ -167,15 +167,17 @@ async fn take_leaves(
         (Ok(writer), lines)
     };
     let taken = tokio::task::spawn_blocking(take).await;
-    taken.map_err(|_| damaged_ledger("a leaf of it cannot be taken into a bundle".to_owned()))
+    taken.map_err(|_| ReadError::Damaged {
+        reason: "a leaf of the log cannot be taken into a bundle".to_owned(),
+    })
 }
 
 impl BundleLines {
     /// The next lines; `None` after the last line.
     ///
     /// # Errors
-    /// [`EngineError`].
-    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
+    /// [`ReadError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         let first = self.next;
         let Some(leaves) = self.read().await? else { return Ok(None) };
         let mut lines = Vec::with_capacity(leaves.len());
@@ -188,7 +190,7 @@ impl BundleLines {
     }
 
     /// The next leaves, each preceded by its length; `None` after the last leaf.
-    async fn read(&mut self) -> Result<Option<Vec<u8>>, EngineError> {
+    async fn read(&mut self) -> Result<Option<Vec<u8>>, ReadError> {
         let left = u32::try_from(self.end - self.next).unwrap_or(u32::MAX);
         let count = left.min(LEAVES_PER_READ);
         if count == 0 {
@@ -201,6 +203,6 @@ impl BundleLines {
     }
 }
 
-fn cut_short(law_id: &ElectionId, index: u64) -> EngineError {
-    damaged_ledger(format!("the leaves of {law_id} from {index} on cannot be read"))
+fn cut_short(law_id: &ElectionId, index: u64) -> ReadError {
+    ReadError::Damaged { reason: format!("the leaves of {law_id} from {index} on cannot be read") }
 }

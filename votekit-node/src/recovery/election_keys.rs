@@ -109,7 +109,8 @@ pub(crate) async fn obtain(context: &NodeContext, law_id: &ElectionId) -> Result
         return Ok(());
     }
     let folder = &context.folder;
-    if folder.request_key(law_id)?.is_some() {
+    let unreadable = |source| NodeError::ElectionKeys { law_id: law_id.clone(), source };
+    if folder.request_key(law_id).map_err(unreadable)?.is_some() {
         return Ok(());
     }
     let transport = folder.transport_key()?;

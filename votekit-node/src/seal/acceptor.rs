@@ -133,13 +133,7 @@ impl Sealer {
             Ok(()) => self.acceptor.forbidden = None,
             Err(NotMade::Later { what, rule }) => {
                 self.acceptor.forbidden = rule.map(|rule| (row.proposal.digest, rule.to_owned()));
-                tracing::debug!(
-                    event = "proposal_waits",
-                    law_id = %self.election.law_id(),
-                    height = block.point.height,
-                    what,
-                    "proposal not decided yet"
-                );
+                self.report_waiting(block.point.height, &what);
                 return Ok(false);
             }
             Err(NotMade::Refused { leaf, rule, own, theirs }) => {
@@ -229,21 +223,24 @@ impl Sealer {
             Err(not_made) => not_made,
         };
         match refused {
-            NotMade::Later { what, .. } => {
-                tracing::debug!(
-                    event = "proposal_waits",
-                    law_id = %self.election.law_id(),
-                    height = proposal.point.height,
-                    what,
-                    "proposal not decided yet"
-                );
-            }
+            NotMade::Later { what, .. } => self.report_waiting(proposal.point.height, &what),
             NotMade::Refused { leaf, rule, own, theirs } if is_promised => {
                 self.refuse(authority, proposal, Refused { leaf, rule, own, theirs }).await?;
             }
             NotMade::Refused { .. } => self.acceptor.note_differing(proposal),
         }
         Ok(false)
+    }
+
+    /// Reports what the decision on a proposal waits for.
+    fn report_waiting(&self, height: u64, what: &str) {
+        tracing::debug!(
+            event = "proposal_waits",
+            law_id = %self.election.law_id(),
+            height,
+            what,
+            "proposal not decided yet"
+        );
     }
 
     fn keep_made(&mut self, made: Proposal, batches: Vec<Arc<Batch>>, digest: Digest) {

@@ -5,9 +5,11 @@
 //! quorum can open every vote that is encrypted to the ballot key of the draft.
 
 use std::collections::BTreeSet;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use futures_util::FutureExt as _;
 use votekit_core::authority::LogPoint;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
@@ -48,12 +50,19 @@ pub(crate) fn start_draft_tasks(context: &Arc<NodeContext>, authority: &Arc<Auth
         let (task, authority) = (Arc::clone(context), Arc::clone(authority));
         context.spawn(Owner::Node, async move {
             let changes = authority.board.changes(&law_id);
-            if let Err(error) = take_part(&task, &authority, &law_id).await {
+            let took_part = AssertUnwindSafe(take_part(&task, &authority, &law_id));
+            let fault = match took_part.catch_unwind().await {
+                Ok(Ok(())) => None,
+                Ok(Err(error)) => Some(error.to_string()),
+                // No other election depends on one that has not begun.
+                Err(_) => Some("a task panicked".to_owned()),
+            };
+            if let Some(error) = fault {
                 tracing::error!(
                     event = "draft_not_accepted",
                     alarm = true,
                     %law_id,
-                    %error,
+                    error,
                     "the first block of an election was not accepted"
                 );
                 // Its row stays, and the draft is checked again after each row that is read.

@@ -85,7 +85,8 @@ impl Sealer {
         }
         self.election.forget_secrets();
         let (context, law_id) = (Arc::clone(&self.context), law_id.clone());
-        self.context.spawn(Owner::Node, async move {
+        let owner = Owner::Election(Arc::clone(&self.election));
+        self.context.spawn(owner, async move {
             if let Err(error) = purge_own_copies(&context, &law_id).await {
                 tracing::error!(
                     event = "purge_not_carried_out",

@@ -21,7 +21,7 @@ use votekit_store::{BatchName, Delivery, DeliveryTag, ValidatedBatch};
 
 use crate::context::NodeContext;
 
-/// Interval between looks at the held deliveries.
+/// Interval between polls of the held deliveries.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How soon a batch that waits for the log is tried again.

@@ -26,6 +26,7 @@ use crate::election::{Committed, ElectionHandle, cosigned_size, read_cosigned};
 use crate::error::NodeError;
 use crate::metrics;
 use crate::node::Node;
+use crate::query::ReadError;
 
 /// The pause between two searches for a head to push.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
@@ -122,6 +123,8 @@ enum PushError {
     Clock { at: UnixSeconds, sealed_at: UnixSeconds },
     #[error(transparent)]
     Engine(#[from] EngineError),
+    #[error(transparent)]
+    Read(#[from] ReadError),
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 }

@@ -21,9 +21,8 @@ use crate::support::{LAW, create_request, law, vote};
 async fn three_authorities_decide_and_a_quorum_certifies() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
-    for index in 0..5 {
-        let decision = installation.cast(index, "oui").await;
-        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    for place in 0..5 {
+        installation.assert_accepts(place, "oui").await;
     }
     let decision = installation.cast(0, "non").await;
     assert!(matches!(decision, Decision::Duplicate { .. }), "{decision:?}");
@@ -51,19 +50,14 @@ async fn three_authorities_decide_and_a_quorum_certifies() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_leader_seals_after_the_leader_is_killed() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     for round in 1..=3 {
         let leader = installation.leader().await;
         installation.kill(leader);
-        let decision = installation.cast(round, "oui").await;
-        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+        installation.assert_accepts(round, "oui").await;
         installation.restart(leader).await;
     }
-    installation.assert_closes(4).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.close_and_stop(4).await;
 }
 
 /// The key of such an election would be in the folder of one authority: the others could not check
@@ -91,8 +85,7 @@ async fn the_ballot_key_of_officials_is_sealed_to_every_authority() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).expect("changed");
     installation.by_leader(async |node| node.install_ballot_key(&law(), &file).await).await;
     installation.open_poll().await;
-    let decision = installation.cast(0, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_accepts(0, "oui").await;
     installation.assert_agreement().await;
     for number in 1..=3 {
         let kept = path_of(installation.path(), number).join("keys/ballot").join(LAW);
@@ -103,9 +96,7 @@ async fn the_ballot_key_of_officials_is_sealed_to_every_authority() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retired_node_takes_no_votes_and_the_close_does_not_wait_for_it() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     installation.kill_ingest();
     let name: NodeName = "ingest-1".parse().expect("a name");
     let retired = installation.by_leader(async |node| node.retire_record(&name).await).await;
@@ -128,8 +119,7 @@ async fn leaders_take_turns_where_a_term_has_a_length_and_votes_go_on() {
     let mut votes = 0;
     while leaders.len() < 2 {
         assert!(votes < 40, "one authority leads all the time");
-        let decision = installation.cast(votes, "oui").await;
-        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+        installation.assert_accepts(votes, "oui").await;
         votes += 1;
         tokio::time::sleep(Duration::from_millis(300)).await;
         leaders.insert(installation.leader().await);

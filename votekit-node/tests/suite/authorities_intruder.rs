@@ -10,14 +10,15 @@ use votekit_core::authority::{NodeAdmission, StatementKey};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodeKey;
 use votekit_core::decision::Decision;
-use votekit_core::id::RequestId;
+use votekit_core::id::{Digest, RequestId};
 use votekit_core::log::note::KeyName;
+use votekit_node::node_name::NodeName;
 use votekit_node::node_record::NodeRecord;
-use votekit_node::{AdminError, CallRule, VoteStatus};
+use votekit_node::{AdminError, CallRule};
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
 
-use crate::installation::{Installation, WAIT, base};
-use crate::support::{law, vote};
+use crate::installation::{Installation, WAIT, base, wait_until};
+use crate::support::law;
 
 /// The length of the intruder's lease.
 const LEASE: Duration = Duration::from_secs(2);
@@ -76,54 +77,37 @@ fn insert_epoch(installation: &Installation, above: u32) {
 
 /// A poll whose ledger has an epoch of each node, this far above its last one, closes.
 async fn assert_closes_beside_epoch(above: u32) {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let installation = Installation::start_with_vote().await;
     insert_epoch(&installation, above);
-    installation.assert_closes(1).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.close_and_stop(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_far_above_keeps_no_run_of_a_node_from_beginning_one() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     insert_epoch(&installation, 5000);
     installation.kill_ingest();
     installation.start_ingest().await;
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-    installation.assert_closes(2).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.assert_accepts(1, "oui").await;
+    installation.close_and_stop(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_no_authority_signed_keep_none_of_theirs_out() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     let ledger = Arc::clone(&installation.engines().ledger);
     insert_rows(&*ledger).await;
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_accepts(1, "oui").await;
     let leader = installation.leader().await;
     installation.kill(leader);
-    let decision = installation.cast(2, "non").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_accepts(2, "non").await;
     installation.restart(leader).await;
-    installation.assert_closes(3).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.close_and_stop(3).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lease_that_no_authority_holds_does_not_last() {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let installation = Installation::start_with_vote().await;
     let ledger = Arc::clone(&installation.engines().ledger);
     let holder = "intruder/1";
     let mut answer = ledger.acquire_leadership(holder, LEASE, 0).await.expect("answered");
@@ -136,27 +120,21 @@ async fn a_lease_that_no_authority_holds_does_not_last() {
         tokio::time::sleep(Duration::from_millis(200)).await;
         answer = ledger.acquire_leadership(holder, LEASE, 0).await.expect("answered");
     }
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_accepts(1, "oui").await;
     installation.assert_closes(2).await;
     installation.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_epoch_that_the_ledger_has_lost_is_ended_by_the_run_that_had_it() {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let installation = Installation::start_with_vote().await;
     let ledger = installation.tables();
     assert!(ledger.execute("DELETE FROM epoch", ()).expect("SQL") > 0);
     drop(ledger);
     // The lease of the lost epoch runs out: the next batch is of another one.
     tokio::time::sleep(Duration::from_secs(4)).await;
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-    installation.assert_closes(2).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.assert_accepts(1, "oui").await;
+    installation.close_and_stop(2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -218,25 +196,18 @@ async fn a_node_that_no_authority_admitted_is_in_no_log_and_gets_no_key() {
     assert_eq!(rule, CallRule::NodeWithoutRecord);
     installation.by_leader(async |node| node.admit_record(&record).await).await;
     installation.by_leader(async |node| node.admit_node(&law(), record.key).await).await;
-    installation.assert_closes(1).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.close_and_stop(1).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn epochs_that_the_ledger_passes_over_are_in_the_log_at_the_close() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     insert_epoch(&installation, 900);
     // The next run of the node gets one below.
     installation.kill_ingest();
     installation.start_ingest().await;
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-    installation.assert_closes(2).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.assert_accepts(1, "oui").await;
+    installation.close_and_stop(2).await;
 }
 
 /// A number that a statement in SQL finds in the ledger.
@@ -265,17 +236,13 @@ const LAST_ROW: &str = "SELECT max(id) FROM batch";
 /// returns. Returns the request, and the places of those that were killed.
 async fn submit_undecided(installation: &mut Installation, voter: u32) -> (RequestId, [usize; 2]) {
     installation.assert_agreement().await;
-    let leader = installation.leader().await;
-    let others = [(leader + 1) % 3, (leader + 2) % 3];
-    for other in others {
-        installation.kill(other);
-    }
+    let others = installation.kill_followers().await;
     let ledger = installation.tables();
     let decided_row = number(&ledger, LAST_ROW);
-    let request = installation.ingest().submit(&vote(voter, "oui"), None, None).await;
+    let request = installation.submit(voter, "oui").await;
     // The answer needs the ballot box, which stages the batch a moment later.
     wait_for_other(&ledger, LAST_ROW, decided_row).await;
-    (request.expect("answered without a majority"), others)
+    (request, others)
 }
 
 /// Starts authorities again, after which these votes are accepted, and the poll closes.
@@ -289,13 +256,9 @@ async fn assert_decides(
         installation.restart(other).await;
     }
     for request in requests {
-        let decided = installation.ingest().wait(*request, WAIT).await.expect("answers");
-        let is_accepted = matches!(&decided, Some(VoteStatus::Decided(Decision::Accepted { .. })));
-        assert!(is_accepted, "{decided:?}");
+        installation.assert_accepted(*request).await;
     }
-    for index in 0..3 {
-        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
-    }
+    installation.assert_none_halted();
     installation.assert_closes(accepted).await;
     installation.assert_agreement().await;
 }
@@ -306,13 +269,10 @@ const INSERT_GARBAGE: &str = "INSERT INTO batch (election, node, epoch, sequence
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_of_staging_that_are_no_batches_halt_nothing_and_hide_no_batch() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     let ledger = installation.tables();
     change(&ledger, INSERT_GARBAGE);
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_accepts(1, "oui").await;
     let (request, others) = submit_undecided(&mut installation, 2).await;
     // The node that took the vote, and the leader, have the batch as it was.
     let changed = number(&ledger, LAST_ROW);
@@ -326,10 +286,37 @@ async fn rows_of_staging_that_are_no_batches_halt_nothing_and_hide_no_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
-    let mut installation = Installation::start(3, 2).await;
+async fn rows_above_the_head_of_a_log_halt_nothing() {
+    let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    let ledger = installation.tables();
+    // In the place of the next block and of its first leaves.
+    change(
+        &ledger,
+        "INSERT INTO block (election, height, first_leaf, leaf_count) \
+         SELECT election, height + 1, size, 1 FROM head",
+    );
+    change(
+        &ledger,
+        "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+         SELECT election, size, 1, zeroblob(32), x'00' FROM head",
+    );
+    drop(ledger);
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    for place in 0..3 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
+    let mut installation = Installation::start_with_vote().await;
     let (request, others) = submit_undecided(&mut installation, 1).await;
     let ledger = installation.tables();
     let changed = number(&ledger, LAST_ROW);
@@ -341,34 +328,45 @@ async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
     installation.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_row_of_a_number_to_come_keeps_no_earlier_epoch_open() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
-    let ledger = installation.tables();
-    let far_above = format!(
+/// Inserts a row under a number that the epoch of the last batch does not reach, in SQL.
+fn row_far_above() -> String {
+    format!(
         "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
          SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
          FROM batch WHERE id = ({LAST_ROW})"
-    );
-    change(&ledger, &far_above);
-    drop(ledger);
-    // The next run of the node ends the epoch: it looks for the last batch in the ledger.
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_number_to_come_keeps_no_lost_node_from_being_retired() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    change(&installation.tables(), &row_far_above());
     installation.kill_ingest();
-    installation.start_ingest().await;
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-    installation.assert_closes(2).await;
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    installation.assert_closes(1).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_number_to_come_keeps_no_earlier_epoch_open() {
+    let mut installation = Installation::start_with_vote().await;
+    let ledger = installation.tables();
+    change(&ledger, &row_far_above());
+    drop(ledger);
+    // The next run of the node ends the epoch: it looks for the last batch in the ledger.
+    installation.kill_ingest();
+    installation.start_ingest().await;
+    installation.assert_accepts(1, "oui").await;
+    installation.close_and_stop(2).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_row_has_a_wrong_signature_is_stored_again_and_decided() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     let (request, others) = submit_undecided(&mut installation, 1).await;
     let ledger = installation.tables();
     let changed = number(&ledger, LAST_ROW);
@@ -386,9 +384,7 @@ async fn a_batch_whose_row_has_a_wrong_signature_is_stored_again_and_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_undecided_batch_that_is_moved_among_the_sealed_ones_is_decided() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     let ledger = installation.tables();
     change(&ledger, INSERT_GARBAGE);
     let free = number(&ledger, LAST_ROW);
@@ -406,19 +402,58 @@ async fn an_undecided_batch_that_is_moved_among_the_sealed_ones_is_decided() {
     installation.stop().await;
 }
 
+/// Raises the position up to which the head says that staging is sealed, to the last one.
+fn raise_sealed_through(ledger: &Connection) {
+    let last = number(ledger, LAST_ROW);
+    let columns = "SELECT size, height, fence, takes_votes, root, checkpoint FROM head";
+    let head = ledger.query_row(columns, (), |row| {
+        let numbers: [i64; 4] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+        Ok((numbers, row.get::<_, Vec<u8>>(4)?, row.get::<_, Vec<u8>>(5)?))
+    });
+    let ([size, height, fence, takes_votes], root, checkpoint) = head.expect("a head");
+    let numbers = [size, height, fence, last, takes_votes].map(i64::to_be_bytes);
+    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let raise = "UPDATE head SET sealed_through = ?1, digest = ?2";
+    assert_eq!(ledger.execute(raise, (last, digest.as_bytes())).expect("SQL"), 1);
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
+async fn a_batch_that_a_changed_head_calls_sealed_is_decided_without_its_node() {
     let mut installation = Installation::start(3, 2).await;
     installation.open_poll().await;
     installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    // No authority reads the batch, and the node that took the vote does not return.
+    for place in 0..3 {
+        installation.kill(place);
+    }
+    let ledger = installation.tables();
+    let decided_row = number(&ledger, LAST_ROW);
+    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    request.expect("answered without an authority");
+    wait_for_other(&ledger, LAST_ROW, decided_row).await;
+    drop(ledger);
+    installation.kill_ingest();
+    installation.stop_all().await;
+    raise_sealed_through(&installation.tables());
+    installation.start_authorities().await;
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
+    let mut installation = Installation::start_with_vote().await;
     let (first, others) = submit_undecided(&mut installation, 1).await;
     let ledger = installation.tables();
     // As a purge leaves it, which no log records.
     change(&ledger, "UPDATE batch SET bytes = NULL WHERE id = (SELECT max(id) FROM batch)");
     // No further batch comes: the node that took the vote compares staging with what it has.
     wait_for_other(&ledger, "SELECT count(*) FROM batch WHERE bytes IS NULL", 1).await;
-    let second = installation.ingest().submit(&vote(2, "oui"), None, None).await;
-    let second = second.expect("answered without a majority");
+    let second = installation.submit(2, "oui").await;
     drop(ledger);
     assert_decides(&mut installation, others, &[first, second], 3).await;
     installation.stop().await;
@@ -426,9 +461,7 @@ async fn an_undecided_batch_that_loses_its_bytes_is_stored_again_and_decided() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retirement_that_no_authority_signed_retires_no_node() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     let ledger = Arc::clone(&installation.engines().ledger);
     let stored = async || {
         let records = ledger.node_records().await.expect("read");
@@ -440,19 +473,12 @@ async fn a_retirement_that_no_authority_signed_retires_no_node() {
     // It begins an epoch all the same.
     installation.kill_ingest();
     installation.start_ingest().await;
-    let decision = installation.cast(1, "oui").await;
-    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    installation.assert_accepts(1, "oui").await;
     // The authority that admitted it has a copy, and compares it with the ledger when it starts.
     for index in 0..3 {
         installation.kill(index);
         installation.restart(index).await;
     }
-    let until = Instant::now() + WAIT;
-    while !stored().await.contains("retired no") {
-        assert!(Instant::now() < until, "the record is not restored");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    installation.assert_closes(2).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    wait_until("the record is not restored", async || stored().await.contains("retired no")).await;
+    installation.close_and_stop(2).await;
 }

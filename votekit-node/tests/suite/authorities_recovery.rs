@@ -22,15 +22,11 @@ use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::memory::{AuthorityMemory, MemoryError};
 use votekit_store::{RowId, RowKind};
 
-use crate::installation::{Installation, WAIT, path_of};
+use crate::installation::{Installation, WAIT, path_of, wait_until};
 use crate::support::{law, vote};
 
 /// How long nothing may happen where nothing shall happen.
 const QUIET: Duration = Duration::from_secs(2);
-
-fn is_accepted(decision: &Decision) -> bool {
-    matches!(decision, Decision::Accepted { .. })
-}
 
 /// The log that every authority has, once nothing has been added for a while.
 async fn settled_log(installation: &Installation) -> String {
@@ -81,49 +77,53 @@ fn copy_database(from: &Path, to: &Path, name: &str) {
     }
 }
 
+/// Stops every node, copies the ledger, and starts the authorities again.
+async fn copy_ledger(installation: &mut Installation) {
+    installation.stop_all().await;
+    let folder = installation.path();
+    copy_database(&folder.join("ledger"), &folder.join("copy"), "ledger.sqlite");
+    installation.start_authorities().await;
+}
+
+/// Stops every node, replaces the ledger by its copy, and starts the authorities again.
+async fn restore_ledger(installation: &mut Installation) {
+    installation.stop_all().await;
+    let folder = installation.path();
+    copy_database(&folder.join("copy"), &folder.join("ledger"), "ledger.sqlite");
+    installation.start_authorities().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn four_authorities_with_a_quorum_of_three_go_on_without_one() {
     let mut installation = Installation::start(4, 3).await;
     installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_accepts(0, "oui").await;
     let leader = installation.leader().await;
     installation.kill(leader);
-    for index in 1..4 {
-        let decision = installation.cast(index, "non").await;
-        assert!(is_accepted(&decision), "{decision:?}");
+    for place in 1..4 {
+        installation.assert_accepts(place, "non").await;
     }
     installation.assert_agreement().await;
     // It catches up, and takes part again: another one may be gone.
     installation.restart(leader).await;
     installation.assert_agreement().await;
     installation.kill((leader + 1) % 4);
-    assert!(is_accepted(&installation.cast(4, "oui").await));
+    installation.assert_accepts(4, "oui").await;
     installation.assert_closes(5).await;
     installation.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn votes_are_answered_without_a_majority_and_sealed_when_it_returns() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
-    let leader = installation.leader().await;
-    let others = [(leader + 1) % 3, (leader + 2) % 3];
-    for other in others {
-        installation.kill(other);
-    }
-    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
-    let request = request.expect("answered without a majority");
+    let mut installation = Installation::start_with_vote().await;
+    let others = installation.kill_followers().await;
+    let request = installation.submit(1, "oui").await;
     let early = installation.ingest().wait(request, QUIET).await.expect("answers");
     assert!(!matches!(early, Some(VoteStatus::Decided(_))), "{early:?}");
     for other in others {
         installation.restart(other).await;
     }
-    let late = installation.ingest().wait(request, WAIT).await.expect("answers");
-    assert!(
-        matches!(&late, Some(VoteStatus::Decided(decision)) if is_accepted(decision)),
-        "{late:?}"
-    );
+    installation.assert_accepted(request).await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
@@ -132,34 +132,27 @@ async fn votes_are_answered_without_a_majority_and_sealed_when_it_returns() {
 async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     let mut installation = Installation::start(4, 3).await;
     installation.open_poll().await;
-    for index in 0..3 {
-        assert!(is_accepted(&installation.cast(index, "oui").await));
+    for place in 0..3 {
+        installation.assert_accepts(place, "oui").await;
     }
     installation.assert_agreement().await;
-    installation.stop_all().await;
-    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
-    copy_database(&ledger, &copy, "ledger.sqlite");
-    installation.start_authorities().await;
+    copy_ledger(&mut installation).await;
     installation.start_ingest().await;
-    for index in 3..7 {
-        assert!(is_accepted(&installation.cast(index, "non").await));
+    for place in 3..7 {
+        installation.assert_accepts(place, "non").await;
     }
     installation.assert_agreement().await;
     installation.stop_all().await;
     // The stop seals the end of the epoch too: the log is the one that authorities read now.
     installation.start_authorities().await;
     let whole = whole_log(&installation).await;
-    installation.stop_all().await;
-    copy_database(&copy, &ledger, "ledger.sqlite");
-    installation.start_authorities().await;
+    restore_ledger(&mut installation).await;
     installation.wait_for_log(&whole).await;
-    for index in 0..4 {
-        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
-    }
+    installation.assert_none_halted();
     installation.start_ingest().await;
     let again = installation.cast(6, "oui").await;
     assert!(matches!(again, Decision::Duplicate { .. }), "{again:?}");
-    assert!(is_accepted(&installation.cast(7, "oui").await));
+    installation.assert_accepts(7, "oui").await;
     let closed = installation.by_leader(async |node| node.close(&law()).await).await;
     let counts = (closed.state.as_str(), closed.accepted, closed.duplicate);
     assert_eq!(counts, ("closed", 8, 1));
@@ -170,14 +163,11 @@ async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sealed_keys_and_records_lost_with_the_ledger_are_restored() {
     let mut installation = Installation::start(3, 2).await;
-    installation.stop_all().await;
     // The copy is from before the election and before the admission of the ingest node.
-    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
-    copy_database(&ledger, &copy, "ledger.sqlite");
-    installation.start_authorities().await;
+    copy_ledger(&mut installation).await;
     installation.start_ingest().await;
     installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    installation.assert_accepts(0, "oui").await;
     installation.assert_agreement().await;
     installation.stop_all().await;
     // An authority compares its copies with the ledger when it starts.
@@ -187,15 +177,9 @@ async fn sealed_keys_and_records_lost_with_the_ledger_are_restored() {
     assert_eq!(keys.iter().filter(|key| key.is_some()).count(), 4, "three authorities, one node");
     let records = admitted_records(&installation).await;
     assert_eq!(records.len(), 1);
-    installation.stop_all().await;
-    copy_database(&copy, &ledger, "ledger.sqlite");
-    installation.start_authorities().await;
+    restore_ledger(&mut installation).await;
     installation.wait_for_log(&whole).await;
-    let until = Instant::now() + WAIT;
-    while sealed_keys(&installation).await != keys {
-        assert!(Instant::now() < until, "keys are missing");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait_until("keys are missing", async || sealed_keys(&installation).await == keys).await;
     assert_eq!(admitted_records(&installation).await, records);
     // A node that has lost its copy of the keys obtains them again.
     let request_key = installation.path().join("ingest/keys/request").join(law().as_str());
@@ -203,36 +187,28 @@ async fn sealed_keys_and_records_lost_with_the_ledger_are_restored() {
     installation.start_ingest().await;
     let again = installation.cast(0, "oui").await;
     assert!(matches!(again, Decision::Duplicate { .. }), "{again:?}");
-    assert!(is_accepted(&installation.cast(1, "non").await));
+    installation.assert_accepts(1, "non").await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_retired_after_the_copy_of_a_restored_ledger_stays_retired() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let mut installation = Installation::start_with_vote().await;
     installation.kill_ingest();
     installation.assert_agreement().await;
-    installation.stop_all().await;
-    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
-    copy_database(&ledger, &copy, "ledger.sqlite");
-    installation.start_authorities().await;
+    copy_ledger(&mut installation).await;
     let name: NodeName = "ingest-1".parse().expect("a name");
     installation.by_leader(async |node| node.retire_record(&name).await).await;
     let retired = admitted_records(&installation).await;
     assert_eq!(retired[0].1.last().map(String::as_str), Some("retired yes"), "{retired:?}");
     let whole = settled_log(&installation).await;
-    installation.stop_all().await;
-    copy_database(&copy, &ledger, "ledger.sqlite");
-    installation.start_authorities().await;
+    restore_ledger(&mut installation).await;
     installation.wait_for_log(&whole).await;
-    let until = Instant::now() + WAIT;
-    while admitted_records(&installation).await != retired {
-        assert!(Instant::now() < until, "the node is admitted again");
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
+    wait_until("the node is admitted again", async || {
+        admitted_records(&installation).await == retired
+    })
+    .await;
     installation.start_ingest().await;
     let refused = installation.ingest().submit(&vote(1, "oui"), None, None).await;
     assert!(refused.is_err(), "{refused:?}");
@@ -244,15 +220,9 @@ async fn a_node_retired_after_the_copy_of_a_restored_ledger_stays_retired() {
 /// is staged elsewhere, and positions that were read may be given to other batches.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_halts_nothing() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let mut installation = Installation::start_with_vote().await;
     installation.assert_agreement().await;
-    let leader = installation.leader().await;
-    let others = [(leader + 1) % 3, (leader + 2) % 3];
-    for other in others {
-        installation.kill(other);
-    }
+    let others = installation.kill_followers().await;
     let ledger = installation.tables();
     // The number of all proposals would not do: those of earlier blocks are removed in the end.
     let proposed = || -> i64 {
@@ -260,13 +230,8 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
                      WHERE kind = 'proposal' AND round_row.height > head.height";
         ledger.query_row(count, (), |row| row.get(0)).expect("SQL")
     };
-    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
-    let request = request.expect("answered without a majority");
-    let until = Instant::now() + WAIT;
-    while proposed() == 0 {
-        assert!(Instant::now() < until, "the vote is not proposed");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let request = installation.submit(1, "oui").await;
+    wait_until("the vote is not proposed", async || proposed() > 0).await;
     let moved = "UPDATE batch SET id = id + 1000 WHERE id = (SELECT max(id) FROM batch)";
     assert_eq!(ledger.execute(moved, ()).expect("SQL"), 1);
     let last = "SELECT max(batch.id), sealed_through FROM head JOIN batch USING (election)";
@@ -278,23 +243,15 @@ async fn a_block_whose_last_batch_is_not_where_it_was_seals_nothing_more_and_hal
     for other in others {
         installation.restart(other).await;
     }
-    let decided = installation.ingest().wait(request, WAIT).await.expect("answers");
-    assert!(
-        matches!(&decided, Some(VoteStatus::Decided(decision)) if is_accepted(decision)),
-        "{decided:?}"
-    );
+    installation.assert_accepted(request).await;
     assert_eq!(positions().1, before, "the block moves the position to no batch");
     // The next block seals through the batches where they are now.
-    assert!(is_accepted(&installation.cast(2, "oui").await));
+    installation.assert_accepts(2, "oui").await;
     let (staged, sealed) = positions();
     assert_eq!(sealed, staged);
     drop(ledger);
-    for index in 0..3 {
-        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
-    }
-    installation.assert_closes(3).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.assert_none_halted();
+    installation.close_and_stop(3).await;
 }
 
 /// What the records of nodes state after the name of the authority that has signed them, without
@@ -361,27 +318,21 @@ async fn rows_of(installation: &Installation, kind: RowKind) -> Vec<Vec<u8>> {
 }
 
 async fn wait_for_row(installation: &Installation, kind: RowKind, bytes: &[u8]) {
-    let until = Instant::now() + WAIT;
-    while !rows_of(installation, kind).await.iter().any(|row| row == bytes) {
-        assert!(Instant::now() < until, "{kind:?} was not sent again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    wait_until(&format!("{kind:?} was not sent again"), async || {
+        rows_of(installation, kind).await.iter().any(|row| row == bytes)
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refusals_and_suspicions_are_sent_again_as_they_were() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
-    installation.stop_all().await;
-    let (ledger, copy) = (installation.path().join("ledger"), installation.path().join("copy"));
-    copy_database(&ledger, &copy, "ledger.sqlite");
-    installation.start_authorities().await;
+    let mut installation = Installation::start_with_vote().await;
+    copy_ledger(&mut installation).await;
     installation.start_ingest().await;
     let leader = installation.leader().await;
     let index = (leader + 1) % 3;
     // One suspicion of three authorities changes no leader.
-    assert!(is_accepted(&installation.cast(1, "oui").await));
+    installation.assert_accepts(1, "oui").await;
     let until = Instant::now() + WAIT;
     let suspicion = loop {
         // Without effect until this authority has promised to follow the leader: the others may
@@ -393,24 +344,21 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
         assert!(Instant::now() < until, "no suspicion");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    installation.authorities[index].take().expect("it runs").shutdown().await;
-    let refusal = refuse_and_stop(&installation, index, leader);
-    installation.restart(index).await;
+    installation.shut_down(place).await;
+    let refusal = refuse_and_stop(&installation, place, leader);
+    installation.restart(place).await;
     wait_for_row(&installation, RowKind::Refuse, &refusal).await;
     let view = installation.authority(index).cluster_view().await.expect("the ledger answers");
     assert!(!view.rolled_back, "the memory holds what was signed for an operator");
     // The ledger loses both, and the vote, while every node is stopped.
-    installation.stop_all().await;
-    copy_database(&copy, &ledger, "ledger.sqlite");
-    installation.start_authorities().await;
+    restore_ledger(&mut installation).await;
     wait_for_row(&installation, RowKind::Refuse, &refusal).await;
-    let until = Instant::now() + WAIT;
-    while !is_suspected_again(&installation, index, &suspicion).await {
-        assert!(Instant::now() < until, "the suspicion was not sent again");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+    wait_until("the suspicion was not sent again", async || {
+        is_suspected_again(&installation, place, &suspicion).await
+    })
+    .await;
     installation.start_ingest().await;
-    assert!(is_accepted(&installation.cast(2, "oui").await));
+    installation.assert_accepts(2, "oui").await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
@@ -462,22 +410,21 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     let index = (leader + 1) % 4;
     let memory = path_of(installation.path(), index + 1).join("memory");
     let copy = installation.path().join("memory-copy");
-    installation.authorities[index].take().expect("it runs").shutdown().await;
+    installation.shut_down(place).await;
     drop(open_memory(&memory));
     copy_database(&memory, &copy, "memory.sqlite");
     installation.restart(index).await;
     // It votes in a later term, which the copy does not know.
     let before = term_of(installation.authority(index), index).await;
     let leader = installation.leader().await;
-    installation.authorities[leader].take().expect("it runs").shutdown().await;
+    installation.shut_down(leader).await;
     installation.restart(leader).await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
-    let until = Instant::now() + WAIT;
-    while term_of(installation.authority(index), index).await <= before {
-        assert!(Instant::now() < until, "it votes for no leader");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    installation.authorities[index].take().expect("it runs").shutdown().await;
+    installation.assert_accepts(0, "oui").await;
+    wait_until("it votes for no leader", async || {
+        term_of(installation.authority(place), place).await > before
+    })
+    .await;
+    installation.shut_down(place).await;
     drop(open_memory(&memory));
     copy_database(&copy, &memory, "memory.sqlite");
     installation.restart(index).await;
@@ -485,8 +432,8 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     assert!(view.rolled_back);
     let signed = term_of(installation.authority(index), index).await;
     for elector in 1..4 {
-        assert!(is_accepted(&installation.cast(elector, "oui").await));
-        assert!(!installation.authority(index).leads());
+        installation.assert_accepts(elector, "oui").await;
+        assert!(!installation.authority(place).leads());
     }
     assert_eq!(term_of(installation.authority(index), index).await, signed);
     // It follows and serves what the others certify.
@@ -497,7 +444,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_without_its_memory_does_not_start() {
     let mut installation = Installation::start(3, 2).await;
-    installation.authorities[2].take().expect("it runs").shutdown().await;
+    installation.shut_down(2).await;
     let path = path_of(installation.path(), 3);
     fs::remove_dir_all(path.join("memory")).expect("removed");
     let until = Instant::now() + WAIT;
@@ -527,10 +474,8 @@ fn refused_rows() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_changed_by_hand_are_refused_and_the_poll_continues() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
+    let mut installation = Installation::start_with_vote().await;
     let before = refused_rows();
     let ledger = installation.tables();
     // A proposal that no authority signed, under a digest that is not its own.
@@ -544,20 +489,16 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_continues() {
     let changed = ledger.execute("UPDATE round_row SET bytes = x'00' WHERE kind = 'vote'", ());
     assert!(changed.expect("SQL") > 0);
     drop(ledger);
-    let until = Instant::now() + WAIT;
-    while refused_rows() == before {
-        assert!(Instant::now() < until, "no row was refused");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    for index in 1..3 {
-        assert!(is_accepted(&installation.cast(index, "oui").await));
+    wait_until("no row was refused", async || refused_rows() != before).await;
+    for place in 1..3 {
+        installation.assert_accepts(place, "oui").await;
     }
     // A node that reads every row passes over them too.
     let leader = installation.leader().await;
     let other = (leader + 1) % 3;
     installation.kill(other);
     installation.restart(other).await;
-    assert!(is_accepted(&installation.cast(3, "oui").await));
+    installation.assert_accepts(3, "oui").await;
     installation.assert_agreement().await;
     installation.assert_closes(4).await;
     installation.stop().await;
@@ -565,9 +506,7 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_continues() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let installation = Installation::start_with_vote().await;
     let ledger = installation.tables();
     let inserted = ledger.execute(
         "WITH RECURSIVE
@@ -581,45 +520,37 @@ async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
     );
     assert!(inserted.expect("SQL") > 500);
     drop(ledger);
-    for index in 1..4 {
-        assert!(is_accepted(&installation.cast(index, "oui").await));
+    for place in 1..4 {
+        installation.assert_accepts(place, "oui").await;
     }
-    for index in 0..3 {
-        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
-    }
-    installation.assert_closes(4).await;
-    installation.assert_agreement().await;
-    installation.stop().await;
+    installation.assert_none_halted();
+    installation.close_and_stop(4).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let mut installation = Installation::start_with_vote().await;
     let halted = installation.leader().await;
     installation.authority(halted).panic_in_task(Some(&law()));
-    let until = Instant::now() + WAIT;
-    while installation.authority(halted).halted(&law()).is_none()
-        || installation.authority(halted).leads()
-    {
-        assert!(Instant::now() < until, "it leads what it cannot seal");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    for index in 1..4 {
-        assert!(is_accepted(&installation.cast(index, "oui").await));
+    wait_until("it leads what it cannot seal", async || {
+        let node = installation.authority(halted);
+        node.halted(&law()).is_some() && !node.leads()
+    })
+    .await;
+    for place in 1..4 {
+        installation.assert_accepts(place, "oui").await;
         assert!(!installation.authority(halted).leads());
     }
     // It votes for the others, and does not come before them when the leader stops.
     let leader = installation.leader().await;
-    installation.authorities[leader].take().expect("it runs").shutdown().await;
+    installation.shut_down(leader).await;
     installation.restart(leader).await;
-    for index in 4..6 {
-        assert!(is_accepted(&installation.cast(index, "oui").await));
+    for place in 4..6 {
+        installation.assert_accepts(place, "oui").await;
         assert!(!installation.authority(halted).leads());
     }
     // A restart reads the log back: it takes part again.
-    installation.authorities[halted].take().expect("it runs").shutdown().await;
+    installation.shut_down(halted).await;
     installation.restart(halted).await;
     installation.assert_agreement().await;
     installation.stop().await;
@@ -627,19 +558,16 @@ async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn statements_lost_while_the_nodes_run_are_sent_again() {
-    let installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+    let installation = Installation::start_with_vote().await;
     let ledger = installation.tables();
     // The positions of later rows go on, so that no reader sees fewer than it has read.
     assert!(ledger.execute("DELETE FROM round_row", ()).expect("SQL") > 0);
     drop(ledger);
-    let until = Instant::now() + WAIT;
-    while rows_of(&installation, RowKind::Vote).await.len() < 3 {
-        assert!(Instant::now() < until, "votes are missing");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    assert!(is_accepted(&installation.cast(1, "oui").await));
+    wait_until("votes are missing", async || {
+        rows_of(&installation, RowKind::Vote).await.len() >= 3
+    })
+    .await;
+    installation.assert_accepts(1, "oui").await;
     installation.assert_agreement().await;
     installation.stop().await;
 }
@@ -671,10 +599,8 @@ fn forge_head(ledger: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn unverified_head_is_discarded_and_the_poll_continues() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    assert!(is_accepted(&installation.cast(0, "oui").await));
+async fn a_head_that_does_not_verify_is_discarded_and_the_poll_goes_on() {
+    let mut installation = Installation::start_with_vote().await;
     installation.assert_agreement().await;
     installation.stop_all().await;
     installation.start_authorities().await;
@@ -717,7 +643,7 @@ async fn unverified_head_is_discarded_and_the_poll_continues() {
     installation.start_authorities().await;
     installation.wait_for_log(&whole).await;
     installation.start_ingest().await;
-    assert!(is_accepted(&installation.cast(1, "non").await));
+    installation.assert_accepts(1, "non").await;
     installation.assert_agreement().await;
     installation.stop().await;
 }

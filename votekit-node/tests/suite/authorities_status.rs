@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use votekit_node::{Node, StatusView};
 
-use crate::installation::{Installation, WAIT};
+use crate::installation::{Installation, WAIT, wait_until};
 use crate::support::law;
 
 /// Waits until the status of the authority with index `index`, as `node` shows it, is as expected.
@@ -24,9 +24,7 @@ async fn wait_for(node: &Node, index: usize, is_expected: impl Fn(&StatusView) -
 
 #[tokio::test(flavor = "multi_thread")]
 async fn down_stuck_and_out_of_time_are_seen_on_every_authority() {
-    let mut installation = Installation::start(3, 2).await;
-    installation.open_poll().await;
-    installation.cast(0, "oui").await;
+    let mut installation = Installation::start_with_vote().await;
     installation.authority(1).panic_in_task(Some(&law()));
     installation.authority(2).step_clock(-75_250);
     let halted = |status: &StatusView| {
@@ -60,10 +58,9 @@ async fn down_stuck_and_out_of_time_are_seen_on_every_authority() {
     installation.kill(2);
     wait_for(installation.authority(0), 2, |status| status.is_silent).await;
     wait_for(installation.authority(0), 1, |status| !status.is_silent).await;
-    let until = Instant::now() + WAIT;
-    while installation.authority(0).gauges().authorities[2].is_up {
-        assert!(Instant::now() < until, "the gauge says that it is up");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    }
+    wait_until("the gauge says that it is up", async || {
+        !installation.authority(0).gauges().authorities[2].is_up
+    })
+    .await;
     installation.stop().await;
 }

@@ -9,6 +9,7 @@ use crate::support::{create_request, law, vote, write_roll};
 use rusqlite::Connection;
 use votekit_core::authority::AuthoritySet;
 use votekit_core::decision::Decision;
+use votekit_core::id::RequestId;
 use votekit_core::log::note::KeyName;
 use votekit_core::log::policy::Policy;
 use votekit_node::config::{Config, Role};
@@ -40,6 +41,15 @@ pub(crate) fn path_of(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("authority-{number}"))
 }
 
+/// Waits until a condition holds. `otherwise` states what is wrong if it never does.
+pub(crate) async fn wait_until(otherwise: &str, condition: impl AsyncFn() -> bool) {
+    let until = Instant::now() + WAIT;
+    while !condition().await {
+        assert!(Instant::now() < until, "{otherwise}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 fn config(roles: &[Role]) -> Config {
     Config { roles: roles.to_vec(), rate_limit_per_second: 0, ..Config::default() }
 }
@@ -66,6 +76,14 @@ impl Installation {
         change: impl FnOnce(AuthoritySet) -> AuthoritySet,
     ) -> Self {
         Self::start_as(count, quorum, 0, change).await
+    }
+
+    /// Starts three authorities with a quorum of two, opens the poll and casts the first vote.
+    pub(crate) async fn start_with_vote() -> Self {
+        let installation = Self::start(3, 2).await;
+        installation.open_poll().await;
+        installation.assert_accepts(0, "oui").await;
+        installation
     }
 
     async fn start_as(
@@ -132,6 +150,21 @@ impl Installation {
         assert_eq!((closed.state.as_str(), closed.accepted), ("closed", accepted));
     }
 
+    /// Closes the poll as [`Self::assert_closes`] does, and stops once the authorities agree.
+    pub(crate) async fn close_and_stop(self, accepted: u64) {
+        self.assert_closes(accepted).await;
+        self.assert_agreement().await;
+        self.stop().await;
+    }
+
+    /// No running authority has halted the election.
+    pub(crate) fn assert_none_halted(&self) {
+        for (place, node) in self.authorities.iter().enumerate() {
+            let halted = node.as_ref().and_then(|node| node.halted(&law()));
+            assert_eq!(halted, None, "a{}", place + 1);
+        }
+    }
+
     /// Repeats a call on the authority that leads, until it is not refused for that reason.
     pub(crate) async fn by_leader<T>(
         &self,
@@ -163,11 +196,10 @@ impl Installation {
         let request = CreateElection { publish_every: Some(1), ..create_request() };
         self.by_leader(async |node| node.create(request.clone()).await).await;
         self.by_leader(async |node| node.open(&law(), OpenElection::default()).await).await;
-        let until = Instant::now() + WAIT;
-        while self.ingest().election(&law()).is_none_or(|view| view.state != "open") {
-            assert!(Instant::now() < until, "the ingest node does not see the open poll");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        wait_until("the ingest node does not see the open poll", async || {
+            self.ingest().election(&law()).is_some_and(|view| view.state == "open")
+        })
+        .await;
     }
 
     /// The policy of the election.
@@ -195,6 +227,21 @@ impl Installation {
     /// Kills an authority: nothing more is published, sealed or reported.
     pub(crate) fn kill(&mut self, index: usize) {
         self.authorities[index].take().expect("it runs").abandon();
+    }
+
+    /// Kills the two of three authorities that do not lead. Returns their indices.
+    pub(crate) async fn kill_followers(&mut self) -> [usize; 2] {
+        let leader = self.leader().await;
+        let followers = [(leader + 1) % 3, (leader + 2) % 3];
+        for follower in followers {
+            self.kill(follower);
+        }
+        followers
+    }
+
+    /// Stops an authority in order.
+    pub(crate) async fn shut_down(&mut self, place: usize) {
+        self.authorities[place].take().expect("it runs").shutdown().await;
     }
 
     /// Kills the ingest node.
@@ -273,7 +320,26 @@ impl Installation {
         }
     }
 
-    pub(crate) async fn restart(&mut self, index: usize) {
+    /// Casts a vote, which must be accepted.
+    pub(crate) async fn assert_accepts(&self, place: u32, choice: &str) {
+        let decision = self.cast(place, choice).await;
+        assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    }
+
+    /// Submits a vote, which is answered without a majority of the authorities.
+    pub(crate) async fn submit(&self, place: u32, choice: &str) -> RequestId {
+        let request = self.ingest().submit(&vote(place, choice), None, None).await;
+        request.expect("answered without a majority")
+    }
+
+    /// Waits for the decision on a submitted vote, which must be accepted.
+    pub(crate) async fn assert_accepted(&self, request: RequestId) {
+        let decided = self.ingest().wait(request, WAIT).await.expect("answers");
+        let is_accepted = matches!(&decided, Some(VoteStatus::Decided(Decision::Accepted { .. })));
+        assert!(is_accepted, "{decided:?}");
+    }
+
+    pub(crate) async fn restart(&mut self, place: usize) {
         let (engines, seconds) = (self.engines(), self.leader_term_seconds);
         let node = start_authority(self.folder.path(), index + 1, engines, seconds).await;
         self.authorities[index] = Some(node);

@@ -2,6 +2,8 @@
 //! the close, refusals.
 
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::support::{
     LAW, TestDir, create_request, decided, law, vote, write_roll, write_supplement,
@@ -17,6 +19,9 @@ use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, SubmitError};
 use votekit_node::{CreateElection, LoadOutcome, OpenElection, ResultsError};
+use votekit_store::Engines;
+use votekit_store::embedded::EmbeddedEngine;
+use votekit_store::faults::{Call, Fault, FaultPlan, Faulty};
 
 async fn cast(node: &Node, index: u32, choice: &str) -> (RequestId, Decision) {
     let request = node.submit(&vote(index, choice), None, None).await.expect("taken");
@@ -25,6 +30,38 @@ async fn cast(node: &Node, index: u32, choice: &str) -> (RequestId, Decision) {
 
 fn accepted(decision: Decision) -> bool {
     matches!(decision, Decision::Accepted { .. })
+}
+
+/// Counts the writes of a ledger that are made outside of it.
+struct CountedWrites(Arc<AtomicU64>);
+
+impl FaultPlan for CountedWrites {
+    fn next_fault(&self, call: Call) -> Fault {
+        self.0.fetch_add(u64::from(call == Call::Write), Ordering::Relaxed);
+        Fault::None
+    }
+}
+
+/// The embedded ballot box stages a batch as it publishes it: the node only commits the block.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_on_the_embedded_engine_is_staged_once() {
+    let place = TestDir::new(20);
+    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
+    let writes = Arc::new(AtomicU64::new(0));
+    let ledger = Faulty::new(Arc::clone(&engine.ledger), CountedWrites(Arc::clone(&writes)));
+    let engines = Engines { ledger: Arc::new(ledger), ..Engines::from(engine) };
+    let node = Node::start_on(folder, Config::default(), engines).await.expect("the node starts");
+    place.open_polls_of(&node).await;
+    // The first vote allocates an epoch.
+    assert!(accepted(cast(&node, 1, "oui").await.1));
+    for voter in 2..5 {
+        let before = writes.load(Ordering::Relaxed);
+        assert!(accepted(cast(&node, voter, "oui").await.1));
+        assert_eq!(writes.load(Ordering::Relaxed) - before, 1, "the block alone");
+    }
+    assert_eq!(node.close(&law()).await.expect("closed").accepted, 4);
+    node.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

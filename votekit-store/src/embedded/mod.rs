@@ -34,7 +34,7 @@ mod writes;
 
 pub mod memory;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use accounts::EmbeddedAccounts;
@@ -86,6 +86,15 @@ impl EmbeddedEngine {
         let ballot_box = Arc::new(EmbeddedBallotBox::new(Arc::clone(&ledger)));
         let accounts = Arc::new(EmbeddedAccounts::open(folder)?);
         Ok(Self { registry: Arc::new(EmbeddedRegistry::new()), ballot_box, ledger, accounts })
+    }
+
+    /// As [`EmbeddedEngine::open`], on a thread that may block.
+    ///
+    /// # Errors
+    /// As [`EmbeddedEngine::open`].
+    pub async fn open_in_background(folder: PathBuf) -> Result<Self, EngineError> {
+        let opened = tokio::task::spawn_blocking(move || Self::open(&folder)).await;
+        opened.unwrap_or_else(|_| Err(fault::panicked("the opening")))
     }
 
     /// The roles for several nodes of this process: a clone for each. One of the nodes leads, and

@@ -23,24 +23,32 @@ pub(crate) fn batch(by: u8, sequence: u64) -> Arc<Batch> {
 
 /// A reproducible batch, by its number and its count.
 pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
+    let vote = |place: u64| *Digest::of(format!("{by} {sequence} {place}").as_bytes()).as_bytes();
+    sealed(by, Epoch(1), sequence, (0..count).map(vote))
+}
+
+/// A batch by its number, with one vote for each hash of a credential: the first half of the hash is
+/// the id of the request.
+pub(crate) fn sealed(
+    by: u8,
+    epoch: Epoch,
+    sequence: u64,
+    votes: impl Iterator<Item = [u8; 32]>,
+) -> Arc<Batch> {
     let node_key = NodeKey::from_seed(&[by; 32]);
-    let number =
-        BatchNumber { node: node_key.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
+    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: Sequence(sequence) };
     let header = BatchHeader {
         law_id: law(),
         number,
         confirmed_through: Sequence(sequence - 1),
         last: false,
     };
-    let envelopes: Vec<envelope::Envelope> = (0..count)
-        .map(|index| {
-            let bytes = *Digest::compute(format!("{by} {sequence} {index}").as_bytes()).as_bytes();
-            envelope::Envelope {
-                request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
-                hash: credential::CredentialHash::from_bytes(bytes),
-                received: instant::UnixMinutes(28_333_333),
-                choice: ballot::ChoiceIndex(0),
-            }
+    let envelopes: Vec<envelope::Envelope> = votes
+        .map(|bytes| envelope::Envelope {
+            request: RequestId::from_bytes(bytes[..16].try_into().expect("16 bytes")),
+            hash: credential::CredentialHash::from_bytes(bytes),
+            received: instant::UnixMinutes(28_333_333),
+            choice: ballot::ChoiceIndex(0),
         })
         .collect();
     let key = ballot::BallotSecretKey::from_seed(&[7; 32]).public_key();

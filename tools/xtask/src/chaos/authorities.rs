@@ -26,10 +26,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use votekit_checker::Report;
 
-use self::fault::Fault;
 use self::trial::Trial;
 use super::fault::Chance;
 use super::fleet::end_run;
@@ -41,6 +40,7 @@ use crate::services::Rig;
 
 pub(crate) use self::by_hand::ByHand;
 pub(crate) use self::cluster::{Cluster, member};
+pub(crate) use self::fault::Fault;
 pub(crate) use self::watch::Watch;
 
 /// The plan of a run.
@@ -55,6 +55,22 @@ pub(super) struct Plan {
     pub(super) faults: u64,
     pub(super) seed: u64,
     pub(super) votes_per_second: u64,
+    /// The only kinds of faults; empty: all of them.
+    pub(super) only: Vec<Fault>,
+    /// Whether the folder of a run without a failure is kept.
+    pub(super) keeps_folder: bool,
+}
+
+impl Plan {
+    /// The kinds of faults of this run.
+    fn kinds(&self) -> Result<Vec<Fault>> {
+        let mut kinds = Fault::kinds(self.liar.is_some(), self.clock.is_some());
+        if let Some(missing) = self.only.iter().find(|fault| !kinds.contains(fault)) {
+            bail!("--fault: '{missing}' needs a tool that this machine or this build lacks");
+        }
+        kinds.retain(|fault| self.only.is_empty() || self.only.contains(fault));
+        Ok(kinds)
+    }
 }
 
 /// Runs one election under faults.
@@ -69,7 +85,7 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let mut kept = None;
     let played = play(plan, rig, &folder, &mut tally, &mut kept);
     tally.print(plan, begun.elapsed());
-    end_run(&folder, played, kept.map(|cluster| cluster.fleet))
+    end_run(&folder, played, kept.map(|cluster| cluster.fleet), plan.keeps_folder)
 }
 
 fn play(
@@ -90,7 +106,7 @@ fn play(
     let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
     let loaded = Instant::now();
     cluster.fleet.recovers("the start")?;
-    let kinds = Fault::kinds(plan.liar.is_some(), plan.clock.is_some());
+    let kinds = plan.kinds()?;
     for (number, fault) in chance.rounds(&kinds, plan.faults, true).into_iter().enumerate() {
         std::thread::sleep(chance.milliseconds(100, 1_000));
         let trial = cluster

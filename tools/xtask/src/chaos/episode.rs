@@ -10,11 +10,11 @@ use faultdisk::{FaultDisk, Faults};
 use rustix::process::Signal;
 use votekit_checker::{Inputs, Report};
 
-use super::LAW;
 use super::fault::{Chance, Fault};
 use super::load::{Load, LoadPlan};
 use super::node::{Addresses, Node, PROCESS_TIMEOUT, keep_answer, wait};
 use super::tally::Tally;
+use super::{LAW, VERIFY_PUBLICATION};
 
 /// Settings shared by the episodes of a run.
 #[derive(Debug)]
@@ -125,15 +125,7 @@ impl Episode<'_> {
         self.tally.checked(&found);
         *report = Some(found);
         // After the checker, so that its report exists whatever these commands return.
-        self.command(&[
-            "verify",
-            "bundle",
-            "bundle",
-            "--policy",
-            "start/policy",
-            "--shards",
-            "hashes",
-        ])?;
+        self.command(&VERIFY_PUBLICATION)?;
         self.command(&["recount", "--data", "node"])?;
         Ok(())
     }

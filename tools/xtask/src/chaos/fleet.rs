@@ -25,12 +25,20 @@ const GROWTH_LEAVES: u64 = 25;
 ///
 /// # Errors
 /// The failure of the run; or when a server had ended by itself.
-pub(crate) fn end_run(folder: &Path, played: Result<()>, fleet: Option<Fleet>) -> Result<()> {
-    if let Err(error) = played {
+pub(crate) fn end_run(
+    folder: &Path,
+    played: Result<()>,
+    fleet: Option<Fleet>,
+    keeps_folder: bool,
+) -> Result<()> {
+    if keeps_folder || played.is_err() {
         println!("  kept in {}", folder.display());
-        return Err(error);
     }
+    played?;
     fleet.context("it was played")?.rig.end()?;
+    if keeps_folder {
+        return Ok(());
+    }
     fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))
 }
 

@@ -42,6 +42,8 @@ pub(super) struct Plan {
     pub(super) votes_per_second: u64,
     /// How long PostgreSQL is down once.
     pub(super) outage: Duration,
+    /// Whether the folder of a run without a failure is kept.
+    pub(super) keeps_folder: bool,
 }
 
 /// Runs one election under faults.
@@ -56,7 +58,8 @@ pub(super) fn run(plan: &Plan, rig: Rig) -> Result<()> {
     let mut installation = None;
     let played = play(plan, rig, &folder, &mut tally, &mut installation);
     tally.print(plan, begun.elapsed());
-    end_run(&folder, played, installation.map(|installation| installation.fleet))
+    let fleet = installation.map(|installation| installation.fleet);
+    end_run(&folder, played, fleet, plan.keeps_folder)
 }
 
 fn play(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::case::{Case, Filter};
-use crate::atomic_output::replace;
+use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::ArchiveArgs;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         }
     }?;
     match &args.output {
-        Some(path) => replace(path, &bytes),
+        Some(path) => write_output(path, &bytes),
         None => context.output.data(&bytes),
     }
 }

@@ -9,8 +9,7 @@ use votekit_core::id::RequestId;
 
 use super::case::{self, Case, for_each_case};
 use super::receipt;
-use crate::argument;
-use crate::atomic_output::replace;
+use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::ArchiveArgs;
@@ -74,7 +73,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     })?;
     let receipt = receipt::make(&archive, &law_id, case.leaf_index)?;
     if let Some(path) = &args.output {
-        replace(path, receipt.proof.to_string().as_bytes())?;
+        write_output(path, receipt.proof.to_string().as_bytes())?;
     }
     let path = receipt.path.iter().map(|hash| const_hex::encode(hash.as_bytes())).collect();
     let inclusion = Inclusion {

@@ -156,8 +156,8 @@ impl VerifierKey {
     /// Makes a verifier key from a name and a public key.
     ///
     /// # Errors
-    /// [`KeyError::Point`] if the bytes are not the canonical encoding of a point, or the point
-    /// is of small order.
+    /// [`KeyError::Point`] if the bytes are not the canonical encoding of a point, or the point is
+    /// of small order.
     pub fn new(name: KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Result<Self, KeyError> {
         let point = ed25519::public_key(public_key).ok_or(KeyError::Point)?;
         Ok(Self { id: KeyId::new(&name, kind, public_key), name, kind, public_key: point })

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument};
@@ -34,12 +34,11 @@ pub(crate) struct InstalledBallotKey {
 /// changes nothing. No call sends the key itself.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/ballot-key", tag = "administration", operation_id = "installBallotKey", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = InstallBallotKey, content_type = "application/json"),
     responses(
         (status = 200, description = "Installed", body = InstalledBallotKey),
         (status = 400, description = "`malformed`: also a file that is no key file, a key of another election, or another key of this one", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`election-exists`, `not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -54,7 +54,6 @@ impl AdmitRecord {
     get, path = "/api/v1/admin/nodes", tag = "administration", operation_id = "clusterView", security(("administrator" = [])),
     responses(
         (status = 200, description = "The authorities and the nodes", body = ClusterView),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn cluster_view(
@@ -71,7 +70,6 @@ pub(crate) async fn cluster_view(
     responses(
         (status = 200, description = "Admitted", body = AdmittedNode),
         (status = 400, description = "`malformed`: also a name or a key that another node or an authority has", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`not-leading`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -91,7 +89,6 @@ pub(crate) async fn admit_record(
     responses(
         (status = 200, description = "Retired", body = RetiredNode),
         (status = 400, description = "`malformed`: also a name under which no node was admitted", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -110,7 +107,6 @@ pub(crate) async fn retire_record(
     post, path = "/api/v1/admin/leader/step-down", tag = "administration", operation_id = "stepDown", security(("administrator" = [])),
     responses(
         (status = 202, description = "The request is stored"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 421, description = "`not-served-here`: this node is not one of several authorities", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

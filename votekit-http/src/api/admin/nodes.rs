@@ -10,7 +10,7 @@ use votekit_core::batch::NodePublicKey;
 use votekit_core::id::NodeId;
 use votekit_node::{ElectionView, NodeView};
 
-use crate::api::{PathText, law_id};
+use crate::api::{LawPath, PathText, law_id};
 use crate::context::Api;
 use crate::guard::json_body::json;
 use crate::problem::{Problem, ProblemDocument};
@@ -27,10 +27,9 @@ pub(crate) struct AdmitNode {
 /// Lists the ingest nodes that an election admits.
 #[utoipa::path(
     get, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "listNodes", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     responses(
         (status = 200, description = "The nodes", body = Vec<NodeView>),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
@@ -44,12 +43,10 @@ pub(crate) async fn list_nodes(
 /// Admits an ingest node. Admitting it again changes nothing.
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes", tag = "administration", operation_id = "admitNode", security(("administrator" = [])),
-    params(("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50)),
+    params(LawPath),
     request_body(content = AdmitNode, content_type = "application/json"),
     responses(
         (status = 200, description = "Admitted", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -70,13 +67,11 @@ pub(crate) async fn admit_node(
 #[utoipa::path(
     post, path = "/api/v1/admin/elections/{law_id}/nodes/{node}/retire", tag = "administration", operation_id = "retireNode", security(("administrator" = [])),
     params(
-        ("law_id" = String, Path, description = "The law put to the vote", example = "L2025-001", pattern = "^[A-Za-z0-9._-]+$", min_length = 1, max_length = 50),
+        LawPath,
         ("node" = String, Path, description = "The node's id", example = "0123456789abcdef", pattern = "^[0-9a-f]{16}$", min_length = 16, max_length = 16),
     ),
     responses(
         (status = 200, description = "Retired", body = ElectionView),
-        (status = 400, description = "`malformed`", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 401, description = "`unauthorized`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "`unknown-election`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`wrong-state`, `refused-by-log`, `not-leading`, `admin-busy`", body = ProblemDocument, content_type = "application/problem+json"),
     )

@@ -12,7 +12,6 @@ use votekit_core::id::ElectionId;
 use votekit_node::ElectionView;
 
 use super::check::{self, Attempt};
-use super::post::Post;
 use super::sign_in;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
@@ -21,6 +20,7 @@ use crate::sessions::Form;
 use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
+use crate::web::page_form::Post;
 use crate::web::visit::Visit;
 
 #[derive(Template)]

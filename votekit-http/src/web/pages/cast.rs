@@ -8,13 +8,13 @@ use axum::response::Response;
 
 use super::ballot::cast_before;
 use super::check::{self, Attempt};
-use super::post::Post;
 use super::sign_in;
 use crate::api::PathText;
 use crate::context::Api;
 use crate::problem::Problem;
 use crate::sessions::Form;
 use crate::web::lang::Lang;
+use crate::web::page_form::Post;
 use crate::web::visit::Visit;
 
 /// `POST /{lang}/vote/{law_id}/cast`.

@@ -13,7 +13,6 @@ use votekit_core::id::{ElectionId, RequestId};
 use votekit_node::ElectionView;
 
 use super::check::{self, Attempt};
-use super::post::Post;
 use crate::accounts::Caller;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
@@ -27,6 +26,7 @@ use crate::web::election_row::ElectionRow;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::official_visit::SIGN_OUT_FORM;
+use crate::web::page_form::Post;
 use crate::web::visit::Visit;
 
 #[derive(Template)]

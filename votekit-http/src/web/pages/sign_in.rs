@@ -15,7 +15,6 @@ use votekit_node::{ElectionView, SubmitError};
 
 use super::check::{self, Attempt};
 use super::members;
-use super::post::Post;
 use crate::api::{PathText, law_id};
 use crate::context::Api;
 use crate::guard::form_body::FormBody;
@@ -24,6 +23,7 @@ use crate::sessions::Session;
 use crate::web::election_row::check_open;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
+use crate::web::page_form::Post;
 use crate::web::visit::Visit;
 
 #[derive(Template)]

@@ -2,9 +2,11 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
+
 /// One fault, which is later repaired.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fault {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum Fault {
     /// SIGKILL for the authority that leads.
     KillLeader,
     KillFollower,
@@ -12,6 +14,7 @@ pub(super) enum Fault {
     StopLeader,
     StopFollower,
     /// SIGKILL for a node that takes votes.
+    #[value(name = "kill-ingest")]
     KillIntake,
     /// The wire between one authority and PostgreSQL is cut.
     CutLedger,
@@ -21,7 +24,9 @@ pub(super) enum Fault {
     CutBallotBox,
     /// An operator asks for another leader.
     StepDown,
+    #[value(name = "kill-postgresql")]
     KillPostgreSql,
+    #[value(name = "kill-rabbitmq")]
     KillRabbitMq,
     /// SIGKILL for a master of the Redis Cluster.
     KillRedis,

@@ -10,11 +10,11 @@ use rustix::process::Signal;
 use votekit_checker::{Inputs, Report};
 
 use super::installation::Installation;
-use crate::chaos::LAW;
 use crate::chaos::link::Wire;
 use crate::chaos::load::Load;
 use crate::chaos::member::Service;
 use crate::chaos::node::{PROCESS_TIMEOUT, wait};
+use crate::chaos::{LAW, VERIFY_PUBLICATION};
 
 /// How long a node publishes without receiving confirms.
 const UNCONFIRMED_TIME: Duration = Duration::from_millis(500);
@@ -138,15 +138,7 @@ impl Installation {
     /// Verifies and recounts the publication with votekit.
     pub(super) fn verify_and_recount(&self) -> Result<()> {
         let ledger = self.fleet.rig.site().ledger_url();
-        self.fleet.command(&[
-            "verify",
-            "bundle",
-            "bundle",
-            "--policy",
-            "start/policy",
-            "--shards",
-            "hashes",
-        ])?;
+        self.fleet.command(&VERIFY_PUBLICATION)?;
         self.fleet.command(&["recount", "--data", "shared", "--ledger", &ledger])?;
         // The registry lost marks more than once. It can be rebuilt from the log.
         let registry = self.fleet.rig.site().registry_url();

@@ -8,7 +8,7 @@ use super::super::samples::{SampleLog, law};
 use super::super::{
     Case, CaseError, Outcome, TestStorage, case, ensure, ensure_eq, expect_conflict,
 };
-use crate::{Conflict, Leadership, TERM_STEP_MAX};
+use crate::{Conflict, Leadership, Ledger, TERM_STEP_MAX};
 
 pub(super) const CASES: &[Case] = &[
     case!(leadership_is_exclusive_until_released),
@@ -42,8 +42,19 @@ pub(super) fn term_of(leadership: &Leadership) -> Result<u64, CaseError> {
     }
 }
 
-async fn leadership_is_exclusive_until_released(storage: &dyn TestStorage) -> Outcome {
-    let ledger = storage.open().await?.ledger;
+/// The second acquires leadership in a later term than the first had, and the first follows.
+async fn ensure_second_leads_after(ledger: &dyn Ledger, term: u64) -> Outcome {
+    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
+    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
+    ensure!(
+        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
+        "two lead at once"
+    );
+    Ok(())
+}
+
+async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outcome {
+    let ledger = place.open().await?.ledger;
     let term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     ensure!(term >= 1, "terms count from 1, found {term}");
     for _ in 0..3 {
@@ -70,26 +81,14 @@ async fn leadership_is_exclusive_until_released(storage: &dyn TestStorage) -> Ou
         "after another resigned"
     );
     ledger.release_leadership("first").await?;
-    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
-    ensure!(
-        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
-        "two lead at once"
-    );
-    Ok(())
+    ensure_second_leads_after(&*ledger, term).await
 }
 
 async fn expired_leadership_can_be_acquired(storage: &dyn TestStorage) -> Outcome {
     let ledger = storage.open().await?.ledger;
     let term = term_of(&ledger.acquire_leadership("first", SHORT, 0).await?)?;
     outwait_short().await;
-    let next = term_of(&ledger.acquire_leadership("second", LONG, 0).await?)?;
-    ensure!(next > term, "the next leader's term is {next}, the first's was {term}");
-    ensure!(
-        matches!(ledger.acquire_leadership("first", LONG, 0).await?, Leadership::Following { .. }),
-        "two lead at once"
-    );
-    Ok(())
+    ensure_second_leads_after(&*ledger, term).await
 }
 
 async fn only_one_of_many_candidates_acquires_leadership(storage: &dyn TestStorage) -> Outcome {

@@ -1,12 +1,14 @@
-//! `GET /{lang}/officials/elections/{law_id}/results/{format}`: the results as a file, by the
-//! results policy: an official sees no counts before the public does.
+//! Files for officials: `GET /{lang}/officials/elections/{law_id}/results/{format}`, the results by
+//! the results policy, so that an official sees no counts before the public does; and
+//! `…/bundle.zip`, the publication bundle.
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::HeaderValue;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
+use axum::http::{HeaderValue, Method};
 use axum::response::Response;
 use serde::Deserialize;
 use votekit_core::election::State as ElectionState;
@@ -14,7 +16,9 @@ use votekit_core::export::csv::to_csv;
 use votekit_core::export::json::to_json;
 use votekit_core::export::nist::to_nist;
 
+use crate::accounts::Caller;
 use crate::api::{PathText, law_id};
+use crate::bundle_download::bundle_answer;
 use crate::context::Api;
 use crate::problem::Problem;
 use crate::web::lang::Lang;
@@ -31,7 +35,7 @@ pub(crate) enum Format {
     Nist,
 }
 
-/// Sends the file.
+/// Sends the results.
 pub(crate) async fn result_file(
     State(api): State<Arc<Api>>,
     PathText((_, law, format)): PathText<(Lang, String, Format)>,
@@ -57,4 +61,14 @@ pub(crate) async fn result_file(
     let disposition = HeaderValue::try_from(disposition).map_err(|_| Problem::Internal)?;
     headers.insert(CONTENT_DISPOSITION, disposition);
     Ok(response)
+}
+
+/// Sends the publication bundle.
+pub(crate) async fn bundle_file(
+    State(api): State<Arc<Api>>,
+    method: Method,
+    Extension(caller): Extension<Caller>,
+    PathText((_, law)): PathText<(Lang, String)>,
+) -> Result<Response, Problem> {
+    bundle_answer(&api, &caller, &law_id(&law)?, &method).await
 }
