@@ -130,7 +130,7 @@ fn a_row_that_the_node_of_an_open_epoch_has_not_signed_is_waited_for() {
 }
 
 #[test]
-fn what_was_seen_staged_is_waited_for_although_the_ledger_has_lost_it() {
+fn close_waits_for_a_batch_seen_staged_that_the_ledger_lost() {
     let observed = |mut progress: EpochProgress, sequence| {
         progress.note_observed(Sequence(sequence));
         progress

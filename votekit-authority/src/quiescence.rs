@@ -10,7 +10,7 @@
 //! 3. **staging**: all staged batches are sealed;
 //! 4. **epochs**: for each epoch, the sealed batches are exactly the staged batches.
 //!
-//! In any other order a batch could enter a stage after the look at that stage.
+//! In any other order a batch could enter a stage after the poll of that stage.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -305,7 +305,7 @@ impl QuiescencePolls {
             Event::Epochs(epochs) => return PollOutcome::Taken(epochs),
             Event::Waited => Self::begin(),
             Event::Unavailable => self.retry(Obstacle::Unavailable, now),
-            other => panic!("{other:?} is not the outcome of a look"),
+            other => panic!("{other:?} is not the outcome of a poll"),
         })
     }
 

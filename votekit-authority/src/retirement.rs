@@ -26,7 +26,7 @@ pub struct Retirement {
     /// The epochs to end.
     epochs: BTreeSet<Epoch>,
     step: Step,
-    looks: Looks,
+    polls: QuiescencePolls,
     /// From this time on, rows that the node has not signed are passed over.
     pass_over_from: Monotonic,
 }
@@ -50,10 +50,10 @@ impl Retirement {
         poll_interval: Duration,
         now: Monotonic,
     ) -> (Self, Command) {
-        let looks = Looks::new(now + timeout, poll_interval);
+        let polls = QuiescencePolls::new(now + timeout, poll_interval);
         let pass_over_from = now + timeout / 4 * 3;
         let (epochs, step) = (BTreeSet::new(), Step::Epochs);
-        let process = Self { node, epochs, step, looks, pass_over_from };
+        let process = Self { node, epochs, step, polls, pass_over_from };
         (process, Command::ReadEpochs)
     }
 
@@ -68,7 +68,7 @@ impl Retirement {
             false => EpochProgress::check_sealed,
         };
         if let Some(obstacle) = own().map(check).find_map(Result::err) {
-            return self.looks.retry(obstacle, now);
+            return self.polls.retry(obstacle, now);
         }
         let open: Vec<(NodeId, Epoch)> =
             own().filter(|epoch| !epoch.is_ended).map(|epoch| (epoch.node, epoch.epoch)).collect();

@@ -92,14 +92,20 @@ fn a_row_that_the_node_has_not_signed_delays_its_retirement_and_does_not_prevent
     let unsigned = EpochProgress { unsigned_through: row, ..epoch(GONE, 2, 6, 6, false) };
     let mut retirement = fenced(vec![unsigned]);
     for early in [10, 14_999] {
-        assert_eq!(looked(&mut retirement, vec![unsigned], at(early)), Command::Wait(POLL));
+        assert_eq!(
+            poll_until_settled(&mut retirement, vec![unsigned], at(early)),
+            Command::Wait(POLL)
+        );
         assert_eq!(retirement.step(Event::Waited, at(early)), Command::ReadLeases);
     }
     // A batch that it has signed is sealed first, whatever is above it.
     let unsealed = EpochProgress { staged_through: Some(Sequence(7)), ..unsigned };
-    assert_eq!(looked(&mut retirement, vec![unsealed], at(15_000)), Command::Wait(POLL));
+    assert_eq!(
+        poll_until_settled(&mut retirement, vec![unsealed], at(15_000)),
+        Command::Wait(POLL)
+    );
     retirement.step(Event::Waited, at(15_000));
-    let command = looked(&mut retirement, vec![unsigned], at(15_000));
+    let command = poll_until_settled(&mut retirement, vec![unsigned], at(15_000));
     assert_eq!(command, Command::RecordRetirements(vec![(GONE, Epoch(2))]));
 }
 

@@ -12,7 +12,7 @@ use votekit_node::Node;
 use votekit_node::limits::throttle::Prefix;
 
 use crate::accounts::AccountService;
-use crate::download_places::BundleDownloads;
+use crate::download_slots::BundleDownloads;
 use crate::guard::bearer_token::TokenDigest;
 use crate::guard::client_address::AddressRate;
 use crate::live::hub::LiveHub;

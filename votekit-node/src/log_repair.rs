@@ -159,7 +159,7 @@ impl Discard {
     ///
     /// # Errors
     /// [`RepairError::Changed`], [`RepairError::Engine`].
-    pub async fn carry_out(&self, ledger: &dyn LogRepair) -> Result<(), RepairError> {
+    pub async fn execute(&self, ledger: &dyn LogRepair) -> Result<(), RepairError> {
         let seen = LogRow::digest_of(&self.rows);
         match ledger.discard_above(&self.law_id, &self.head, &seen).await? {
             true => Ok(()),

@@ -113,10 +113,10 @@ async fn open_poll(dir: &TestDir, sealer: &Node) {
 }
 
 /// Starts the node that seals and one that takes votes, and opens the poll.
-async fn sealer_and_ingest(place: &TestDir, engine: &Engines) -> (Node, Node) {
-    let sealer = start(place, engine, "sealer-1", &SEALER_ROLES).await;
-    let ingest = start(place, engine, "ingest-1", &[Role::Ingest]).await;
-    open_poll(place, &sealer).await;
+async fn sealer_and_ingest(dir: &TestDir, engine: &Engines) -> (Node, Node) {
+    let sealer = start(dir, engine, "sealer-1", &SEALER_ROLES).await;
+    let ingest = start(dir, engine, "ingest-1", &[Role::Ingest]).await;
+    open_poll(dir, &sealer).await;
     (sealer, ingest)
 }
 
@@ -238,12 +238,12 @@ async fn roles_are_shared_among_nodes() {
 /// node accepted is the same request here, and is stored once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let sealer = start(&place, &engine, "sealer-1", &SEALER_ROLES).await;
-    let first = start(&place, &engine, "ingest-1", &[Role::Ingest]).await;
-    let second = start(&place, &engine, "ingest-2", &[Role::Ingest]).await;
-    open_poll(&place, &sealer).await;
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let sealer = start(&dir, &engine, "sealer-1", &SEALER_ROLES).await;
+    let first = start(&dir, &engine, "ingest-1", &[Role::Ingest]).await;
+    let second = start(&dir, &engine, "ingest-2", &[Role::Ingest]).await;
+    open_poll(&dir, &sealer).await;
     for (node, elector) in [(&first, 0), (&second, 1)] {
         let request = cast(node, elector, "k").await;
         decided_at_last(node, request).await;
@@ -271,9 +271,9 @@ async fn ingest_nodes_know_the_requests_that_others_have_in_flight() {
 /// A client without a limit, such as the reader of a live update, waits as long as no node seals.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_decision_is_waited_for_without_a_limit() {
-    let place = TestDir::new(10);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let (sealer, ingest) = sealer_and_ingest(&place, &engine).await;
+    let dir = TestDir::new(10);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let (sealer, ingest) = sealer_and_ingest(&dir, &engine).await;
     let first = cast(&ingest, 0, "first").await;
     decided_at_last(&ingest, first).await;
     sealer.shutdown().await;
@@ -282,7 +282,7 @@ async fn a_decision_is_waited_for_without_a_limit() {
     let waiting = tokio::spawn(async move { node.decision(request).await });
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!waiting.is_finished(), "no node seals");
-    let sealer = start(&place, &engine, "sealer-1", &SEALER_ROLES).await;
+    let sealer = start(&dir, &engine, "sealer-1", &SEALER_ROLES).await;
     let waited = tokio::time::timeout(WAIT_TIMEOUT, waiting).await.expect("it is sealed");
     let decision = waited.expect("no panic").expect("read");
     assert!(matches!(decision, Some(Decision::Accepted { .. })), "{decision:?}");
@@ -344,9 +344,9 @@ async fn another_sealer_takes_over() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_permanently_lost_node_can_be_retired() {
-    let place = TestDir::new(20);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let (sealer, gone) = sealer_and_ingest(&place, &engine).await;
+    let dir = TestDir::new(20);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let (sealer, gone) = sealer_and_ingest(&dir, &engine).await;
     for elector in 0..10 {
         cast(&gone, elector, "k").await;
     }
@@ -372,10 +372,10 @@ async fn a_permanently_lost_node_can_be_retired() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
-    let place = TestDir::new(60);
-    let engine = engine(&place.path("engine"), Odds::NONE);
-    let (sealer, back) = sealer_and_ingest(&place, &engine).await;
+async fn returning_node_continues_in_another_epoch_during_its_retirement() {
+    let dir = TestDir::new(60);
+    let engine = engine(&dir.path("engine"), Odds::NONE);
+    let (sealer, back) = sealer_and_ingest(&dir, &engine).await;
     cast(&back, 0, "k").await;
     until(&sealer, |view| view.accepted == 1).await;
     let id = ingest_node_id(&sealer).await;
@@ -409,9 +409,9 @@ async fn a_node_that_comes_back_while_it_is_retired_goes_on_in_another_epoch() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_ledger_that_was_rolled_back_is_not_followed() {
-    let place = TestDir::new(20);
-    let (engine, ledger) = engine_and_ledger(&place.path("engine"), Odds::NONE);
-    let (sealer, ingest) = sealer_and_ingest(&place, &engine).await;
+    let dir = TestDir::new(20);
+    let (engine, ledger) = engine_and_ledger(&dir.path("engine"), Odds::NONE);
+    let (sealer, ingest) = sealer_and_ingest(&dir, &engine).await;
     cast(&ingest, 0, "k").await;
     until(&ingest, |view| view.accepted == 1).await;
     let earlier = ledger.head(&law()).await.expect("read").expect("a head");

@@ -23,10 +23,10 @@ const WRITERS: u8 = 4;
 
 /// A batch by its number. Parent and child make the same one.
 fn batch(by: u8, epoch: Epoch, sequence: u64) -> Arc<Batch> {
-    let seed = Digest::of(format!("{by} {} {sequence}", epoch.0).as_bytes());
+    let seed = Digest::compute(format!("{by} {} {sequence}", epoch.0).as_bytes());
     let count = 1 + u64::from(seed.as_bytes()[0]) * 4;
-    let vote = |place: u64| {
-        *Digest::of(&[seed.as_bytes().as_slice(), &place.to_be_bytes()].concat()).as_bytes()
+    let vote = |index: u64| {
+        *Digest::compute(&[seed.as_bytes().as_slice(), &index.to_be_bytes()].concat()).as_bytes()
     };
     sealed(by, epoch, sequence, (0..count).map(vote))
 }

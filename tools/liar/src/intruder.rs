@@ -49,7 +49,7 @@ pub async fn stage_rogue_batch(
 }
 
 fn forge(folder: &AuthorityFolder, law_id: &ElectionId, now: UnixSeconds) -> Result<Batch> {
-    let seed = Digest::of(format!("votekit-liar {}", now.0).as_bytes());
+    let seed = Digest::compute(format!("votekit-liar {}", now.0).as_bytes());
     let key = NodeKey::from_seed(seed.as_bytes());
     let number = BatchNumber { node: key.node_id(), epoch: Epoch(1), sequence: Sequence(1) };
     let request = seed.as_bytes().first_chunk().context("16 of 32 bytes")?;

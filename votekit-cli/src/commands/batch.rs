@@ -8,6 +8,7 @@ use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
+use crate::argument;
 use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;

@@ -98,7 +98,7 @@ fn a_topic_is_read_as_it_is_written() {
 }
 
 #[test]
-fn those_who_have_voted_read_the_counts_under_the_same_topic() {
+fn voters_read_the_counts_under_the_public_topic() {
     for (policy, state) in
         ResultsPolicy::ALL.into_iter().flat_map(|it| State::ALL.map(|state| (it, state)))
     {

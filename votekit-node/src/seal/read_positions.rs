@@ -124,9 +124,9 @@ impl ReadPositions {
             self.unreadable.contains(id)
                 || self.unrecorded.as_ref().is_some_and(|rows| rows.contains(id))
         };
-        let is_read = |place: &&StagedPlace| match self.read.get(&place.id) {
-            Some(batch) => *batch == place.digest,
-            None => is_passed_over(&place.id),
+        let is_read = |position: &&StagedPosition| match self.read.get(&position.id) {
+            Some(batch) => *batch == position.digest,
+            None => is_passed_over(&position.id),
         };
         self.read.range((Excluded(after), Included(through))).all(is_stored)
             && stored.values().filter(|position| position.has_batch).all(is_read)
@@ -191,26 +191,26 @@ mod tests {
 
     #[test]
     fn rows_that_are_no_batches_are_recorded_up_to_a_limit_and_then_are_no_difference() {
-        let mut places = read(7, &[(8, "first"), (200_000, "last")]);
+        let mut positions = read(7, &[(8, "first"), (200_000, "last")]);
         let end = 9 + UNREADABLE_MAX as u64;
-        (9..=end + 5).for_each(|id| places.add_unreadable(StagingId(id)));
-        assert_eq!(places.unreadable_after(StagingId(0)).count(), UNREADABLE_MAX);
-        assert_eq!(places.unreadable_after(StagingId(0)).last(), Some(StagingId(end - 1)));
-        let agree = |places: &ReadPlaces, id, last| {
-            let stored = [place(8, "first"), place(id, "no batch"), place(200_000, last)];
-            places.agree_with(&stored, StagingId(0), StagingId(200_000))
+        (9..=end + 5).for_each(|id| positions.add_unreadable(StagingId(id)));
+        assert_eq!(positions.unreadable_after(StagingId(0)).count(), UNREADABLE_MAX);
+        assert_eq!(positions.unreadable_after(StagingId(0)).last(), Some(StagingId(end - 1)));
+        let agree = |positions: &ReadPositions, id, last| {
+            let stored = [position(8, "first"), position(id, "no batch"), position(200_000, last)];
+            positions.agree_with(&stored, StagingId(0), StagingId(200_000))
         };
         for passed_over in [9, end - 1, end, end + 5] {
-            assert!(agree(&places, passed_over, "last"), "{passed_over}");
+            assert!(agree(&positions, passed_over, "last"), "{passed_over}");
         }
-        assert!(!agree(&places, end + 6, "last"), "one that was not passed over");
-        assert!(!agree(&places, end, "other"), "what was read is compared as before");
-        places.forget(StagingId(end + 4));
-        assert!(agree(&places, end + 5, "last"));
-        places.forget(StagingId(end + 5));
-        places.add_unreadable(StagingId(end + 7));
-        assert_eq!(places.unreadable_after(StagingId(0)).count(), 1, "there is room again");
-        assert!(!agree(&places, end + 6, "last"));
+        assert!(!agree(&positions, end + 6, "last"), "one that was not passed over");
+        assert!(!agree(&positions, end, "other"), "what was read is compared as before");
+        positions.forget(StagingId(end + 4));
+        assert!(agree(&positions, end + 5, "last"));
+        positions.forget(StagingId(end + 5));
+        positions.add_unreadable(StagingId(end + 7));
+        assert_eq!(positions.unreadable_after(StagingId(0)).count(), 1, "there is room again");
+        assert!(!agree(&positions, end + 6, "last"));
     }
 
     #[test]

@@ -21,8 +21,8 @@ use crate::support::{LAW, create_request, law, vote};
 async fn three_authorities_decide_and_a_quorum_certifies() {
     let installation = Installation::start(3, 2).await;
     installation.open_poll().await;
-    for place in 0..5 {
-        installation.assert_accepts(place, "oui").await;
+    for index in 0..5 {
+        installation.assert_accepts(index, "oui").await;
     }
     let decision = installation.cast(0, "non").await;
     assert!(matches!(decision, Decision::Duplicate { .. }), "{decision:?}");

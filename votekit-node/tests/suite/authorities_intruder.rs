@@ -306,8 +306,8 @@ async fn rows_above_the_head_of_a_log_halt_nothing() {
     drop(ledger);
     let decision = installation.cast(1, "oui").await;
     assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
-    for place in 0..3 {
-        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    for index in 0..3 {
+        assert_eq!(installation.authority(index).halted(&law()), None, "a{}", index + 1);
     }
     installation.assert_closes(2).await;
     installation.assert_agreement().await;
@@ -412,7 +412,7 @@ fn raise_sealed_through(ledger: &Connection) {
     });
     let ([size, height, fence, takes_votes], root, checkpoint) = head.expect("a head");
     let numbers = [size, height, fence, last, takes_votes].map(i64::to_be_bytes);
-    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let digest = Digest::compute(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
     let raise = "UPDATE head SET sealed_through = ?1, digest = ?2";
     assert_eq!(ledger.execute(raise, (last, digest.as_bytes())).expect("SQL"), 1);
 }
@@ -424,8 +424,8 @@ async fn a_batch_that_a_changed_head_calls_sealed_is_decided_without_its_node() 
     installation.cast(0, "oui").await;
     installation.assert_agreement().await;
     // No authority reads the batch, and the node that took the vote does not return.
-    for place in 0..3 {
-        installation.kill(place);
+    for index in 0..3 {
+        installation.kill(index);
     }
     let ledger = installation.tables();
     let decided_row = number(&ledger, LAST_ROW);

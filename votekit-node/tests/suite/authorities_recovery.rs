@@ -100,8 +100,8 @@ async fn four_authorities_with_a_quorum_of_three_go_on_without_one() {
     installation.assert_accepts(0, "oui").await;
     let leader = installation.leader().await;
     installation.kill(leader);
-    for place in 1..4 {
-        installation.assert_accepts(place, "non").await;
+    for index in 1..4 {
+        installation.assert_accepts(index, "non").await;
     }
     installation.assert_agreement().await;
     // It catches up, and takes part again: another one may be gone.
@@ -132,14 +132,14 @@ async fn votes_are_answered_without_a_majority_and_sealed_when_it_returns() {
 async fn a_ledger_restored_from_an_older_copy_is_rolled_back_whole() {
     let mut installation = Installation::start(4, 3).await;
     installation.open_poll().await;
-    for place in 0..3 {
-        installation.assert_accepts(place, "oui").await;
+    for index in 0..3 {
+        installation.assert_accepts(index, "oui").await;
     }
     installation.assert_agreement().await;
     copy_ledger(&mut installation).await;
     installation.start_ingest().await;
-    for place in 3..7 {
-        installation.assert_accepts(place, "non").await;
+    for index in 3..7 {
+        installation.assert_accepts(index, "non").await;
     }
     installation.assert_agreement().await;
     installation.stop_all().await;
@@ -344,9 +344,9 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
         assert!(Instant::now() < until, "no suspicion");
         tokio::time::sleep(Duration::from_millis(50)).await;
     };
-    installation.shut_down(place).await;
-    let refusal = refuse_and_stop(&installation, place, leader);
-    installation.restart(place).await;
+    installation.shut_down(index).await;
+    let refusal = refuse_and_stop(&installation, index, leader);
+    installation.restart(index).await;
     wait_for_row(&installation, RowKind::Refuse, &refusal).await;
     let view = installation.authority(index).cluster_view().await.expect("the ledger answers");
     assert!(!view.rolled_back, "the memory holds what was signed for an operator");
@@ -354,7 +354,7 @@ async fn refusals_and_suspicions_are_sent_again_as_they_were() {
     restore_ledger(&mut installation).await;
     wait_for_row(&installation, RowKind::Refuse, &refusal).await;
     wait_until("the suspicion was not sent again", async || {
-        is_suspected_again(&installation, place, &suspicion).await
+        is_suspected_again(&installation, index, &suspicion).await
     })
     .await;
     installation.start_ingest().await;
@@ -410,7 +410,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     let index = (leader + 1) % 4;
     let memory = path_of(installation.path(), index + 1).join("memory");
     let copy = installation.path().join("memory-copy");
-    installation.shut_down(place).await;
+    installation.shut_down(index).await;
     drop(open_memory(&memory));
     copy_database(&memory, &copy, "memory.sqlite");
     installation.restart(index).await;
@@ -421,10 +421,10 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     installation.restart(leader).await;
     installation.assert_accepts(0, "oui").await;
     wait_until("it votes for no leader", async || {
-        term_of(installation.authority(place), place).await > before
+        term_of(installation.authority(index), index).await > before
     })
     .await;
-    installation.shut_down(place).await;
+    installation.shut_down(index).await;
     drop(open_memory(&memory));
     copy_database(&copy, &memory, "memory.sqlite");
     installation.restart(index).await;
@@ -433,7 +433,7 @@ async fn an_authority_with_an_older_memory_signs_nothing_and_the_others_go_on() 
     let signed = term_of(installation.authority(index), index).await;
     for elector in 1..4 {
         installation.assert_accepts(elector, "oui").await;
-        assert!(!installation.authority(place).leads());
+        assert!(!installation.authority(index).leads());
     }
     assert_eq!(term_of(installation.authority(index), index).await, signed);
     // It follows and serves what the others certify.
@@ -474,7 +474,7 @@ fn refused_rows() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
+async fn rows_changed_by_hand_are_refused_and_the_poll_continues() {
     let mut installation = Installation::start_with_vote().await;
     let before = refused_rows();
     let ledger = installation.tables();
@@ -490,8 +490,8 @@ async fn rows_changed_by_hand_are_refused_and_the_poll_goes_on() {
     assert!(changed.expect("SQL") > 0);
     drop(ledger);
     wait_until("no row was refused", async || refused_rows() != before).await;
-    for place in 1..3 {
-        installation.assert_accepts(place, "oui").await;
+    for index in 1..3 {
+        installation.assert_accepts(index, "oui").await;
     }
     // A node that reads every row passes over them too.
     let leader = installation.leader().await;
@@ -520,8 +520,8 @@ async fn rows_under_the_keys_of_cosignatures_to_come_halt_nothing() {
     );
     assert!(inserted.expect("SQL") > 500);
     drop(ledger);
-    for place in 1..4 {
-        installation.assert_accepts(place, "oui").await;
+    for index in 1..4 {
+        installation.assert_accepts(index, "oui").await;
     }
     installation.assert_none_halted();
     installation.close_and_stop(4).await;
@@ -537,16 +537,16 @@ async fn a_leader_that_halted_the_election_leaves_the_lead_to_the_others() {
         node.halted(&law()).is_some() && !node.leads()
     })
     .await;
-    for place in 1..4 {
-        installation.assert_accepts(place, "oui").await;
+    for index in 1..4 {
+        installation.assert_accepts(index, "oui").await;
         assert!(!installation.authority(halted).leads());
     }
     // It votes for the others, and does not come before them when the leader stops.
     let leader = installation.leader().await;
     installation.shut_down(leader).await;
     installation.restart(leader).await;
-    for place in 4..6 {
-        installation.assert_accepts(place, "oui").await;
+    for index in 4..6 {
+        installation.assert_accepts(index, "oui").await;
         assert!(!installation.authority(halted).leads());
     }
     // A restart reads the log back: it takes part again.
@@ -599,7 +599,7 @@ fn forge_head(ledger: &Path) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_head_that_does_not_verify_is_discarded_and_the_poll_goes_on() {
+async fn unverified_head_is_discarded_and_the_poll_continues() {
     let mut installation = Installation::start_with_vote().await;
     installation.assert_agreement().await;
     installation.stop_all().await;

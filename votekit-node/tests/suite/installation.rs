@@ -159,9 +159,9 @@ impl Installation {
 
     /// No running authority has halted the election.
     pub(crate) fn assert_none_halted(&self) {
-        for (place, node) in self.authorities.iter().enumerate() {
+        for (index, node) in self.authorities.iter().enumerate() {
             let halted = node.as_ref().and_then(|node| node.halted(&law()));
-            assert_eq!(halted, None, "a{}", place + 1);
+            assert_eq!(halted, None, "a{}", index + 1);
         }
     }
 
@@ -240,8 +240,8 @@ impl Installation {
     }
 
     /// Stops an authority in order.
-    pub(crate) async fn shut_down(&mut self, place: usize) {
-        self.authorities[place].take().expect("it runs").shutdown().await;
+    pub(crate) async fn shut_down(&mut self, index: usize) {
+        self.authorities[index].take().expect("it runs").shutdown().await;
     }
 
     /// Kills the ingest node.
@@ -321,14 +321,14 @@ impl Installation {
     }
 
     /// Casts a vote, which must be accepted.
-    pub(crate) async fn assert_accepts(&self, place: u32, choice: &str) {
-        let decision = self.cast(place, choice).await;
+    pub(crate) async fn assert_accepts(&self, index: u32, choice: &str) {
+        let decision = self.cast(index, choice).await;
         assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
     }
 
     /// Submits a vote, which is answered without a majority of the authorities.
-    pub(crate) async fn submit(&self, place: u32, choice: &str) -> RequestId {
-        let request = self.ingest().submit(&vote(place, choice), None, None).await;
+    pub(crate) async fn submit(&self, index: u32, choice: &str) -> RequestId {
+        let request = self.ingest().submit(&vote(index, choice), None, None).await;
         request.expect("answered without a majority")
     }
 
@@ -339,7 +339,7 @@ impl Installation {
         assert!(is_accepted, "{decided:?}");
     }
 
-    pub(crate) async fn restart(&mut self, place: usize) {
+    pub(crate) async fn restart(&mut self, index: usize) {
         let (engines, seconds) = (self.engines(), self.leader_term_seconds);
         let node = start_authority(self.folder.path(), index + 1, engines, seconds).await;
         self.authorities[index] = Some(node);

@@ -45,14 +45,14 @@ impl FaultPlan for CountedWrites {
 /// The embedded ballot box stages a batch as it publishes it: the node only commits the block.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_on_the_embedded_engine_is_staged_once() {
-    let place = TestDir::new(20);
-    let folder = DataFolder::open(&place.path("node"), None).expect("a data folder");
+    let dir = TestDir::new(20);
+    let folder = DataFolder::open(&dir.path("node"), None).expect("a data folder");
     let engine = EmbeddedEngine::open(folder.path()).expect("the engine opens");
     let writes = Arc::new(AtomicU64::new(0));
     let ledger = Faulty::new(Arc::clone(&engine.ledger), CountedWrites(Arc::clone(&writes)));
     let engines = Engines { ledger: Arc::new(ledger), ..Engines::from(engine) };
     let node = Node::start_on(folder, Config::default(), engines).await.expect("the node starts");
-    place.open_polls_of(&node).await;
+    dir.open_polls_of(&node).await;
     // The first vote allocates an epoch.
     assert!(accepted(cast(&node, 1, "oui").await.1));
     for voter in 2..5 {

@@ -23,7 +23,8 @@ pub(crate) fn batch(by: u8, sequence: u64) -> Arc<Batch> {
 
 /// A reproducible batch, by its number and its count.
 pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
-    let vote = |place: u64| *Digest::of(format!("{by} {sequence} {place}").as_bytes()).as_bytes();
+    let vote =
+        |index: u64| *Digest::compute(format!("{by} {sequence} {index}").as_bytes()).as_bytes();
     sealed(by, Epoch(1), sequence, (0..count).map(vote))
 }
 

@@ -9,6 +9,7 @@ use votekit_core::id::RequestId;
 
 use super::case::{self, Case, for_each_case};
 use super::receipt;
+use crate::argument;
 use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;

@@ -6,7 +6,7 @@ use votekit_core::id::{Digest, ElectionId};
 use super::connections::Session;
 use super::fault::{corrupt, malformed_write};
 use super::queries::{READ_BYTES_MAX, limit_column};
-use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
+use super::rows::{column, fixed_bytes, law_id, name_table, number, value};
 use crate::error::NUMBER_RULE;
 use crate::round_row::{FAR_TERM_RULE, row_digest};
 use crate::{

@@ -9,7 +9,7 @@ use votekit_core::log::merkle::TreeHash;
 use super::connections::Session;
 use super::fault::malformed;
 use super::queries::listed;
-use super::rows::{column, fixed_bytes, number, of_table, value};
+use super::rows::{column, fixed_bytes, name_table, number, value};
 use crate::error::NUMBER_RULE;
 use crate::{EngineError, WitnessLine};
 

@@ -53,8 +53,8 @@ async fn ensure_second_leads_after(ledger: &dyn Ledger, term: u64) -> Outcome {
     Ok(())
 }
 
-async fn leadership_is_exclusive_until_released(place: &dyn TestStorage) -> Outcome {
-    let ledger = place.open().await?.ledger;
+async fn leadership_is_exclusive_until_released(storage: &dyn TestStorage) -> Outcome {
+    let ledger = storage.open().await?.ledger;
     let term = term_of(&ledger.acquire_leadership("first", LONG, 0).await?)?;
     ensure!(term >= 1, "terms count from 1, found {term}");
     for _ in 0..3 {
