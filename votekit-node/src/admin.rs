@@ -2,6 +2,7 @@
 
 pub(crate) mod ballot_key;
 pub(crate) mod cluster;
+pub(crate) mod election_requests;
 pub(crate) mod elections;
 
 pub(crate) mod rolls;

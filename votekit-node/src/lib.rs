@@ -72,10 +72,11 @@ pub mod archive;
 pub mod log_repair;
 
 pub use admin::cluster::RetiredNode;
-pub use admin::elections::{
+pub use admin::election_requests::{
     AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
-    CreatedElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
+    OpenElection, PUBLISH_EVERY,
 };
+pub use admin::elections::{CreatedElection, LoadOutcome, LoadReport, LoadedLaw};
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
 pub use admin::stopped_authority::keep_roll_of_stopped;
 pub use admin::supplement_report::SupplementReport;
