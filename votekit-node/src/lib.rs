@@ -72,12 +72,13 @@ pub mod archive;
 pub mod log_repair;
 
 pub use admin::cluster::RetiredNode;
+pub use admin::drafts::CreatedElection;
 pub use admin::election_requests::{
     AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
     OpenElection, PUBLISH_EVERY,
 };
-pub use admin::elections::{CreatedElection, LoadOutcome, LoadReport, LoadedLaw};
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
+pub use admin::roll_loading::{LoadOutcome, LoadReport, LoadedLaw};
 pub use admin::stopped_authority::keep_roll_of_stopped;
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};

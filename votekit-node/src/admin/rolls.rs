@@ -13,7 +13,7 @@ use votekit_core::manifest::{LawRow, Manifest};
 use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, RollOrigin};
 
-use crate::admin::elections::LoadOutcome;
+use crate::admin::roll_loading::LoadOutcome;
 use crate::call_rule::CallRule;
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
