@@ -185,7 +185,10 @@ impl Node {
                         LoadOutcome::Kept
                     } else {
                         match self.prepare_roll(election.law_id(), manifest).await? {
-                            Some(roll) => self.take_effect(&election, roll).await?,
+                            Some(roll) => {
+                                self.take_effect(&election, roll).await?;
+                                LoadOutcome::Loaded
+                            }
                             None => LoadOutcome::Unchanged,
                         }
                     };
