@@ -26,13 +26,15 @@
 //!                     processes may write to it beside a running node
 //! ```
 
-mod authority;
-mod belonging;
 mod error;
-mod keys;
-mod lock;
 mod permissions;
 mod private_file;
+
+mod lock;
+
+mod authority;
+mod belonging;
+mod keys;
 
 use std::fs::{self, File};
 use std::io;

@@ -13,11 +13,11 @@ use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId};
 use votekit_core::instant::UnixMillis;
 use votekit_core::log::merkle::TreeHash;
 
-pub(crate) use self::records::broken_name_rule;
 pub use self::records::{
     BlockCommit, Changes, Head, Leadership, Lease, LogPosition, LogRow, Restaged, ReviewNote,
     Staged, StagedPlace, StagingId, StagingRead, StoredBlock, TERM_STEP_MAX, UnreadableRow,
 };
+pub(crate) use self::records::{NEW_TERM_RULE, broken_name_rule};
 use crate::{
     BatchName, EngineError, Hints, NewRow, NoLease, RowId, RowOutcome, RowsRead, WitnessLine,
 };
@@ -113,8 +113,13 @@ pub trait Staging: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Which of these batches are stored with this digest and with their bytes, sealed or not: in
-    /// one query, also for elections with damaged rows.
+    /// Which of these batches are stored under their numbers, with bytes that have this digest, and
+    /// at a position that the ledger gave, sealed or not: in one query, also for elections with
+    /// damaged rows.
+    ///
+    /// The signature is not verified, which the digest does not cover, and readers may have passed
+    /// the position: both need the log. A node that has a batch which its log does not decide
+    /// [stages it again](Staging::restage).
     async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError>;
 
     /// Destroys the evidence of an election: overwrites its stored batches, sealed or not, and
@@ -302,6 +307,9 @@ pub trait Rounds: Send + Sync + 'static {
     /// height are checked. The head's fence becomes the highest of the block's fence, the stored
     /// fence and the present term, but at most [`TERM_STEP_MAX`] above the higher of the latter
     /// two.
+    ///
+    /// Rows above the head, which another program has stored in the place of the block, are
+    /// replaced, with an alarm. For [`LogStore::commit`] they are [`EngineError::Corrupt`].
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Removes the proposals, accepts and cosignatures of an election up to and including a height.

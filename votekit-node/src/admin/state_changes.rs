@@ -23,10 +23,10 @@ use crate::recovery::document_copies::purge_everywhere;
 use crate::recovery::election_keys;
 use crate::roll_store;
 
-/// How long a certification waits for outside witnesses, and how often it looks. The head of a
-/// closed log is pushed to them at once.
-const WITNESS_TIME: Duration = Duration::from_secs(10);
-const WITNESS_LOOK: Duration = Duration::from_millis(250);
+/// How long a certification waits for outside witnesses, and how often it polls for their
+/// cosignatures. The head of a closed log is pushed to them at once.
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
+const WITNESS_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 impl Node {
     /// Opens the poll, with the zero report. Refuses a binding election that does not meet all
@@ -209,7 +209,7 @@ impl Node {
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }
-        let (ledger, until) = (&*self.context.ledger, Instant::now() + WITNESS_TIME);
+        let (ledger, until) = (&*self.context.ledger, Instant::now() + WITNESS_TIMEOUT);
         loop {
             let committed = election.committed();
             let read = read_witnessed(ledger, policy, law_id, &committed.checkpoint).await?;
@@ -227,7 +227,7 @@ impl Node {
                     missing,
                 });
             }
-            tokio::time::sleep(WITNESS_LOOK).await;
+            tokio::time::sleep(WITNESS_POLL_INTERVAL).await;
         }
     }
 

@@ -17,7 +17,7 @@ use zeroize::Zeroizing;
 
 use super::error::{RollError, UnsignedReason};
 use crate::data_folder::{DataFolder, FileDamage, FolderError};
-use crate::regular_file::{self, ReadError};
+use crate::regular_file::{self, RegularFileError};
 
 /// The file of officials' keys in the data folder, one vkey per line. If the file exists, manifests
 /// must be signed with one of these keys.
@@ -250,8 +250,8 @@ fn read_file(folder: &Path, name: &str, bytes_max: u64) -> Result<(PathBuf, Vec<
 fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>, RollError> {
     let path = || path.to_owned();
     regular_file::read(&path(), bytes_max).map_err(|error| match error {
-        ReadError::Io(source) => RollError::Read { path: path(), source },
-        ReadError::NotRegular(found) => RollError::NotRegular { path: path(), found },
-        ReadError::TooLarge => RollError::TooLarge { path: path(), bytes_max },
+        RegularFileError::Io(source) => RollError::Read { path: path(), source },
+        RegularFileError::NotRegular(found) => RollError::NotRegular { path: path(), found },
+        RegularFileError::TooLarge => RollError::TooLarge { path: path(), bytes_max },
     })
 }

@@ -222,6 +222,10 @@ pub enum Leadership {
 /// cannot use up all terms.
 pub const TERM_STEP_MAX: u64 = 1000;
 
+/// The rule that a request for a lease breaks whose term is more than [`TERM_STEP_MAX`] above the
+/// present one.
+pub(crate) const NEW_TERM_RULE: &str = "a term begins at most 1,000 above the present one";
+
 /// A reviewer's remark on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewNote {
