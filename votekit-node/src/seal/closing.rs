@@ -59,6 +59,7 @@ impl Sealer {
         match self.drive(close, first, None).await {
             Ok(()) => Ok(()),
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error.into()),
+            Err(AdminError::Election(fault)) if is_lost(&fault) => Err(fault),
             Err(error) => {
                 let law_id = self.election.law_id();
                 tracing::debug!(
@@ -122,7 +123,7 @@ impl Sealer {
                 | Command::SealStaged
                 | Command::ReadEpochs => match self.read_in_flight(&command).await {
                     Ok(event) => event,
-                    Err(error) if is_lost(error.conflict()) => return Err(error.into()),
+                    Err(error) if is_lost(&error) => return Err(error.into()),
                     Err(error) => {
                         failure = Some(error);
                         Event::Unavailable
@@ -221,14 +222,15 @@ impl Sealer {
         let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING {
             self.record(vec![closing]).await
         } else {
-            Err(EngineError::from(Conflict::Late { law_id: law_id.clone() }).into())
+            Err(ElectionFault::TooLate { law_id: law_id.clone() }.into())
         };
         // A proposal with an unknown outcome may still be certified. A leader of the next term
         // grants leases again if it is not.
         if matches!(recorded, Err(AdminError::Refused(_)))
             || matches!(
                 &recorded,
-                Err(AdminError::Engine(EngineError::Conflict(Conflict::Late { .. })))
+                Err(AdminError::Engine(EngineError::Conflict(Conflict::Late { .. }))
+                    | AdminError::Election(ElectionFault::TooLate { .. }))
             )
         {
             ledger.set_takes_votes(&law_id, true).await?;
