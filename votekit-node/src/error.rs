@@ -527,7 +527,7 @@ impl ElectionFault {
         match self {
             Self::Engine(error) => is_passing(error),
             Self::NotReady(_) => true,
-            // The same block is never appended; another block may be.
+            // The proposal is dropped: a retry makes another one.
             Self::Superseded { .. }
             | Self::LeadershipLost { .. }
             | Self::TooLate { .. }
