@@ -103,8 +103,8 @@ impl fmt::Display for GooseSummary {
     }
 }
 
-/// Runs goose's users against `node` until their time is over, the roll is used up, or the user
-/// interrupts. Blocks.
+/// Runs goose's users against `node`, and blocks until their time is over, the roll is used up, or
+/// the user interrupts.
 ///
 /// Redirects goose's standard output to standard error: standard output is for the summary.
 ///

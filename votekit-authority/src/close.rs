@@ -248,8 +248,10 @@ impl Process for Close {
 /// An epoch with a difference between staged and sealed batches, or without an end.
 fn obstacle(epochs: &[EpochProgress]) -> Option<Obstacle> {
     // An epoch that the ledger has not allocated, or has lost, counts if a batch of it was seen.
-    let known = epochs.iter().filter(|epoch| epoch.is_given || epoch.staged_through.is_some());
-    known.map(EpochProgress::check_sealed).find_map(Result::err).or_else(|| {
+    let has_rows =
+        |epoch: &EpochProgress| epoch.staged_through.max(epoch.unsigned_through).is_some();
+    let known = epochs.iter().filter(|epoch| epoch.is_given || has_rows(epoch));
+    known.map(EpochProgress::check_rows).find_map(Result::err).or_else(|| {
         let open = epochs.iter().find(|epoch| epoch.is_open)?;
         Some(Obstacle::OpenEpoch { node: open.node, epoch: open.epoch })
     })

@@ -48,6 +48,7 @@ fn epoch(number: u8, staged: Option<u64>, sealed: u64, is_ended: bool) -> EpochP
         is_missing: false,
         is_admitted: true,
         staged_through: staged.map(Sequence),
+        unsigned_through: None,
         sealed_through: Sequence(sealed),
         is_open: sealed > 0 && !is_ended,
         is_ended,
@@ -213,6 +214,21 @@ fn batches_after_a_retirement_are_void() {
     // Sealed and not staged: the ledger was restored from an older backup.
     let lost = compare_epochs(vec![epoch(1, Some(3), 4, true)]);
     assert!(matches!(lost, Command::GiveUp(Obstacle::Unsealed { .. })), "{lost:?}");
+}
+
+#[test]
+fn a_row_that_the_node_of_an_open_epoch_has_not_signed_is_waited_for() {
+    let row = |progress| EpochProgress { unsigned_through: Some(Sequence(9)), ..progress };
+    for waits in [
+        row(epoch(1, Some(4), 4, false)),
+        row(epoch(1, None, 0, false)),
+        row(EpochProgress { is_given: false, is_missing: true, ..epoch(1, None, 0, false) }),
+    ] {
+        let (staged, sealed) = (Sequence(9), waits.sealed_through);
+        let obstacle = Obstacle::Unsealed { node: node(1), epoch: Epoch(1), staged, sealed };
+        assert_eq!(compare_epochs(vec![waits]), Command::GiveUp(obstacle));
+    }
+    assert_eq!(compare_epochs(vec![row(epoch(1, Some(4), 4, true))]), Command::RecordClose);
 }
 
 #[test]

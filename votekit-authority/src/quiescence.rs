@@ -116,7 +116,7 @@ pub struct Clocks {
     pub own: UnixMillis,
     /// The ledger's clock. `None` for an embedded ledger, where both are one.
     pub ledger: Option<UnixMillis>,
-    /// The latest stamp that this node has given to a vote.
+    /// The latest timestamp of a vote on this node.
     pub latest_stamp: UnixMillis,
     /// The latest time in the log.
     pub log_time: UnixMinutes,
@@ -137,8 +137,11 @@ pub struct EpochProgress {
     pub is_missing: bool,
     /// Whether the log admits the node.
     pub is_admitted: bool,
-    /// Its last staged batch, if any was staged.
+    /// Its last staged batch, if any was staged: one that the node has signed.
     pub staged_through: Option<Sequence>,
+    /// The last row of staging above, if any, that states a number of the epoch and is not a batch
+    /// that the node has signed: another program has written it, or has changed the row of a batch.
+    pub unsigned_through: Option<Sequence>,
     /// Its last sealed batch, 0 when there is none.
     pub sealed_through: Sequence,
     /// Whether a batch of it is in the log, and its end is not.
@@ -247,6 +250,20 @@ impl EpochProgress {
         if observed > self.sealed_through {
             self.staged_through = self.staged_through.max(Some(observed));
         }
+    }
+
+    /// Counts a row that the node has not signed as staged: it is not known yet whether a batch is
+    /// among the rows that this authority has still to read.
+    pub fn count_unsigned(&mut self) {
+        self.staged_through = self.staged_through.max(self.unsigned_through.take());
+    }
+
+    /// Fails as [`EpochProgress::check_sealed`], or if the epoch has not ended and has a row that
+    /// its node has not signed: the batch that it was may be repaired.
+    pub(crate) fn check_rows(&self) -> Result<(), Obstacle> {
+        let mut all = *self;
+        all.count_unsigned();
+        all.check_sealed()
     }
 
     /// Fails if the staged and the sealed batches differ. Batches staged after the end of an epoch

@@ -6,6 +6,10 @@
 //!
 //! The node gets no more leases in its present epochs. If it returns, it begins another epoch, in
 //! which it answers voters.
+//!
+//! A row of staging that the node has not signed delays the retirement for three quarters of its
+//! timeout, in which a node that has the batch stages it again. Then the row is passed over: any
+//! number can be written into a row, and no batch would ever follow.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -23,6 +27,8 @@ pub struct Retirement {
     epochs: BTreeSet<Epoch>,
     step: Step,
     looks: Looks,
+    /// From this time on, rows that the node has not signed are passed over.
+    pass_over_from: Monotonic,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +51,9 @@ impl Retirement {
         now: Monotonic,
     ) -> (Self, Command) {
         let looks = Looks::new(now + timeout, poll_interval);
-        let process = Self { node, epochs: BTreeSet::new(), step: Step::Epochs, looks };
+        let pass_over_from = now + timeout / 4 * 3;
+        let (epochs, step) = (BTreeSet::new(), Step::Epochs);
+        let process = Self { node, epochs, step, looks, pass_over_from };
         (process, Command::ReadEpochs)
     }
 
@@ -55,7 +63,11 @@ impl Retirement {
 
     fn compare(&mut self, epochs: &[EpochProgress], now: Monotonic) -> Command {
         let own = || epochs.iter().filter(|epoch| self.own(epoch));
-        if let Some(obstacle) = own().map(EpochProgress::check_sealed).find_map(Result::err) {
+        let check = match now < self.pass_over_from {
+            true => EpochProgress::check_rows,
+            false => EpochProgress::check_sealed,
+        };
+        if let Some(obstacle) = own().map(check).find_map(Result::err) {
             return self.looks.retry(obstacle, now);
         }
         let open: Vec<(NodeId, Epoch)> =

@@ -20,6 +20,7 @@ fn epoch(node: NodeId, number: u32, staged: u64, sealed: u64, is_ended: bool) ->
         is_missing: false,
         is_admitted: true,
         staged_through: Some(Sequence(staged)).filter(|staged| staged.0 > 0),
+        unsigned_through: None,
         sealed_through: Sequence(sealed),
         is_open: sealed > 0 && !is_ended,
         is_ended,
@@ -79,6 +80,23 @@ fn an_epoch_is_not_retired_below_what_is_staged() {
     retirement.step(Event::Waited, at(60));
     let command = looked(&mut retirement, epochs, at(20_000));
     assert!(matches!(command, Command::GiveUp(Obstacle::Unsealed { .. })), "{command:?}");
+}
+
+#[test]
+fn a_row_that_the_node_has_not_signed_delays_its_retirement_and_does_not_prevent_it() {
+    let row = Some(Sequence(1_000_000));
+    let unsigned = EpochProgress { unsigned_through: row, ..epoch(GONE, 2, 6, 6, false) };
+    let mut retirement = fenced(vec![unsigned]);
+    for early in [10, 14_999] {
+        assert_eq!(looked(&mut retirement, vec![unsigned], at(early)), Command::Wait(POLL));
+        assert_eq!(retirement.step(Event::Waited, at(early)), Command::ReadLeases);
+    }
+    // A batch that it has signed is sealed first, whatever is above it.
+    let unsealed = EpochProgress { staged_through: Some(Sequence(7)), ..unsigned };
+    assert_eq!(looked(&mut retirement, vec![unsealed], at(15_000)), Command::Wait(POLL));
+    retirement.step(Event::Waited, at(15_000));
+    let command = looked(&mut retirement, vec![unsigned], at(15_000));
+    assert_eq!(command, Command::RecordRetirements(vec![(GONE, Epoch(2))]));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! Writes files and folders atomically: they appear whole or not at all. Only [`replace`]
-//! overwrites an existing file.
+//! Writes files and folders atomically: they appear whole or not at all. Only [`replace`] and
+//! `write_output` overwrite an existing file.
 //!
 //! A folder is written beside its target as `.<name>.partial`, synced and renamed. A killed run
 //! leaves that folder behind; the next run with the same target finds it unlocked and removes it.
@@ -286,7 +286,50 @@ pub(crate) fn replace(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     write().map_err(|error| CommandError::writing(target, &error))
 }
 
+/// Writes the file that a command was asked for with `-o`, and replaces an earlier one. A full disk
+/// leaves the earlier one unchanged. A device, a pipe or a symbolic link is written in place: the
+/// rename would replace its name.
+///
+/// # Errors
+/// When the file or its folder cannot be written.
+#[cfg(feature = "node")]
+pub(crate) fn write_output(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
+    if target.symlink_metadata().is_ok_and(|found| !found.is_file()) {
+        return fs::write(target, bytes).map_err(|error| CommandError::writing(target, &error));
+    }
+    replace(target, bytes)
+}
+
 fn already_exists(target: &Path) -> CommandError {
     CommandError::configuration(format!("{} already exists", target.display()))
         .hint("choose another name, or move that file away first: votekit never overwrites")
+}
+
+#[cfg(all(test, feature = "node"))]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn an_output_replaces_a_file_and_is_written_through_a_link() {
+        let folder = TempDir::new().expect("a folder");
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::os::unix::fs::symlink(&file, &link).expect("a link");
+        write_output(&file, b"first, and longer").expect("created");
+        write_output(&file, b"second").expect("replaced");
+        assert_eq!(fs::read(&file).expect("a file"), b"second");
+        write_output(&link, b"third").expect("written in place");
+        assert_eq!(fs::read(&file).expect("a file"), b"third");
+        assert!(link.symlink_metadata().expect("a link").is_symlink());
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2, "nothing is left");
+    }
+
+    #[test]
+    fn an_output_to_a_full_device_fails_and_a_folder_is_not_replaced() {
+        assert!(write_output(Path::new("/dev/full"), b"bytes").is_err());
+        assert!(Path::new("/dev/full").exists());
+        let folder = TempDir::new().expect("a folder");
+        assert!(write_output(folder.path(), b"bytes").is_err());
+    }
 }

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::Url;
 use serde::Serialize;
-use votekit_core::export::csv::inert;
+use votekit_core::export::csv::escape_formula;
 use votekit_node::MemberInvitation;
 use votekit_node::accounts::OneTimeLink;
 use votekit_store::{Account, AccountRole};
@@ -28,8 +28,8 @@ const LANG: &str = "fr";
 /// Where the links lead to, and where they are written
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct LinkArgs {
-    /// Address of the pages, with which the links begin, such as
-    /// `https://vote.example.org` [default: `http://127.0.0.1:8080`]
+    /// Address of the pages, with which the links begin, such as `https://vote.example.org`
+    /// [default: `http://127.0.0.1:8080`]
     #[arg(long, value_name = "URL", value_parser = BaseUrl::parse)]
     url: Option<BaseUrl>,
 
@@ -202,7 +202,8 @@ fn to_csv(invited: &[Invited]) -> Result<Vec<u8>, anyhow::Error> {
         .from_writer(BYTE_ORDER_MARK.to_vec());
     writer.write_record(["email", "role", "link", "expires"])?;
     for Invited { email, role, link, expires } in invited {
-        let (email, link) = (inert(email), inert(link.as_deref().unwrap_or_default()));
+        let (email, link) =
+            (escape_formula(email), escape_formula(link.as_deref().unwrap_or_default()));
         writer.write_record([&*email, *role, &*link, expires.as_str()])?;
     }
     Ok(writer.into_inner()?)

@@ -11,8 +11,8 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 use support::TestDir;
 
-/// Starts `votekit` in a test folder with default signal handling, as from a terminal: a
-/// test run in the background would have the signal ignored.
+/// Starts `votekit` in a test folder with default signal handling, as from a terminal: a test run
+/// in the background would have the signal ignored.
 fn start(dir: &TestDir, arguments: &[&str]) -> Child {
     let mut command = Command::new("env");
     command.args(["--default-signal=INT,TERM", env!("CARGO_BIN_EXE_votekit")]).args(arguments);

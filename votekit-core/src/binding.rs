@@ -10,8 +10,8 @@ use crate::id::Digest;
 /// The base name of logs when none is given. It names no organisation.
 pub const DEFAULT_BASE: &str = "votekit.example";
 
-/// A requirement that a binding election does not meet. Its `Display` is
-/// for logs; the edges make the sentences.
+/// A requirement that a binding election does not meet. Its `Display` is for logs; the edges make
+/// the sentences.
 #[derive(Debug, Clone, PartialEq, Eq)]
 // Exhaustive: the edges have a sentence for each variant.
 pub enum BindingRule {
@@ -68,8 +68,8 @@ impl fmt::Display for BindingRule {
 pub struct BindingFacts<'a> {
     /// The definition in effect.
     pub definition: &'a Definition,
-    /// How credentials are hashed. `None` before a roll is loaded: the rules on rolls then count
-    /// as met.
+    /// How credentials are hashed. `None` before a roll is loaded: the rules on rolls then count as
+    /// met.
     pub scheme: Option<HashScheme>,
     /// The base name of the logs.
     pub base: &'a str,

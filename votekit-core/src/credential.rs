@@ -360,8 +360,8 @@ impl Pepper {
         PepperId::from_bytes(id)
     }
 
-    /// The check value in manifests: HMAC-SHA-256(pepper, `votekit-pepper-check/1`). Verifies a
-    /// key without revealing it.
+    /// The check value in manifests: HMAC-SHA-256(pepper, `votekit-pepper-check/1`). Verifies a key
+    /// without revealing it.
     #[must_use]
     pub fn check_value(&self) -> crate::id::Digest {
         let mac = self.mac().chain_update(b"votekit-pepper-check/1");

@@ -27,8 +27,8 @@
 //!   Both give a [`bundle::Verdict`]. Example `verify_bundle`.
 //!
 //! Features, none of them on by default: `parallel` adds `roll::parallel`, which starts threads;
-//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample`
-//! and `authority::sample`, with keys that everyone knows, and `FixedRng`. The README states what a
+//! `fs` adds `bundle::FolderSource`, which reads a folder; `test-support` adds `bundle::sample` and
+//! `authority::sample`, with keys that everyone knows, and `FixedRng`. The README states what a
 //! minor version may change.
 //!
 //! To decide votes, an integrator parses a [`batch::Batch`], verifies it for one election and one

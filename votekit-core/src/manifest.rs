@@ -76,7 +76,7 @@ pub struct PepperMarks {
 impl PepperMarks {
     /// The marks of a pepper.
     #[must_use]
-    pub fn of(pepper: &Pepper) -> Self {
+    pub fn new(pepper: &Pepper) -> Self {
         Self { id: pepper.id(), check: pepper.check_value() }
     }
 }
@@ -237,7 +237,7 @@ impl Manifest {
             (None, None) => Ok(CredentialHasher::plain()),
             (Some(marks), None) => Err(ManifestError::PepperMissing { id: marks.id }),
             (None, Some(_)) => Err(ManifestError::PepperUnasked),
-            (Some(marks), Some(pepper)) if *marks == PepperMarks::of(pepper) => {
+            (Some(marks), Some(pepper)) if *marks == PepperMarks::new(pepper) => {
                 Ok(match self.is_of_members() {
                     true => CredentialHasher::of_members(pepper),
                     false => CredentialHasher::peppered(pepper),

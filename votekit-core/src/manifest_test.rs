@@ -124,7 +124,7 @@ fn counts_numbers_and_names_must_agree() {
         (refused(|body| body.parent = Some(Digest::of(b"x"))), "mixes"),
         (refused(|body| body.laws[0].revoked = 1), "mixes"),
         (
-            refused(|body| body.pepper = Some(PepperMarks::of(&Pepper::from_bytes([1; 32])))),
+            refused(|body| body.pepper = Some(PepperMarks::new(&Pepper::from_bytes([1; 32])))),
             "do not match",
         ),
         (
@@ -225,7 +225,7 @@ fn the_pepper_must_be_the_manifests() {
     assert!(matches!(plain.hasher(Some(&pepper)), Err(ManifestError::PepperUnasked)));
     let marked = ManifestBody {
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(&pepper)),
+        pepper: Some(PepperMarks::new(&pepper)),
         ..body()
     };
     let keyed = Manifest::new(marked).expect("consistent");

@@ -46,6 +46,18 @@ impl Results {
             .unwrap_or(u64::MAX)
     }
 
+    /// Turnout in per cent with two decimals, rounded down.
+    #[must_use]
+    pub fn turnout_percent(&self) -> String {
+        let basis_points = self.turnout_basis_points();
+        format!("{}.{:02}", basis_points / 100, basis_points % 100)
+    }
+
+    /// Whether the ballot has a choice with this id.
+    pub(crate) fn has_choice(&self, id: &str) -> bool {
+        self.definition.choices.iter().any(|choice| choice.id.as_str() == id)
+    }
+
     /// The count of a choice by its id; 0 if the ballot lacks it.
     #[must_use]
     pub fn count_of(&self, id: &str) -> u64 {

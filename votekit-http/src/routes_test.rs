@@ -410,7 +410,7 @@ fn the_results_schema_is_that_of_the_results() {
         log_root: Digest::of(b""),
         updated_at: UnixMinutes(29_400_000),
     };
-    let value = serde_json::to_value(Document::of(&results)).expect("text keys");
+    let value = serde_json::to_value(Document::new(&results)).expect("text keys");
     let schemas = document()["components"]["schemas"].clone();
     let members = |value: &Value| {
         value.as_object().expect("an object").keys().cloned().collect::<BTreeSet<_>>()

@@ -25,7 +25,7 @@ use crate::election::{DamagedElection, ElectionHandle};
 use crate::error::ElectionFault;
 use crate::error::NodeError;
 use crate::leader::LeaderLease;
-use crate::limits::admission::Admission;
+use crate::limits::admission::VoteAdmission;
 use crate::limits::throttle::Throttle;
 use crate::memory::overwriting_stack;
 use crate::pending::Pending;
@@ -42,7 +42,7 @@ pub(crate) struct NodeContext {
     pub(crate) accounts: Arc<dyn Accounts>,
     pub(crate) pending: Pending,
     pub(crate) throttle: Arc<Throttle>,
-    pub(crate) admission: Admission,
+    pub(crate) admission: VoteAdmission,
     pub(crate) elections: RwLock<BTreeMap<ElectionId, Arc<ElectionHandle>>>,
     /// Elections whose logs could not be read back at the start: they are halted, and not among
     /// `elections`.

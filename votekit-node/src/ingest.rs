@@ -8,4 +8,5 @@ pub(crate) mod intake;
 pub(crate) mod direct_staging;
 pub(crate) mod epoch_end;
 pub(crate) mod epoch_marks;
+mod last_batch;
 pub(crate) mod lease_renewal;

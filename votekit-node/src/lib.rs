@@ -9,9 +9,9 @@
 //!                                                         witness: outside witnesses cosign
 //! ```
 //!
-//! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle
-//! for programs that embed a node. The modules below are in this order: foundations, the state of
-//! an election, then the tasks in the order of the flow.
+//! [`votekit_store`] provides the engines behind the storage roles. [`Node`] is the handle for
+//! programs that embed a node. The modules below are in this order: foundations, the state of an
+//! election, then the tasks in the order of the flow.
 
 pub mod address_range;
 pub mod memory;

@@ -29,7 +29,7 @@ use crate::error::NodeError;
 use crate::ingest::epoch_marks::{self, EpochMarks};
 use crate::ingest::intake::Intake;
 use crate::ingest::{direct_staging, epoch_end, lease_renewal};
-use crate::limits::admission::Admission;
+use crate::limits::admission::VoteAdmission;
 use crate::limits::throttle::Throttle;
 use crate::node::Node;
 use crate::node_name::NodeName;
@@ -111,7 +111,7 @@ impl Node {
             drafting: parking_lot::Mutex::default(),
             is_shared: engine.ledger.is_shared(),
             throttle: Throttle::new(&config.throttle),
-            admission: Admission::new(&config),
+            admission: VoteAdmission::new(&config),
             config,
             folder,
             registry: engine.registry,

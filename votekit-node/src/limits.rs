@@ -1,6 +1,6 @@
 //! Load limits that keep honest voters served: rates, shares by address prefix, the throttle on
-//! wrong codes, and the admission that combines them; the tables keyed by digests that they
-//! share. State only, no task.
+//! wrong codes, and the admission that combines them; the tables keyed by digests that they share.
+//! State only, no task.
 
 pub mod address_prefix;
 pub mod admission;

@@ -313,8 +313,7 @@ impl Drop for LiveReader {
     }
 }
 
-/// Why the node closed the stream of a reader: the `reason` label of
-/// `live_readers_dropped_total`.
+/// Why the node closed the stream of a reader: the `reason` label of `live_readers_dropped_total`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReaderDrop {
     /// It did not read as fast as the numbers changed.

@@ -56,7 +56,7 @@ pub(crate) struct Recovered {
     pub(crate) secrets: Option<ElectionSecrets>,
     pub(crate) signer: Arc<CheckpointSigner>,
     pub(crate) hasher: Option<CredentialHasher>,
-    /// Epochs given to previous runs of this node that have not ended. They are fenced.
+    /// The epochs of previous runs of this node that have not ended. They are fenced.
     pub(crate) earlier_epochs: Vec<Epoch>,
     /// The last staging id when the log was read back.
     pub(crate) staged_at_start: StagingId,
@@ -82,7 +82,7 @@ pub(crate) async fn read_back(
     let rolls = Rolls::new(&context.folder, law_id);
     let stored = StoredLog { context, law_id, head: &head, ballot_key: ballot_key.clone(), rolls };
     let ReadBack { log, written, head_batches } =
-        if decides { stored.read().await? } else { ReadBack::of(stored.follow().await?) };
+        if decides { stored.read().await? } else { ReadBack::new(stored.follow().await?) };
     if secrets.is_none() && log.state() < State::Certified {
         return Err(NodeError::BallotKey { law_id: law_id.clone() });
     }
@@ -236,7 +236,7 @@ struct ReadBack {
 }
 
 impl ReadBack {
-    fn of(log: ElectionLog) -> Self {
+    fn new(log: ElectionLog) -> Self {
         Self { log, written: None, head_batches: Vec::new() }
     }
 }
@@ -355,7 +355,7 @@ impl StoredLog<'_> {
             }
         }
         let log = self.verified(replay.finish())?;
-        Ok(ReadBack { head_batches, ..ReadBack::of(log) })
+        Ok(ReadBack { head_batches, ..ReadBack::new(log) })
     }
 
     /// The log at the head, as it is stored: this node does not decide.

@@ -12,7 +12,7 @@ use rustix::fs::OFlags;
 
 /// Why a file was not read.
 #[derive(Debug)]
-pub(crate) enum ReadError {
+pub(crate) enum RegularFileError {
     Io(io::Error),
     NotRegular(FileKind),
     /// Larger than the limit.
@@ -47,30 +47,30 @@ impl fmt::Display for FileKind {
 }
 
 /// Reads a regular file of at most `bytes_max` bytes.
-pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadError> {
+pub(crate) fn read(path: &Path, bytes_max: u64) -> Result<Vec<u8>, RegularFileError> {
     let file = open(path)?;
-    let metadata = file.metadata().map_err(ReadError::Io)?;
+    let metadata = file.metadata().map_err(RegularFileError::Io)?;
     if !metadata.is_file() {
-        return Err(ReadError::NotRegular(kind(metadata.file_type())));
+        return Err(RegularFileError::NotRegular(kind(metadata.file_type())));
     }
     if metadata.len() > bytes_max {
-        return Err(ReadError::TooLarge);
+        return Err(RegularFileError::TooLarge);
     }
     let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0) + 1);
     // The file may be growing: read one byte past the limit to notice.
-    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
-    if bytes.len() as u64 > bytes_max { Err(ReadError::TooLarge) } else { Ok(bytes) }
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(RegularFileError::Io)?;
+    if bytes.len() as u64 > bytes_max { Err(RegularFileError::TooLarge) } else { Ok(bytes) }
 }
 
-fn open(path: &Path) -> Result<File, ReadError> {
+fn open(path: &Path) -> Result<File, RegularFileError> {
     // Without NONBLOCK, opening a FIFO would wait for a writer.
     let flags = OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let flags = i32::try_from(flags.bits()).expect("flags of the system's own type");
     OpenOptions::new().read(true).custom_flags(flags).open(path).map_err(|error| {
         // Opening a symbolic link or a socket fails, and the system's error names neither.
         match fs::symlink_metadata(path) {
-            Ok(found) if !found.is_file() => ReadError::NotRegular(kind(found.file_type())),
-            _ => ReadError::Io(error),
+            Ok(found) if !found.is_file() => RegularFileError::NotRegular(kind(found.file_type())),
+            _ => RegularFileError::Io(error),
         }
     })
 }
@@ -102,7 +102,7 @@ mod tests {
         let path = |name: &str| folder.path().join(name);
         fs::write(path("file"), b"12345").expect("written");
         assert_eq!(read(&path("file"), 5).expect("it fits"), b"12345");
-        assert!(matches!(read(&path("file"), 4), Err(ReadError::TooLarge)));
+        assert!(matches!(read(&path("file"), 4), Err(RegularFileError::TooLarge)));
         fs::write(path("empty"), b"").expect("written");
         assert_eq!(read(&path("empty"), 0).expect("it fits"), b"");
         symlink(path("file"), path("link")).expect("made");
@@ -125,13 +125,13 @@ mod tests {
             ("/dev/zero".into(), FileKind::Device),
         ] {
             match read(&path, 5) {
-                Err(ReadError::NotRegular(found)) => assert_eq!(found, expected),
+                Err(RegularFileError::NotRegular(found)) => assert_eq!(found, expected),
                 other => panic!("{}: {other:?}", path.display()),
             }
         }
         assert!(matches!(
             read(&path("nothing"), 5),
-            Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound
+            Err(RegularFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound
         ));
     }
 }

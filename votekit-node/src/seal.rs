@@ -26,4 +26,5 @@ pub(crate) mod new_term;
 pub(crate) mod own_statements;
 pub(crate) mod row_feed;
 pub(crate) mod row_removal;
+pub(crate) mod staged_rows;
 pub(crate) mod staging_survey;

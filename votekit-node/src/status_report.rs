@@ -145,8 +145,8 @@ pub(crate) fn verified(set: &AuthoritySet, records: &[(String, Vec<u8>)]) -> Vec
 }
 
 /// The digest of the records by which nodes may have been admitted or retired, without the
-/// statuses, which change each time. No signature is verified here, because this runs every
-/// few seconds: an irrelevant change costs only a comparison.
+/// statuses, which change each time. No signature is verified here, because this runs every few
+/// seconds: an irrelevant change costs only a comparison.
 fn admissions_digest(records: &[(String, Vec<u8>)]) -> Digest {
     let mut text = Vec::new();
     let is_admission = |bytes: &[u8]| bytes.len() <= Admission::BYTES_MAX;

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use votekit_core::id::ElectionId;
 
 /// The maximum number of files that are uploaded at once. Each may write as much as is written
-/// between two syncs before it looks at the free space again, together less than is left free.
+/// between two syncs before it checks the free space again, together less than is left free.
 const UPLOADS_MAX: usize = 15;
 
 /// The claims of a node, by election and file; an empty name means all files.

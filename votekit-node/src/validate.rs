@@ -1,5 +1,5 @@
-//! From the ballot box to staging: batches are verified, marked in the registry and staged.
-//! Batches that cannot be processed yet are held.
+//! From the ballot box to staging: batches are verified, marked in the registry and staged. Batches
+//! that cannot be processed yet are held.
 
 pub(crate) mod validation;
 

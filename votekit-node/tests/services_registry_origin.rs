@@ -105,7 +105,7 @@ async fn a_roll_under_another_pepper_than_the_registry_takes_no_effect() {
     let origin = RollOrigin {
         manifest: Digest::of(b"other"),
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(&pepper())),
+        pepper: Some(PepperMarks::new(&pepper())),
     };
     let other = Arc::new(KeyList::new(Vec::new()).expect("nobody"));
     registry.load_roll(&law(), &other, Some(&origin), &|_| {}).await.expect("loaded");

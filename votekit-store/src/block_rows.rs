@@ -8,13 +8,31 @@ use votekit_core::log::tile::{TILE_WIDTH, Tile};
 
 use super::{BlockCommit, Head};
 
-/// Whether the term of a block decides.
+/// Whether the ledger compares the term of a block with the present term.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Appending {
-    /// Only in the present term.
+    /// A block of a lower term is refused.
     InTerm,
-    /// Whatever the term: the block is certified.
+    /// A block of any term is appended, because it is certified.
     InAnyTerm,
+}
+
+/// The rule that a block breaks if it is not the next one of its log.
+pub(super) const HEIGHT_RULE: &str = "block heights are consecutive, from 1";
+
+/// The rule that a head breaks if it is sealed up to a lower position than the stored one.
+pub(super) const SEALED_RULE: &str = "the sealed position never decreases";
+
+/// Reports that a certified block was stored in place of rows above the head.
+pub(super) fn report_rows_replaced(law_id: &ElectionId, height: u64) {
+    tracing::error!(
+        event = "log_rows_replaced",
+        alarm = true,
+        %law_id,
+        height,
+        "a certified block has replaced rows above the head of its log: another program wrote \
+         them, or has set the head back"
+    );
 }
 
 /// A number as a signed column of 64 bits; `None` if it needs more than 63 bits.

@@ -13,8 +13,8 @@ static ROWS_EMPTIED: LogSummary = LogSummary::new();
 /// Limits the lines about batches that are staged again for another reason.
 static ROWS_REPLACED: LogSummary = LogSummary::new();
 
-/// Reports that a batch had a row that was not whole, or not where readers look: it is staged
-/// again.
+/// Reports that a batch is staged again because its row was not whole, or was below the position of
+/// its readers.
 pub(crate) fn report_restaged(batch: &Batch) {
     if let Some(count) = ROWS_REPLACED.due(Instant::now()) {
         tracing::error!(

@@ -184,6 +184,9 @@ fn to_election(law_id: Option<&ElectionId>) -> String {
     law_id.map_or_else(String::new, |law_id| format!(" to {law_id}"))
 }
 
+/// The rule that a number breaks if it does not fit into a column of 64 bits with a sign.
+pub(crate) const NUMBER_RULE: &str = "numbers are at most 2^63 - 1";
+
 /// The refusal of a write that breaks a rule.
 pub(crate) fn malformed(law_id: &ElectionId, rule: &'static str) -> EngineError {
     malformed_write(Some(law_id), rule)

@@ -160,6 +160,10 @@ pub enum Leadership {
 /// cannot use up all terms.
 pub const TERM_STEP_MAX: u64 = 1000;
 
+/// The rule that a request for a lease breaks whose term is more than [`TERM_STEP_MAX`] above the
+/// present one.
+pub(crate) const NEW_TERM_RULE: &str = "a term begins at most 1,000 above the present one";
+
 /// A reviewer's remark on a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReviewNote {
@@ -331,8 +335,13 @@ pub trait Staging: Send + Sync + 'static {
         epoch: Epoch,
     ) -> Result<Option<votekit_core::id::Sequence>, EngineError>;
 
-    /// Which of these batches are stored with this digest and with their bytes, sealed or not: in
-    /// one query, also for elections with damaged rows.
+    /// Which of these batches are stored under their numbers, with bytes that have this digest, and
+    /// at a position that the ledger gave, sealed or not: in one query, also for elections with
+    /// damaged rows.
+    ///
+    /// The signature is not verified, which the digest does not cover, and readers may have passed
+    /// the position: both need the log. A node that has a batch which its log does not decide
+    /// [stages it again](Staging::restage).
     async fn are_staged(&self, batches: &[BatchName]) -> Result<Vec<bool>, EngineError>;
 
     /// Destroys the evidence of an election: overwrites its stored batches, sealed or not, and
@@ -531,6 +540,9 @@ pub trait Rounds: Send + Sync + 'static {
     /// height are checked. The head's fence becomes the highest of the block's fence, the stored
     /// fence and the present term, but at most [`TERM_STEP_MAX`] above the higher of the latter
     /// two.
+    ///
+    /// Rows above the head, which another program has stored in the place of the block, are
+    /// replaced, with an alarm. For [`LogStore::commit`] they are [`EngineError::Corrupt`].
     async fn append(&self, commit: &Arc<BlockCommit>) -> Result<(), EngineError>;
 
     /// Removes the proposals, accepts and cosignatures of an election up to and including a height.

@@ -7,9 +7,11 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 use votekit_core::id::{Digest, ElectionId};
 
+use crate::error::NUMBER_RULE;
+
 /// The position of a row. Positions ascend in the order in which rows become visible: after a
 /// reader has read all rows up to a position, no row appears at a lower position. No position is
-/// given twice.
+/// assigned twice, unless the ledger is restored from an older copy: see [`RowsRead::after`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowId(pub u64);
 
@@ -19,7 +21,7 @@ pub struct RowId(pub u64);
 pub enum RowKind {
     /// A block that a leader proposes, with its leaves.
     Proposal,
-    /// A vote for the leader of a term. Of no election.
+    /// A vote for the leader of a term, for all elections.
     Vote,
     /// An authority has made the proposed block itself and holds it durably.
     Accept,
@@ -27,16 +29,16 @@ pub enum RowKind {
     Cosign,
     /// An authority refuses a proposed block.
     Refuse,
-    /// An authority suspects the leader of a term. Of no election.
+    /// An authority suspects the leader of a term, for all elections.
     Suspect,
 }
 
 /// A row to store.
 #[derive(Clone, PartialEq, Eq)]
 pub struct NewRow {
-    /// What it states.
+    /// The kind of its statement.
     pub kind: RowKind,
-    /// The name of the authority that makes the statement; of a proposal, the leader.
+    /// The name of the authority that makes the statement. A proposal is made by the leader.
     pub authority: String,
     /// The election; `None` for a vote and a suspicion.
     pub law_id: Option<ElectionId>,
@@ -44,7 +46,7 @@ pub struct NewRow {
     pub height: u64,
     /// The term; 0 for a cosignature.
     pub term: u64,
-    /// The statement or proposal, a signed note; of a cosignature, the checkpoint with its line.
+    /// The statement or proposal, a signed note; for a cosignature, the checkpoint with its line.
     pub bytes: Vec<u8>,
     /// The leaves of a proposed block, each preceded by its length (2 bytes, big-endian). Empty in
     /// a row of another kind.
@@ -56,17 +58,17 @@ pub struct NewRow {
 pub struct RoundRow {
     /// Its position.
     pub id: RowId,
-    /// What it states.
+    /// The kind of its statement.
     pub kind: RowKind,
-    /// The name of the authority that states it.
+    /// The name of the authority that makes the statement. A reader must verify it.
     pub authority: String,
     /// The election; `None` for a vote and a suspicion.
     pub law_id: Option<ElectionId>,
-    /// The height of the block; 0 for a vote and a suspicion.
+    /// The height of the block, from 1; 0 for a vote and a suspicion.
     pub height: u64,
-    /// The term.
+    /// The term; 0 for a cosignature.
     pub term: u64,
-    /// The statement or proposal, a signed note; of a cosignature, the checkpoint with its line.
+    /// The statement or proposal, a signed note; for a cosignature, the checkpoint with its line.
     pub bytes: Vec<u8>,
     /// The leaves of a proposed block; empty in a row of another kind.
     pub leaves: Vec<u8>,
@@ -104,13 +106,13 @@ pub struct RowsRead {
     /// The rows between them that cannot be used, in the same order. A reader skips them, so that a
     /// row which another program wrote or changed does not block later rows.
     pub damaged: Vec<DamagedRow>,
-    /// The last position given so far, also when its row has been removed since; 0 before the first
-    /// row. When `rows` and `damaged` are empty, no unread row is left up to this position. It is
+    /// The last position assigned so far, even if its row was removed since; 0 before the first
+    /// row. If `rows` and `damaged` are empty, no unread row is left up to this position. It is
     /// lower than a position read before only if the ledger was restored from an older copy.
     pub last: RowId,
     /// The [digest](RoundRow::digest) of the row at the position after which this call read; `None`
-    /// when no row is there. A digest that differs from the digest that the reader knows means that
-    /// the ledger was restored from an older copy and has given the same position to another row.
+    /// if no row is there. If it differs from the digest that the reader knows, the ledger was
+    /// restored from an older copy and has assigned the same position to another row.
     pub after: Option<Digest>,
 }
 
@@ -128,7 +130,7 @@ impl RowKind {
     pub const ALL: [Self; 6] =
         [Self::Proposal, Self::Vote, Self::Accept, Self::Cosign, Self::Refuse, Self::Suspect];
 
-    /// The word that engines store.
+    /// The name under which engines store the kind.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -141,10 +143,10 @@ impl RowKind {
         }
     }
 
-    /// The kind that a stored word names.
+    /// The kind with a stored name; `None` if no kind has it.
     #[must_use]
-    pub fn parse(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word)
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 
     /// Whether rows of this kind are about a block of an election.
@@ -196,18 +198,17 @@ impl NewRow {
             return Some("a row has at most 1 MiB of text and 256 MiB of leaves");
         }
         let is_too_large = |number: u64| i64::try_from(number).is_err();
-        (is_too_large(self.height) || is_too_large(self.term))
-            .then_some("numbers are at most 2^63 - 1")
+        (is_too_large(self.height) || is_too_large(self.term)).then_some(NUMBER_RULE)
     }
 }
 
 /// The rule that a vote, a refusal or a suspicion breaks whose term is more than
-/// [`TERM_STEP_MAX`](crate::TERM_STEP_MAX) above the present one.
+/// [`TERM_STEP_MAX`](crate::TERM_STEP_MAX) above the present term.
 pub(crate) const FAR_TERM_RULE: &str = "a term lies at most 1,000 above the present one";
 
 /// The digest stored with a row: SHA-256 of the length of `bytes` (8 bytes, big-endian), `bytes`
-/// and `leaves`. It is a part of the key: a row of other bytes or leaves is another row, so it
-/// cannot keep the true one out.
+/// and `leaves`. It is a part of the key: a row with other bytes or leaves is another row, so that
+/// an inserted row does not prevent the true one from being stored.
 pub(crate) fn row_digest(bytes: &[u8], leaves: &[u8]) -> Digest {
     let hasher = Sha256::new()
         .chain_update((bytes.len() as u64).to_be_bytes())
@@ -231,5 +232,61 @@ impl fmt::Debug for RoundRow {
         let lengths = (bytes.len(), leaves.len());
         write!(formatter, "RoundRow({}: {kind:?} by {authority}, ", id.0)?;
         write!(formatter, "{law_id:?}, height {height}, term {term}, {lengths:?} bytes)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn proposal() -> NewRow {
+        NewRow {
+            kind: RowKind::Proposal,
+            authority: "a".to_owned(),
+            law_id: Some("L1".parse().expect("a law id")),
+            height: 1,
+            term: 1,
+            bytes: vec![1],
+            leaves: vec![1],
+        }
+    }
+
+    #[test]
+    fn a_row_at_a_limit_is_valid_and_one_beyond_it_breaks_a_rule() {
+        let authority = |length| NewRow { authority: "a".repeat(length), ..proposal() };
+        let bytes = |length| NewRow { bytes: vec![0; length], ..proposal() };
+        let leaves = |length| NewRow { leaves: vec![0; length], ..proposal() };
+        let numbers = |number| NewRow { height: number, term: number, ..proposal() };
+        let number_max = u64::MAX / 2;
+        for (valid, broken) in [
+            (authority(NewRow::AUTHORITY_BYTES_MAX), authority(NewRow::AUTHORITY_BYTES_MAX + 1)),
+            (bytes(NewRow::BYTES_MAX), bytes(NewRow::BYTES_MAX + 1)),
+            (leaves(NewRow::LEAVES_BYTES_MAX), leaves(NewRow::LEAVES_BYTES_MAX + 1)),
+            (numbers(number_max), numbers(number_max + 1)),
+        ] {
+            assert_eq!(valid.broken_rule(), None, "{valid:?}");
+            assert!(broken.broken_rule().is_some(), "{broken:?}");
+        }
+    }
+
+    #[test]
+    fn the_digest_of_a_row_depends_on_where_its_bytes_end() {
+        assert_ne!(row_digest(b"ab", b"c"), row_digest(b"a", b"bc"));
+        assert_ne!(row_digest(b"abc", b""), row_digest(b"", b"abc"));
+    }
+
+    #[test]
+    fn every_kind_of_row_reads_back_by_its_stored_name() {
+        for kind in RowKind::ALL {
+            assert_eq!(RowKind::parse(kind.as_str()), Some(kind));
+        }
+        assert_eq!(RowKind::parse("Vote"), None);
+    }
+
+    #[test]
+    fn rows_print_lengths_and_no_bytes() {
+        let row = NewRow { bytes: vec![7; 300], ..proposal() };
+        let printed = format!("{row:?}");
+        assert!(printed.contains("(300, 1) bytes") && !printed.contains("7, 7"), "{printed}");
     }
 }

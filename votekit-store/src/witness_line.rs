@@ -6,6 +6,8 @@ use std::fmt;
 
 use votekit_core::log::merkle::TreeHash;
 
+use crate::error::NUMBER_RULE;
+
 /// A cosignature line, and the head that it is over.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WitnessLine {
@@ -42,8 +44,7 @@ impl WitnessLine {
             return Some("a line of a witness has at most 1024 bytes");
         }
         let is_too_large = |number: u64| i64::try_from(number).is_err();
-        (is_too_large(self.height) || is_too_large(self.size))
-            .then_some("numbers are at most 2^63 - 1")
+        (is_too_large(self.height) || is_too_large(self.size)).then_some(NUMBER_RULE)
     }
 }
 

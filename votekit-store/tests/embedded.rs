@@ -21,9 +21,9 @@ use votekit_store::embedded::EmbeddedEngine;
 use votekit_store::faults::Faulty;
 use votekit_store::testing::seeded_faults::{Odds, SeededFaults};
 use votekit_store::{
-    BallotBox, BlockCommit, Conflict, Documents, EngineError, Engines, Head, LeaderFence,
-    Leadership, Leases, Ledger, LogStore, NewRow, Rounds, RowId, RowKind, RowOutcome, RowsRead,
-    Staging, StagingId, StoredBlock,
+    BallotBox, BatchName, BlockCommit, Conflict, Documents, EngineError, Engines, Head,
+    LeaderFence, Leadership, Leases, Ledger, LogStore, NewRow, Rounds, RowId, RowKind, RowOutcome,
+    RowsRead, Staging, StagingId, StoredBlock,
 };
 
 fn law() -> ElectionId {
@@ -246,6 +246,7 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
     let folder = tempfile::tempdir().expect("a temporary folder");
     let ledger = open_shared(folder.path()).ledger;
     let (staged, hints) = ([1, 2, 3].map(|sequence| batch(sequence, 0..1)), Vec::new());
+    let name = [BatchName::from(&*staged[1])];
     for batch in &staged {
         ledger.stage(batch, &hints).await.expect("staged");
     }
@@ -263,6 +264,7 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
         damage(change);
         let read = ledger.read_staging(&law(), StagingId(0), 10).await.expect("read");
         assert_eq!((read.batches.len(), read.unreadable.len()), (2, 1), "{change}");
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [false], "{change}");
         let id = read.unreadable[0].id;
         // A page of it alone hides no batch behind it.
         let before = StagingId(id.0 - 1);
@@ -271,6 +273,7 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
         assert_eq!(behind.len(), expected, "{change}");
         let again = ledger.restage(&staged[1], &hints, StagingId(0)).await.expect("restaged");
         assert!(again.is_new && again.id > id, "{change}: {again:?}");
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [true], "{change}");
         assert_eq!(ledger.staged(&law(), StagingId(0), 10).await.expect("read").len(), 3);
     }
     // Its node may stage it as if it were not there.
@@ -291,6 +294,33 @@ async fn a_row_of_a_shared_ledger_that_is_no_batch_is_passed_over_and_replaced()
     damage("digest = x'00'");
     let places = ledger.staged_places(&law(), StagingId(0), 10).await.expect("read");
     assert_eq!(places.len(), 2, "that of the changed row has no digest");
+}
+
+#[tokio::test]
+async fn a_certified_block_replaces_rows_above_the_head() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let ledger = open_shared(folder.path()).ledger;
+    let mut tree = TreeBuilder::new();
+    let [first, second] = [1, 2].map(|height| block(law(), &mut tree, height, 1, StagingId(0)));
+    ledger.append(&first).await.expect("appended");
+    let tables = Connection::open(folder.path().join("ledger.sqlite")).expect("the file");
+    tables
+        .execute_batch(
+            "INSERT INTO block (election, height, first_leaf, leaf_count)
+                 SELECT id, 2, 300, 1 FROM election;
+             INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes)
+                 SELECT id, 301, 1, x'00', x'00' FROM election;
+             INSERT INTO tile (election, level, idx, digest, hashes)
+                 SELECT id, 0, 1, x'00', x'00' FROM election",
+        )
+        .expect("SQL");
+    let refused = ledger.commit(&second).await;
+    assert!(matches!(refused, Err(EngineError::Corrupt { .. })), "{refused:?}");
+    ledger.append(&second).await.expect("it is certified");
+    assert_eq!(ledger.head(&law()).await.expect("read"), Some(second.head.clone()));
+    let blocks = ledger.blocks(&law(), 1, 10).await.expect("read");
+    assert_eq!(blocks, [first.block.clone(), second.block.clone()]);
+    assert!(ledger.tile(&law(), 0, 1).await.expect("whole").is_some());
 }
 
 #[tokio::test]

@@ -232,6 +232,49 @@ async fn changed_tables_are_reported_as_damage() {
 }
 
 #[tokio::test]
+async fn rows_above_the_head_keep_no_certified_block_out() {
+    let schema = fresh_schema();
+    let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
+    let mut log = ledger_samples::Log::new();
+    let first = log.block(200);
+    ledger.commit(&first).await.expect("committed");
+    run(&format!("SET search_path = {schema}; CREATE TABLE saved AS SELECT * FROM head"));
+    // Its leaves are in three runs, from 200, 256 and 512.
+    let second = log.block(400);
+    for row in [
+        "block SELECT id, 2, 7, 1, 1",
+        "leaves SELECT id, 256, 1, ''::bytea, false, false, ''::bytea",
+        "leaves SELECT id, 300, 1, ''::bytea, false, false, ''::bytea",
+        "tile SELECT id, 0, 1, ''::bytea, ''::bytea",
+    ] {
+        run(&format!("SET search_path = {schema}; INSERT INTO {row} FROM election"));
+        let refused = ledger.commit(&second).await;
+        let Err(EngineError::Corrupt { reason, .. }) = refused else {
+            panic!("{row}: {refused:?}")
+        };
+        assert!(reason.contains("above the head"), "{row}: {reason}");
+    }
+    assert_eq!(ledger.head(&law()).await.expect("read"), Some(first.head.clone()));
+    let is_whole = async || {
+        assert_eq!(ledger.head(&law()).await.expect("read"), Some(second.head.clone()));
+        let blocks = ledger.blocks(&law(), 1, 10).await.expect("read");
+        assert_eq!(blocks, [first.block.clone(), second.block.clone()]);
+        let opened = PostgresLedger::open(&address(&schema)).await.expect("opened again");
+        opened.head(&law()).await.expect("no row contradicts another");
+    };
+    ledger.append(&second).await.expect("it is certified");
+    is_whole().await;
+    // The head alone is set back: the rows above it are those of the block.
+    run(&format!(
+        "SET search_path = {schema};
+         DELETE FROM head; INSERT INTO head SELECT * FROM saved; DROP TABLE saved"
+    ));
+    ledger.append(&second).await.expect("it is certified");
+    is_whole().await;
+    drop_schema(&schema);
+}
+
+#[tokio::test]
 async fn a_changed_row_of_a_round_is_damage_that_the_reader_passes_over() {
     let schema = fresh_schema();
     let ledger = PostgresLedger::open(&address(&schema)).await.expect("opened");
@@ -432,6 +475,7 @@ async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
     for batch in &staged {
         ledger.stage(batch, &Hints::new()).await.expect("staged");
     }
+    let name = [BatchName::from(&*staged[1])];
     let count = async || {
         let read = ledger.read_staging(&law(), StagingId(0), 10).await.expect("read");
         (read.batches.len(), read.unreadable.len())
@@ -445,9 +489,11 @@ async fn a_row_that_is_no_batch_is_passed_over_and_replaced() {
     ] {
         run(&format!("SET search_path = {schema}; UPDATE batch SET {change} WHERE sequence = 2"));
         assert_eq!(count().await, (2, 1), "{change}");
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [false], "{change}");
         let again = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await.expect("staged");
         assert!(again.is_new, "{change}: {again:?}");
         assert_eq!(count().await, (3, 0), "{change}");
+        assert_eq!(ledger.are_staged(&name).await.expect("read"), [true], "{change}");
         let unmoved = ledger.restage(&staged[1], &Hints::new(), StagingId(0)).await;
         assert_eq!(unmoved.expect("there").id, again.id, "{change}");
     }

@@ -29,8 +29,8 @@ fn node(left: Hash, right: Hash) -> Hash {
     Sha256::new().chain_update([1]).chain_update(left).chain_update(right).finalize().into()
 }
 
-/// The root over the first leaves, for each of these sizes that the leaves reach. One pass: a
-/// long run has thousands of checkpoints.
+/// The root over the first leaves, for each of these sizes that the leaves reach. One pass: a long
+/// run has thousands of checkpoints.
 pub(crate) fn prefix_roots(leaves: &[Hash], sizes: &BTreeSet<usize>) -> BTreeMap<usize, Hash> {
     let mut roots = BTreeMap::new();
     if sizes.contains(&0) {

@@ -166,8 +166,8 @@ impl Key {
         })
     }
 
-    /// Whether this key of a cosigner signed the text: at a time, which stands before the
-    /// signature as 8 bytes, big end first.
+    /// Whether this key of a cosigner signed the text: at a time, which stands before the signature
+    /// as 8 bytes, big end first.
     fn cosigned(&self, text: &str, signatures: &str) -> bool {
         self.any_signature(signatures, |bytes| {
             let Some((time, signature)) = bytes.split_first_chunk::<8>() else { return false };

@@ -43,9 +43,9 @@ pub(crate) fn check(journals: &[Journal], roll: &Roll, log: &Log, report: &mut R
     check_accounts(log, report);
 }
 
-/// Checks that each checkpoint is signed, that a quorum cosigned it, and that the leaves it
-/// signed are still there: so no two of one size have different roots. The first one is the
-/// bundle's own, and must cover every leaf.
+/// Checks that each checkpoint is signed, that a quorum cosigned it, and that the leaves it signed
+/// are still there: so no two of one size have different roots. The first one is the bundle's own,
+/// and must cover every leaf.
 pub(crate) fn check_checkpoints(
     notes: &[(PathBuf, String)],
     policy: &Policy,
@@ -182,7 +182,7 @@ impl<'a> Evidence<'a> {
                     let what = format!(
                         "request {request} was reported as {state}; the log says {decided}"
                     );
-                    report.violated(Rule::ToldOtherwise, path, *line, what);
+                    report.violated(Rule::ReportedOtherwise, path, *line, what);
                 }
             }
         }

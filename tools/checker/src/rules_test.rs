@@ -68,7 +68,7 @@ fn an_elector_who_counts_twice_is_found() {
     sample.results["accepted"] = 5.into();
     sample.results["duplicate"] = 0.into();
     sample.results["choices"][1]["count"] = 3.into();
-    finds(&sample, &[Rule::ToldOtherwise, Rule::AcceptedTwice]);
+    finds(&sample, &[Rule::ReportedOtherwise, Rule::AcceptedTwice]);
 }
 
 #[test]

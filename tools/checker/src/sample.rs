@@ -1,7 +1,6 @@
 //! A small consistent election, which the tests then make inconsistent.
 
 use std::fs;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,61 +13,30 @@ use crate::{Inputs, Report, check, merkle};
 
 pub(crate) const ORIGIN: &str = "votekit.example/test/L1";
 
-/// Everything a check reads, before it is written to files.
+/// The seed of the outside witness's key.
+pub(crate) const OUTSIDE: u8 = 21;
+
+/// The seed of the log's key in the policy.
+const LOG: u8 = 7;
+
+/// The seeds of the authorities' keys, of which two are a quorum.
+const AUTHORITIES: [u8; 3] = [11, 12, 13];
+
+/// Everything that a check reads, before it is written to files.
 pub(crate) struct Sample {
     pub(crate) journal: Vec<Value>,
     pub(crate) leaves: Vec<Value>,
     pub(crate) results: Value,
+    /// The key that signs the checkpoints; the policy always names that of [`LOG`].
     pub(crate) key: SigningKey,
     /// Replaces the computed root of the leaves.
     pub(crate) root: Option<merkle::Hash>,
-    /// The leaves covered by an earlier checkpoint.
+    /// The leaves covered by an earlier checkpoint. Outside witnesses have not cosigned it.
     pub(crate) seen: Option<Vec<Value>>,
-    /// The cosigners of every checkpoint, of the three of [`COSIGNERS`]; `None` for a policy
-    /// without a quorum.
+    /// The seeds of the keys that cosign the checkpoints; `None` for a policy without a quorum.
     pub(crate) cosigned_by: Option<Vec<u8>>,
-    /// Whether [`OUTSIDE`] must have cosigned as an outside witness; never an earlier checkpoint.
+    /// Whether the policy requires the cosignature of [`OUTSIDE`].
     pub(crate) has_outside: bool,
-}
-
-/// The seed of the outside witness's key.
-pub(crate) const OUTSIDE: u8 = 21;
-
-/// The seeds of the cosigners' keys, of which two are a quorum.
-const COSIGNERS: [u8; 3] = [11, 12, 13];
-
-pub(crate) fn request(number: u64) -> String {
-    format!("{number:032x}")
-}
-
-pub(crate) fn vote(seq: u64, row: Option<u64>, choice: &str) -> Value {
-    let kind = if row.is_some() { "first" } else { "unknown" };
-    let mut line = json!({"line": "vote", "seq": seq, "kind": kind, "law_id": "L1", "choice": choice, "key": format!("k{seq}")});
-    if let Some(row) = row {
-        line["row"] = row.into();
-    }
-    line
-}
-
-pub(crate) fn answered(seq: u64, number: u64) -> Value {
-    json!({"line": "outcome", "seq": seq, "at_us": 1, "status": 202, "request_id": request(number), "state": "pending"})
-}
-
-pub(crate) fn unanswered(seq: u64) -> Value {
-    json!({"line": "outcome", "seq": seq, "at_us": 1, "error": "timeout"})
-}
-
-pub(crate) fn entry(number: u64, decision: &str, row: Option<u64>) -> Value {
-    let mut leaf =
-        json!({"leaf": "entry", "request": request(number), "decision": decision, "minute": 1});
-    if let Some(row) = row {
-        leaf["hash"] = const_hex::encode(Sha256::digest(credential(row).replace(',', "|"))).into();
-    }
-    leaf
-}
-
-fn credential(row: u64) -> String {
-    format!("{row:09},CODE{row},L1")
 }
 
 impl Sample {
@@ -85,9 +53,10 @@ impl Sample {
             (Some(4), "non"),
             (Some(5), "oui"),
         ];
-        let mut journal = vec![
-            json!({"line": "start", "format": "votekit-load/1", "seed": 1, "votes": 7, "rows": 5, "nodes": []}),
-        ];
+        let mut journal = vec![json!({
+            "line": "start", "format": "votekit-load/1",
+            "seed": 1, "votes": 7, "rows": 5, "nodes": [],
+        })];
         journal.extend((0..).zip(votes).map(|(seq, (row, choice))| vote(seq, row, choice)));
         // The second vote is answered on its retry.
         journal.extend([
@@ -99,7 +68,10 @@ impl Sample {
             answered(4, 104),
         ]);
         journal.extend([unanswered(5), unanswered(6), answered(0, 100)]);
-        journal.push(json!({"line": "decision", "seq": 3, "at_us": 1, "request_id": request(103), "state": "duplicate"}));
+        journal.push(json!({
+            "line": "decision", "seq": 3, "at_us": 1,
+            "request_id": request(103), "state": "duplicate",
+        }));
         let report =
             json!({"received": 7, "accepted": 4, "duplicate": 1, "invalid": 1, "replayed": 1});
         let leaves = vec![
@@ -121,7 +93,7 @@ impl Sample {
             journal,
             leaves,
             results,
-            key: SigningKey::from_bytes(&[7; 32]),
+            key: key(LOG),
             root: None,
             seen: None,
             cosigned_by: None,
@@ -141,29 +113,15 @@ impl Sample {
         fs::write(path("bundle/results.json"), self.results.to_string()).expect("written");
         let rows: String = (1..=5).map(|row| credential(row) + "\n").collect();
         fs::write(path("roll.csv"), format!("nas,code,law_id\n{rows}")).expect("written");
-        let log_key = SigningKey::from_bytes(&[7; 32]);
-        let mut policy = format!("log {}\n", vkey(ORIGIN, 1, &log_key));
-        if self.cosigned_by.is_some() {
-            for seed in COSIGNERS {
-                let key = vkey(&cosigner(seed), 4, &SigningKey::from_bytes(&[seed; 32]));
-                policy += &format!("witness a{seed} {key}\n");
-            }
-            let own = "group authorities 2 a11 a12 a13\n";
-            policy += &if self.has_outside {
-                let key = vkey(&cosigner(OUTSIDE), 4, &SigningKey::from_bytes(&[OUTSIDE; 32]));
-                format!(
-                    "witness w {key}\n{own}group witnesses 1 w\n\
-                     group both all authorities witnesses\nquorum both\n"
-                )
-            } else {
-                format!("{own}quorum authorities\n")
-            };
-        }
-        fs::write(path("policy"), policy).expect("written");
-        self.write_checkpoint(&path("bundle/checkpoint"), &self.leaves, self.root);
+        fs::write(path("policy"), self.policy()).expect("written");
+        let cosigners = self.cosigned_by.as_deref().unwrap_or_default();
+        let checkpoint = self.checkpoint(&self.leaves, self.root, cosigners);
+        fs::write(path("bundle/checkpoint"), checkpoint).expect("written");
         let mut checkpoints = Vec::new();
         if let Some(seen) = &self.seen {
-            self.write_checkpoint(&path("seen"), seen, None);
+            let authorities: Vec<u8> =
+                cosigners.iter().copied().filter(|seed| *seed != OUTSIDE).collect();
+            fs::write(path("seen"), self.checkpoint(seen, None, &authorities)).expect("written");
             checkpoints.push(path("seen"));
         }
         let (bundle, roll, policy) = (path("bundle"), path("roll.csv"), path("policy"));
@@ -171,7 +129,28 @@ impl Sample {
             .expect("everything reads")
     }
 
-    fn write_checkpoint(&self, path: &Path, leaves: &[Value], root: Option<merkle::Hash>) {
+    fn policy(&self) -> String {
+        let mut policy = format!("log {}\n", vkey(ORIGIN, 1, &key(LOG)));
+        if self.cosigned_by.is_none() {
+            return policy;
+        }
+        for seed in AUTHORITIES {
+            policy += &format!("witness a{seed} {}\n", vkey(&cosigner(seed), 4, &key(seed)));
+        }
+        let group = "group authorities 2 a11 a12 a13\n";
+        policy += &if self.has_outside {
+            let witness = vkey(&cosigner(OUTSIDE), 4, &key(OUTSIDE));
+            format!(
+                "witness w {witness}\n{group}group witnesses 1 w\n\
+                 group both all authorities witnesses\nquorum both\n"
+            )
+        } else {
+            format!("{group}quorum authorities\n")
+        };
+        policy
+    }
+
+    fn checkpoint(&self, leaves: &[Value], root: Option<merkle::Hash>, cosigners: &[u8]) -> String {
         let hashes: Vec<_> =
             leaves.iter().map(|leaf| merkle::leaf_hash(leaf.to_string().as_bytes())).collect();
         let root = root.unwrap_or_else(|| merkle::root(&hashes));
@@ -180,17 +159,59 @@ impl Sample {
         let signature =
             STANDARD.encode([&hash[..], &self.key.sign(text.as_bytes()).to_bytes()].concat());
         let mut note = format!("{text}\n— {ORIGIN} {signature}\n");
-        let is_seen = path.ends_with("seen");
-        let cosigners = self.cosigned_by.iter().flatten();
-        for seed in cosigners.filter(|seed| !(is_seen && **seed == OUTSIDE)) {
-            let (name, key) = (cosigner(*seed), SigningKey::from_bytes(&[*seed; 32]));
+        for seed in cosigners {
+            let (name, key) = (cosigner(*seed), key(*seed));
             let signature = key.sign(format!("cosignature/v1\ntime 5\n{text}").as_bytes());
             let (hash, time) = (key_hash(&name, 4, &key), 5_u64.to_be_bytes());
             let bytes = [&hash[..], &time[..], &signature.to_bytes()].concat();
             note += &format!("— {name} {}\n", STANDARD.encode(bytes));
         }
-        fs::write(path, note).expect("written");
+        note
     }
+}
+
+pub(crate) fn request(number: u64) -> String {
+    format!("{number:032x}")
+}
+
+pub(crate) fn vote(seq: u64, row: Option<u64>, choice: &str) -> Value {
+    let kind = if row.is_some() { "first" } else { "unknown" };
+    let key = format!("k{seq}");
+    let mut line = json!({
+        "line": "vote", "seq": seq, "kind": kind, "law_id": "L1", "choice": choice, "key": key,
+    });
+    if let Some(row) = row {
+        line["row"] = row.into();
+    }
+    line
+}
+
+pub(crate) fn answered(seq: u64, number: u64) -> Value {
+    json!({
+        "line": "outcome", "seq": seq, "at_us": 1, "status": 202,
+        "request_id": request(number), "state": "pending",
+    })
+}
+
+pub(crate) fn unanswered(seq: u64) -> Value {
+    json!({"line": "outcome", "seq": seq, "at_us": 1, "error": "timeout"})
+}
+
+pub(crate) fn entry(number: u64, decision: &str, row: Option<u64>) -> Value {
+    let mut leaf =
+        json!({"leaf": "entry", "request": request(number), "decision": decision, "minute": 1});
+    if let Some(row) = row {
+        leaf["hash"] = const_hex::encode(Sha256::digest(credential(row).replace(',', "|"))).into();
+    }
+    leaf
+}
+
+fn credential(row: u64) -> String {
+    format!("{row:09},CODE{row},L1")
+}
+
+fn key(seed: u8) -> SigningKey {
+    SigningKey::from_bytes(&[seed; 32])
 }
 
 /// The name of a cosigner's key.

@@ -18,7 +18,7 @@ pub enum Rule {
     /// An unknown credential never counts, and an elector's credential is never unknown.
     WrongDecision,
     /// The decision reported to a voter is the decision in the log.
-    ToldOtherwise,
+    ReportedOtherwise,
     /// Every entry comes from a vote that was sent.
     Unexplained,
     /// The results count the accepted votes of each choice.
@@ -44,7 +44,7 @@ impl Rule {
             Self::AcceptedTwice => "accepted-twice",
             Self::NotCounted => "not-counted",
             Self::WrongDecision => "wrong-decision",
-            Self::ToldOtherwise => "told-otherwise",
+            Self::ReportedOtherwise => "reported-otherwise",
             Self::Unexplained => "unexplained",
             Self::WrongCount => "wrong-count",
             Self::Accounts => "accounts",

@@ -51,7 +51,7 @@ fn build() -> Result<PathBuf, String> {
         .ok_or_else(|| "cargo built no library".to_owned())
 }
 
-/// The library a cargo message reports, if it does.
+/// The path in cargo's message about the library; `None` for any other message.
 fn library_of(message: &serde_json::Value) -> Option<PathBuf> {
     if message["reason"] != "compiler-artifact" || message["target"]["name"] != "faultdisk_preload"
     {
@@ -63,4 +63,30 @@ fn library_of(message: &serde_json::Value) -> Option<PathBuf> {
         .filter_map(|name| name.as_str())
         .find(|name| name.ends_with(".so"))
         .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn message(reason: &str, target: &str, files: &[&str]) -> Value {
+        json!({"reason": reason, "target": {"name": target}, "filenames": files})
+    }
+
+    #[test]
+    fn only_the_message_about_the_library_names_its_path() {
+        let files = ["/target/libfaultdisk_preload.rlib", "/target/libfaultdisk_preload.so"];
+        let found = library_of(&message("compiler-artifact", "faultdisk_preload", &files));
+        assert_eq!(found, Some(PathBuf::from(files[1])));
+        for other in [
+            message("build-finished", "faultdisk_preload", &files),
+            message("compiler-artifact", "faultdisk", &files),
+            message("compiler-artifact", "faultdisk_preload", &files[..1]),
+            json!({"reason": "build-finished", "success": true}),
+        ] {
+            assert_eq!(library_of(&other), None, "{other}");
+        }
+    }
 }

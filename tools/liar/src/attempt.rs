@@ -9,7 +9,7 @@ use votekit_core::id::ElectionId;
 use votekit_core::instant::UnixSeconds;
 use votekit_store::Ledger;
 
-use crate::folder::Folder;
+use crate::folder::AuthorityFolder;
 use crate::history::History;
 use crate::lie::Lie;
 use crate::proposal::{self, Forged};
@@ -28,7 +28,7 @@ const SETTLED: Duration = Duration::from_millis(1_500);
 /// One lie, and how long it may take.
 pub struct Attempt<'a> {
     /// The data folder of the authority that lies.
-    pub folder: &'a Folder,
+    pub folder: &'a AuthorityFolder,
     /// The election.
     pub law_id: &'a ElectionId,
     /// The lie.

@@ -1,5 +1,5 @@
-//! The data folder of an authority: its statement key, the set of authorities, ballot keys, rolls.
-//! Only read.
+//! Reads the data folder of an authority: its statement key, the set of authorities, ballot keys,
+//! rolls.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,27 +11,28 @@ use votekit_core::ballot::BallotSecretKey;
 use votekit_core::election_log::RollContent;
 use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, ElectionId};
+use votekit_core::key_file;
 use votekit_core::log::note::KeyName;
 use votekit_core::manifest::Manifest;
 
-/// The data folder of an authority. Only read.
-pub struct Folder {
+/// The data folder of an authority. Nothing is written into it.
+pub struct AuthorityFolder {
     path: PathBuf,
     pub(crate) set: AuthoritySet,
-    /// The statement key, under the name that the set has for it.
+    /// The statement key, under the name of the member that has it.
     pub(crate) key: StatementKey,
 }
 
-impl Folder {
-    /// Reads set and statement key.
+impl AuthorityFolder {
+    /// Reads the set and the statement key.
     ///
     /// # Errors
-    /// When a file is missing or malformed, or the set does not have the key.
+    /// When a file is missing or malformed, or no member of the set has the key.
     pub fn open(path: &Path) -> Result<Self> {
         let file = path.join("authorities");
         let bytes = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
         let set = AuthoritySet::parse(&bytes).with_context(|| file.display().to_string())?;
-        let seed = secret(&path.join("keys/statement"))?;
+        let seed = read_key(&path.join("keys/statement"))?;
         let own = set.members().iter().find_map(|member| {
             let key = StatementKey::from_seed(set.base(), &member.name, &seed);
             (key.public() == member.statement).then_some(key)
@@ -52,13 +53,13 @@ impl Folder {
     /// When the file is missing or malformed.
     pub(crate) fn ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey> {
         let path = self.path.join("keys/ballot").join(law_id.as_str());
-        secret(&path).map(BallotSecretKey::from_bytes)
+        read_key(&path).map(BallotSecretKey::from_bytes)
     }
 
-    /// The content of a stored roll for one election; `None` when it has none.
+    /// The content of a stored roll for one election; `None` if the roll has no row of it.
     ///
     /// # Errors
-    /// When a file of the roll is missing, or is not what the manifest says.
+    /// When a file of the roll is missing, or differs from the manifest.
     pub(crate) fn roll(&self, digest: &Digest, law_id: &ElectionId) -> Result<Option<RollContent>> {
         let folder = self.path.join("rolls").join(digest.to_hex());
         let read = |name: &str| {
@@ -82,9 +83,9 @@ impl Folder {
     }
 }
 
-/// Reads a key file: 64 hexadecimal digits, a space, a check.
-fn secret(path: &Path) -> Result<[u8; 32]> {
+/// Reads a key file, and verifies its check.
+fn read_key(path: &Path) -> Result<[u8; 32]> {
     let text = fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))?;
-    let digits = text.split_ascii_whitespace().next().unwrap_or_default();
-    const_hex::decode_to_array(digits).with_context(|| format!("{}: no key", path.display()))
+    let secret = key_file::parse(&text).with_context(|| path.display().to_string())?;
+    Ok(*secret)
 }

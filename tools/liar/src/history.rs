@@ -13,7 +13,7 @@ use votekit_core::id::{BatchNumber, ElectionId};
 use votekit_core::log::leaf::{BatchLeaf, RollEvent};
 use votekit_store::{Ledger, StagingId};
 
-use crate::folder::Folder;
+use crate::folder::AuthorityFolder;
 
 /// The maximum number of blocks or batches in one read.
 const PAGE: usize = 1000;
@@ -38,7 +38,7 @@ impl History {
     /// When the ledger fails, the log does not verify, or the folder lacks a key or a roll.
     pub(crate) async fn read(
         ledger: &dyn Ledger,
-        folder: &Folder,
+        folder: &AuthorityFolder,
         law_id: &ElectionId,
     ) -> Result<Self> {
         let ballot_key = folder.ballot_key(law_id)?;
@@ -64,7 +64,7 @@ impl History {
 
 async fn replay(
     ledger: &dyn Ledger,
-    folder: &Folder,
+    folder: &AuthorityFolder,
     law_id: &ElectionId,
     ballot_key: &BallotSecretKey,
     batches: &Batches,
@@ -90,7 +90,7 @@ async fn replay(
 
 /// The inputs of a replay.
 struct Source<'a> {
-    folder: &'a Folder,
+    folder: &'a AuthorityFolder,
     law_id: &'a ElectionId,
     ballot_key: &'a BallotSecretKey,
     batches: &'a Batches,

@@ -18,7 +18,7 @@ use votekit_core::instant::UnixSeconds;
 use votekit_store::Ledger;
 
 use crate::attempt::{Outcome, now};
-use crate::folder::Folder;
+use crate::folder::AuthorityFolder;
 
 /// The maximum number of blocks in one read.
 const PAGE: usize = 1000;
@@ -29,7 +29,7 @@ const PAGE: usize = 1000;
 /// # Errors
 /// When the ledger fails, or the folder lacks the ballot key.
 pub async fn stage_rogue_batch(
-    folder: &Folder,
+    folder: &AuthorityFolder,
     ledger: &dyn Ledger,
     law_id: &ElectionId,
     answers: Duration,
@@ -48,7 +48,7 @@ pub async fn stage_rogue_batch(
     Ok(Outcome { is_believed: is_sealed, description })
 }
 
-fn forge(folder: &Folder, law_id: &ElectionId, now: UnixSeconds) -> Result<Batch> {
+fn forge(folder: &AuthorityFolder, law_id: &ElectionId, now: UnixSeconds) -> Result<Batch> {
     let seed = Digest::of(format!("votekit-liar {}", now.0).as_bytes());
     let key = NodeKey::from_seed(seed.as_bytes());
     let number = BatchNumber { node: key.node_id(), epoch: Epoch(1), sequence: Sequence(1) };

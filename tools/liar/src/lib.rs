@@ -16,21 +16,21 @@
 //! The program `votekit-liar` has every lie, for tests. `votekit demo --authorities` has one, in an
 //! installation that it has made itself.
 
-mod attempt;
+mod folder;
 
-mod round;
-
-mod proposal;
+mod history;
 
 mod lie;
 
+mod proposal;
+mod round;
+
+mod attempt;
+
 mod intruder;
 
-mod folder;
-mod history;
-
 pub use attempt::{Attempt, Outcome};
-pub use folder::Folder;
+pub use folder::AuthorityFolder;
 pub use intruder::stage_rogue_batch;
 pub use lie::Lie;
 pub use round::Leader;

@@ -12,7 +12,7 @@ use votekit_core::log::leaf::Leaf;
 
 use crate::history::Batches;
 
-/// How many minutes a back-dated block is moved into the past.
+/// The number of minutes by which a back-dated block is moved into the past.
 pub(crate) const BACK_DATED_MINUTES: u64 = 10;
 
 /// A false statement that this tool makes as an authority.
@@ -31,7 +31,7 @@ pub enum Lie {
     /// Record a batch twice in one block.
     DoubleBatch,
     /// Record a first request as a copy of an earlier request.
-    ReplayTold,
+    FalseReplay,
     /// Sign two blocks of one height.
     SecondRoot,
     /// Propose in an earlier term, in which another authority led.
@@ -47,11 +47,10 @@ pub enum Lie {
     RogueBatch,
 }
 
-/// Why a lie does not apply to a block; it may apply to a later block.
+/// The reason why a lie does not apply to a block. It may apply to a later block.
 pub(crate) type Unfit = &'static str;
 
-/// The index in the block of the false leaf.
-type Edited = Result<usize, Unfit>;
+const NO_BATCH: Unfit = "the block has no batch";
 
 impl Lie {
     /// The name on the command line.
@@ -60,13 +59,14 @@ impl Lie {
         value.get_name().to_owned()
     }
 
-    /// Edits the leaves of a block of votes. The lies about events, terms and roots edit no leaf:
-    /// they change how the block is made and proposed. Returns the index of the false leaf; if the
-    /// proposal is false as a whole, the index of the last leaf.
+    /// Edits the leaves of a block, and returns the index of the false leaf. The lies about events,
+    /// terms and roots edit no leaf: they change how the block is made and proposed. A false event
+    /// is the first leaf of its block; a proposal that is false as a whole is refused at its last
+    /// leaf.
     ///
     /// # Errors
     /// [`Unfit`] when the block has nothing to edit.
-    pub(crate) fn edit(self, leaves: &mut Vec<Leaf>, batches: &Batches) -> Edited {
+    pub(crate) fn edit(self, leaves: &mut Vec<Leaf>, batches: &Batches) -> Result<usize, Unfit> {
         match self {
             Self::AcceptUnregistered => accept_unregistered(leaves, batches),
             Self::DuplicateForAccepted => {
@@ -76,7 +76,7 @@ impl Lie {
             Self::DropBatch => drop_batch(leaves),
             Self::AlterBatch => alter_batch(leaves),
             Self::DoubleBatch => double_batch(leaves),
-            Self::ReplayTold => replay_first(leaves, batches),
+            Self::FalseReplay => replay_first(leaves, batches),
             Self::BackDated => back_date(leaves),
             Self::SecondRoot | Self::StaleTerm => Ok(leaves.len().saturating_sub(1)),
             Self::EarlyClose | Self::RogueNode | Self::RogueBatch => Ok(0),
@@ -86,7 +86,7 @@ impl Lie {
 
 /// Accepts a vote of the block whose credential is unknown, or, if there is none, replaces the hash
 /// of an accepted vote with an invented hash.
-fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Edited {
+fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Result<usize, Unfit> {
     let is_unknown = |leaf: &Leaf| {
         let reason = match leaf {
             Leaf::Entry(Entry { decision: Decision::Invalid { reason, .. }, .. }) => Some(*reason),
@@ -94,25 +94,28 @@ fn accept_unregistered(leaves: &mut [Leaf], batches: &Batches) -> Edited {
         };
         reason == Some(InvalidReason::Unknown)
     };
-    let Some(place) = leaves.iter().position(is_unknown) else {
+    let Some(index) = leaves.iter().position(is_unknown) else {
         let invented = CredentialHash::from_bytes(*Digest::of(b"votekit-liar").as_bytes());
         return edit_accepted(leaves, |_| Decision::Accepted { hash: invented });
     };
-    let envelope = envelope_of(leaves, place, batches).ok_or("an entry without its envelope")?;
-    if let Leaf::Entry(entry) = &mut leaves[place] {
+    let envelope = envelope_of(leaves, index, batches).ok_or("an entry without its envelope")?;
+    if let Leaf::Entry(entry) = &mut leaves[index] {
         entry.decision = Decision::Accepted { hash: envelope.hash };
     }
-    Ok(place)
+    Ok(index)
 }
 
 /// Replaces the decision of the first accepted vote.
-fn edit_accepted(leaves: &mut [Leaf], edit: impl FnOnce(CredentialHash) -> Decision) -> Edited {
-    for (place, leaf) in leaves.iter_mut().enumerate() {
+fn edit_accepted(
+    leaves: &mut [Leaf],
+    edit: impl FnOnce(CredentialHash) -> Decision,
+) -> Result<usize, Unfit> {
+    for (index, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Entry(entry) = leaf
             && let Decision::Accepted { hash } = entry.decision
         {
             entry.decision = edit(hash);
-            return Ok(place);
+            return Ok(index);
         }
     }
     Err("no vote of the block is accepted")
@@ -120,13 +123,13 @@ fn edit_accepted(leaves: &mut [Leaf], edit: impl FnOnce(CredentialHash) -> Decis
 
 /// Exchanges the commitments of the first two choices: each is a valid commitment, but to another
 /// count or with another blinding.
-fn swap_counts(leaves: &mut [Leaf]) -> Edited {
-    for (place, leaf) in leaves.iter_mut().enumerate() {
+fn swap_counts(leaves: &mut [Leaf]) -> Result<usize, Unfit> {
+    for (index, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Counts(counts) = leaf
             && counts.commitments.len() >= 2
         {
             counts.commitments.swap(0, 1);
-            return Ok(place);
+            return Ok(index);
         }
     }
     Err("the block commits to no counts")
@@ -134,7 +137,7 @@ fn swap_counts(leaves: &mut [Leaf]) -> Edited {
 
 /// Drops the first batch that a later batch of the same epoch follows. If none followed, the block
 /// would be valid and the dropped batch merely late. The false leaf is that of the later batch.
-fn drop_batch(leaves: &mut Vec<Leaf>) -> Edited {
+fn drop_batch(leaves: &mut Vec<Leaf>) -> Result<usize, Unfit> {
     let ranges = batch_ranges(leaves);
     for (index, first) in ranges.iter().enumerate() {
         let epoch = epoch_of(&leaves[first.start]);
@@ -154,19 +157,19 @@ fn epoch_of(leaf: &Leaf) -> Option<(NodeId, Epoch)> {
     }
 }
 
-fn alter_batch(leaves: &mut [Leaf]) -> Edited {
-    for (place, leaf) in leaves.iter_mut().enumerate() {
+fn alter_batch(leaves: &mut [Leaf]) -> Result<usize, Unfit> {
+    for (index, leaf) in leaves.iter_mut().enumerate() {
         if let Leaf::Batch(batch) = leaf {
             let mut bytes = *batch.digest.as_bytes();
             bytes[0] ^= 1;
             batch.digest = Digest::from_bytes(bytes);
-            return Ok(place);
+            return Ok(index);
         }
     }
     Err(NO_BATCH)
 }
 
-fn double_batch(leaves: &mut Vec<Leaf>) -> Edited {
+fn double_batch(leaves: &mut Vec<Leaf>) -> Result<usize, Unfit> {
     let ranges = batch_ranges(leaves);
     let first = ranges.first().ok_or(NO_BATCH)?;
     let copy = leaves[first.start..first.end].to_vec();
@@ -174,24 +177,22 @@ fn double_batch(leaves: &mut Vec<Leaf>) -> Edited {
     Ok(first.end)
 }
 
-fn replay_first(leaves: &mut [Leaf], batches: &Batches) -> Edited {
+fn replay_first(leaves: &mut [Leaf], batches: &Batches) -> Result<usize, Unfit> {
     let is_entry = |leaf: &Leaf| matches!(leaf, Leaf::Entry(_));
-    let place = leaves.iter().position(is_entry).ok_or("the block decides no request")?;
-    let envelope = envelope_of(leaves, place, batches).ok_or("an entry without its envelope")?;
-    leaves[place] = Leaf::Replay(Replay { request: envelope.request, envelope: envelope.digest() });
-    Ok(place)
+    let index = leaves.iter().position(is_entry).ok_or("the block decides no request")?;
+    let envelope = envelope_of(leaves, index, batches).ok_or("an entry without its envelope")?;
+    leaves[index] = Leaf::Replay(Replay { request: envelope.request, envelope: envelope.digest() });
+    Ok(index)
 }
 
-fn back_date(leaves: &mut [Leaf]) -> Edited {
-    let place = leaves.len().saturating_sub(1);
+fn back_date(leaves: &mut [Leaf]) -> Result<usize, Unfit> {
+    let index = leaves.len().saturating_sub(1);
     let Some(Leaf::Block(block)) = leaves.last_mut() else {
         return Err("the block has no block leaf");
     };
     block.sealed_at = UnixMinutes(block.sealed_at.0.saturating_sub(BACK_DATED_MINUTES));
-    Ok(place)
+    Ok(index)
 }
-
-const NO_BATCH: Unfit = "the block has no batch";
 
 /// The range of indices of a batch leaf and its entries.
 #[derive(Clone, Copy)]
@@ -201,10 +202,10 @@ struct BatchRange {
 }
 
 fn batch_ranges(leaves: &[Leaf]) -> Vec<BatchRange> {
-    let is_batch = |place: &usize| matches!(leaves[*place], Leaf::Batch(_));
+    let is_batch = |index: &usize| matches!(leaves[*index], Leaf::Batch(_));
     let is_entry = |leaf: &&Leaf| matches!(leaf, Leaf::Entry(_) | Leaf::Replay(_));
-    let places: Range<usize> = 0..leaves.len();
-    let starts = places.filter(is_batch);
+    let indices: Range<usize> = 0..leaves.len();
+    let starts = indices.filter(is_batch);
     let range = |start: usize| {
         let entries = leaves[start + 1..].iter().take_while(is_entry).count();
         BatchRange { start, end: start + 1 + entries }
@@ -213,12 +214,12 @@ fn batch_ranges(leaves: &[Leaf]) -> Vec<BatchRange> {
 }
 
 /// The envelope that the entry at an index decides.
-fn envelope_of(leaves: &[Leaf], place: usize, batches: &Batches) -> Option<SealedEnvelope> {
+fn envelope_of(leaves: &[Leaf], index: usize, batches: &Batches) -> Option<SealedEnvelope> {
     let ranges = batch_ranges(leaves);
-    let range = ranges.iter().find(|range| (range.start + 1..range.end).contains(&place))?;
+    let range = ranges.iter().find(|range| (range.start + 1..range.end).contains(&index))?;
     let Leaf::Batch(leaf) = &leaves[range.start] else { return None };
     let batch = batches.get(&leaf.number())?;
-    batch.envelopes().nth(place - range.start - 1)
+    batch.envelopes().nth(index - range.start - 1)
 }
 
 #[cfg(test)]
@@ -250,31 +251,34 @@ mod tests {
         (leaves, batches)
     }
 
-    /// The lies that edit leaves.
-    const EDITS: [Lie; 8] = [
-        Lie::AcceptUnregistered,
-        Lie::DuplicateForAccepted,
-        Lie::WrongCount,
-        Lie::DropBatch,
-        Lie::AlterBatch,
-        Lie::DoubleBatch,
-        Lie::ReplayTold,
-        Lie::BackDated,
-    ];
+    /// The lies that edit leaves: all except those that change how a block is made or proposed.
+    fn edits() -> impl Iterator<Item = Lie> {
+        let is_edit = |lie: &Lie| {
+            !matches!(
+                lie,
+                Lie::SecondRoot
+                    | Lie::StaleTerm
+                    | Lie::EarlyClose
+                    | Lie::RogueNode
+                    | Lie::RogueBatch
+            )
+        };
+        Lie::value_variants().iter().copied().filter(is_edit)
+    }
 
     #[test]
-    fn every_edit_changes_the_block_at_the_place_that_it_returns() {
-        for lie in EDITS {
+    fn every_edit_changes_the_block_at_the_index_that_it_returns() {
+        for lie in edits() {
             let is_dropping = lie == Lie::DropBatch;
             let (honest, batches) = if is_dropping { block_of_one_epoch() } else { block() };
             let mut leaves = honest.clone();
-            let place = lie.edit(&mut leaves, &batches).expect("the block allows it");
+            let index = lie.edit(&mut leaves, &batches).expect("the block allows it");
             assert_ne!(leaves, honest, "{lie:?}");
             let differs = leaves.iter().zip(&honest).position(|(ours, theirs)| ours != theirs);
             // After a batch is dropped, the next batch of its epoch has the wrong number.
-            let first = if is_dropping { 0 } else { place };
+            let first = if is_dropping { 0 } else { index };
             assert_eq!(differs, Some(first), "{lie:?}");
-            assert!(!is_dropping || matches!(leaves[place], Leaf::Batch(_)));
+            assert!(!is_dropping || matches!(leaves[index], Leaf::Batch(_)));
             for leaf in &leaves {
                 assert_eq!(Leaf::parse(&leaf.to_bytes()).as_ref(), Ok(leaf), "{lie:?}");
             }
@@ -285,7 +289,7 @@ mod tests {
     fn a_block_without_votes_allows_no_edit_of_votes() {
         let (honest, batches) = block();
         let end = honest.last().expect("a block leaf").clone();
-        for lie in EDITS.into_iter().filter(|lie| *lie != Lie::BackDated) {
+        for lie in edits().filter(|lie| *lie != Lie::BackDated) {
             assert!(lie.edit(&mut vec![end.clone()], &batches).is_err(), "{lie:?}");
         }
     }

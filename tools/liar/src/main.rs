@@ -16,7 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 use clap::Parser;
 use votekit_core::id::ElectionId;
-use votekit_liar::{Attempt, Folder, Leader, Lie, Outcome, stage_rogue_batch};
+use votekit_liar::{Attempt, AuthorityFolder, Leader, Lie, Outcome, stage_rogue_batch};
 use votekit_store::Ledger;
 use votekit_store::services::postgres::PostgresLedger;
 use votekit_store::services::url::{Service, ServiceAddress};
@@ -62,7 +62,7 @@ async fn main() -> ExitCode {
 
 /// Lies once. Returns whether a false block is certified.
 async fn run(arguments: &Arguments) -> Result<bool> {
-    let folder = Folder::open(&arguments.data)?;
+    let folder = AuthorityFolder::open(&arguments.data)?;
     let address = ServiceAddress::parse(Service::PostgreSql, &arguments.ledger)?;
     let ledger: Arc<dyn Ledger> = Arc::new(PostgresLedger::open(&address).await?);
     let outcome = lie(arguments, &folder, ledger).await?;
@@ -70,7 +70,11 @@ async fn run(arguments: &Arguments) -> Result<bool> {
     Ok(outcome.is_believed)
 }
 
-async fn lie(arguments: &Arguments, folder: &Folder, ledger: Arc<dyn Ledger>) -> Result<Outcome> {
+async fn lie(
+    arguments: &Arguments,
+    folder: &AuthorityFolder,
+    ledger: Arc<dyn Ledger>,
+) -> Result<Outcome> {
     let answers = Duration::from_secs(arguments.answers);
     if arguments.lie == Lie::RogueBatch {
         return stage_rogue_batch(folder, &*ledger, &arguments.law, answers).await;

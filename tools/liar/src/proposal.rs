@@ -13,7 +13,7 @@ use votekit_core::log::merkle::leaf_hash;
 use votekit_core::log::tile;
 use votekit_store::{Ledger, NewRow, RowKind, RowOutcome};
 
-use crate::folder::Folder;
+use crate::folder::AuthorityFolder;
 use crate::history::History;
 use crate::lie::{BACK_DATED_MINUTES, Lie, Unfit};
 
@@ -41,7 +41,7 @@ pub(crate) struct Forged {
 /// When the election is in a state in which the lie can never be.
 pub(crate) fn forge(
     history: &History,
-    folder: &Folder,
+    folder: &AuthorityFolder,
     lie: Lie,
     leadership: &TermLeader,
     now: UnixSeconds,
@@ -66,11 +66,11 @@ pub(crate) fn forge(
             Err(reason) => return Ok(Err(reason)),
         };
         let mut leaves = parse(&honest.block.leaves)?;
-        let place = match lie.edit(&mut leaves, &history.batches) {
-            Ok(place) => place,
+        let index = match lie.edit(&mut leaves, &history.batches) {
+            Ok(index) => index,
             Err(reason) => return Ok(Err(reason)),
         };
-        let edited = Edited { leaves, place };
+        let edited = Edited { leaves, index };
         forged.push(encode(history, &honest, &edited, lie, leadership.clone(), now)?);
     }
     if let [first, second] = &forged[..]
@@ -85,13 +85,13 @@ pub(crate) fn forge(
 /// The leaves of a false block, and the index of the false leaf.
 struct Edited {
     leaves: Vec<Leaf>,
-    place: usize,
+    index: usize,
 }
 
 /// The block that the log allows, with the content that the lie is about.
 fn honest(
     history: &History,
-    folder: &Folder,
+    folder: &AuthorityFolder,
     lie: Lie,
     maker: &BlockMaker,
     now: UnixSeconds,
@@ -167,7 +167,7 @@ fn encode(
         takes_votes: honest.effect.state() == State::Open,
         proposed_at: UnixSeconds(proposed_at),
     };
-    let false_leaf = honest.block.first_leaf + edited.place as u64;
+    let false_leaf = honest.block.first_leaf + edited.index as u64;
     Ok(Forged { proposal, leaves: bytes, false_leaf, is_copy: lie == Lie::StaleTerm })
 }
 
@@ -184,7 +184,7 @@ impl Forged {
     pub(crate) async fn put(
         &self,
         ledger: &dyn Ledger,
-        folder: &Folder,
+        folder: &AuthorityFolder,
         holder: &str,
     ) -> Result<RowOutcome> {
         let row = NewRow {

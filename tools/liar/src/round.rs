@@ -12,7 +12,7 @@ use votekit_core::id::ElectionId;
 use votekit_core::log::note::KeyName;
 use votekit_store::{Leadership, Ledger, RoundRow, RowId, RowKind};
 
-use crate::folder::Folder;
+use crate::folder::AuthorityFolder;
 
 /// The length of the lease, and how often it is renewed: those of a node.
 const LEASE_LENGTH: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ async fn renew(ledger: Arc<dyn Ledger>, holder: String, term: u64) {
 
 /// The rows of the others about one term and one height.
 pub(crate) struct Answers<'a> {
-    folder: &'a Folder,
+    folder: &'a AuthorityFolder,
     law_id: &'a ElectionId,
     leadership: &'a TermLeader,
     /// The height of the false block; 0 before it is made.
@@ -116,7 +116,7 @@ pub(crate) struct Answers<'a> {
 impl<'a> Answers<'a> {
     /// No answer yet.
     pub(crate) fn new(
-        folder: &'a Folder,
+        folder: &'a AuthorityFolder,
         law_id: &'a ElectionId,
         leadership: &'a TermLeader,
     ) -> Self {

@@ -165,19 +165,33 @@ fn offline(report: &mut Report) {
 /// All tests of the workspace except doc tests; also builds their binaries. Without servers, the
 /// tests that need them are left out.
 ///
+/// Tests over servers mostly wait, so they run beside the others.
+///
 /// Ignored tests rewrite golden files: run them by name, after a deliberate change of format.
 fn tests(
     rig: Option<&Rig>,
     browser: Option<&BrowserTools>,
     cases: Option<&conformance::Cases>,
 ) -> Result<Counts> {
-    let mut command = project::cargo(["test", "--no-fail-fast", "--workspace", "--lib", "--bins"]);
-    servers::hand_over(&mut command, rig)?;
-    if let Some(browser) = browser {
-        browser.hand_over(&mut command);
-    }
-    if let Some(cases) = cases {
-        cases.collect(&mut command);
-    }
-    suite::run(&mut command)
+    let command = || {
+        let mut command = project::cargo(["test", "--no-fail-fast", "--workspace"]);
+        if let Some(browser) = browser {
+            browser.hand_over(&mut command);
+        }
+        if let Some(cases) = cases {
+            cases.collect(&mut command);
+        }
+        command
+    };
+    let mut embedded = command();
+    embedded.args(["--lib", "--bins"]);
+    servers::select_without_servers(&mut embedded)?;
+    let Some(rig) = rig else {
+        servers::print_left_out()?;
+        return suite::run(&mut embedded);
+    };
+    project::succeed(command().args(["--lib", "--bins", "--tests", "--no-run", "--quiet"]))?;
+    let mut services = command();
+    servers::select_with_servers(&mut services, rig)?;
+    suite::run_both(&mut embedded, "services │ ", services)
 }

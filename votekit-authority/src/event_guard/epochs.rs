@@ -49,7 +49,7 @@ fn find(epochs: &[EpochFacts], node: NodeId, epoch: Epoch) -> Option<&EpochFacts
     epochs.iter().find(|one| one.progress.node == node && one.progress.epoch == epoch)
 }
 
-/// Retired before it is given out, an epoch would void every batch of the run that gets it.
+/// Retired before it is allocated, an epoch would void every batch of the run that gets it.
 fn retired_given(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some((node, epoch, _)) = retired(leaf) else { return Ok(()) };
     match known(facts, node, epoch)? {
@@ -79,7 +79,8 @@ fn retired_lease(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     }
 }
 
-/// A batch that is published and not staged yet could still arrive after the recorded end.
+/// A batch that is published and not staged yet could still arrive after the recorded end. A row
+/// that is not a batch of the node does not count: any number can be written into one.
 fn retired_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some((node, epoch, through)) = retired(leaf) else { return Ok(()) };
     let LeaseFacts { is_settled, .. } = facts.leases.ok_or(MissingFact::Leases)?;
@@ -138,15 +139,15 @@ fn closed_epochs(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
 fn closed_staged(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let epochs = closed(leaf, facts)?.unwrap_or_default().iter().map(|one| &one.progress);
     for epoch in epochs.filter(|one| one.is_given) {
-        if let Err(Obstacle::Unsealed { node, epoch, staged, sealed }) = epoch.check_sealed() {
+        if let Err(Obstacle::Unsealed { node, epoch, staged, sealed }) = epoch.check_rows() {
             return Err(EventRule::ClosedStaged { node, epoch, staged, sealed }.into());
         }
     }
     Ok(())
 }
 
-/// As [`retired_observed`], for every epoch. An epoch that others retired below what this
-/// authority has seen is no exception.
+/// As [`retired_observed`], for every epoch. An epoch that others retired below what this authority
+/// has seen is no exception.
 fn closed_observed(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Some(epochs) = closed(leaf, facts)? else { return Ok(()) };
     for (node, epoch, observed) in facts.observed.iter().copied() {

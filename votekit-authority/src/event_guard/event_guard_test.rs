@@ -377,6 +377,11 @@ fn an_epoch_is_retired_above_everything_staged_seen_or_confirmed() {
         };
         assert_eq!(fault_of_retirement(change), fault, "staged through {staged:?}");
     }
+    // Nor does a row matter that the node has not signed.
+    let unsigned = |world: &mut World| {
+        world.epoch().progress.unsigned_through = Some(Sequence(9));
+    };
+    assert_eq!(fault_of_retirement(unsigned), None);
     for (observed, fault) in [(4, None), (5, Some("retired-observed"))] {
         let change = |world: &mut World| {
             world.observed.push((node_key().node_id(), Epoch(1), Sequence(observed)));

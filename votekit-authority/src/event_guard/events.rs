@@ -117,8 +117,8 @@ fn node_key(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
 
 /// An authority must have signed that operators admitted the node, so that no other writer of the
 /// ledger can add one. A block waits while the record is missing instead of being refused: the
-/// record may not have been read yet, or the ledger may have lost it, and an honest leader has
-/// read it.
+/// record may not have been read yet, or the ledger may have lost it, and an honest leader has read
+/// it.
 fn node_record(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
     let Leaf::Node(NodeEvent::Admitted { node, key }) = leaf else { return Ok(()) };
     if facts.admitted.contains(key) {
@@ -151,8 +151,8 @@ fn binding_rules(leaf: &Leaf, facts: &Facts<'_>) -> Result<(), Fault> {
 }
 
 /// The effective closing that a leaf states, unless it is the planned one. A poll may be closed
-/// long after its planned closing, which then takes effect as planned: no node answers voters
-/// after it.
+/// long after its planned closing, which then takes effect as planned: no node answers voters after
+/// it.
 fn unplanned_closing(leaf: &Leaf, facts: &Facts<'_>) -> Option<UnixMinutes> {
     match leaf {
         Leaf::Election(ElectionEvent::Closing { closes, .. }) => {

@@ -26,8 +26,8 @@ pub struct Facts<'a> {
     pub proposal: ProposalFacts<'a>,
     /// The authorities of the installation.
     pub authorities: &'a AuthoritySet,
-    /// The state of the election before the block, by the own log; `None` when this authority
-    /// knows no such election.
+    /// The state of the election before the block, by the own log; `None` when this authority knows
+    /// no such election.
     pub state: Option<State>,
     /// Whether the poll is open after the block, according to this authority's own copy of the
     /// block.
@@ -49,8 +49,8 @@ pub struct Facts<'a> {
     pub latest_stamp: Option<UnixMinutes>,
     /// Leases and epochs of the ledger.
     pub leases: Option<LeaseFacts<'a>>,
-    /// The highest sequence of each epoch that this authority has seen staged, from its own
-    /// memory. A batch staged after the end of its epoch does not count: it is void.
+    /// The highest sequence of each epoch that this authority has seen staged, from its own memory.
+    /// A batch staged after the end of its epoch does not count: it is void.
     pub observed: &'a [(NodeId, Epoch, Sequence)],
 }
 
@@ -84,7 +84,7 @@ pub struct RollFacts {
 /// fences, the ballot box until it is settled, what is staged.
 #[derive(Debug, Clone, Copy)]
 pub struct LeaseFacts<'a> {
-    /// The epochs that the ledger has given out or the own log knows.
+    /// The epochs that the ledger has allocated or that are in the own log.
     pub epochs: &'a [EpochFacts],
     /// Whether everything that was published before the leases were read is staged.
     pub is_settled: bool,

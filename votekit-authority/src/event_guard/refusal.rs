@@ -168,7 +168,7 @@ pub enum EventRule {
         stamp: UnixMinutes,
     },
     /// Only an epoch that the ledger has allocated, or that is in the log, is retired.
-    #[error("epoch {epoch} of node {node} was never given out", epoch = epoch.0)]
+    #[error("epoch {epoch} of node {node} was never allocated", epoch = epoch.0)]
     RetiredNotGiven {
         /// The node.
         node: NodeId,

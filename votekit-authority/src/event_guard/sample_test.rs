@@ -129,6 +129,7 @@ pub(super) fn epoch(sealed: u64, is_ended: bool) -> EpochFacts {
             is_missing: false,
             is_admitted: true,
             staged_through: Some(Sequence(sealed)).filter(|staged| staged.0 > 0),
+            unsigned_through: None,
             sealed_through: Sequence(sealed),
             is_open: sealed > 0 && !is_ended,
             is_ended,

@@ -8,6 +8,7 @@ use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
 
+use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LedgerArgs, choose};
@@ -84,7 +85,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         }
     };
     if let Some(path) = &args.output {
-        fs::write(path, batch.as_bytes()).map_err(|error| CommandError::writing(path, &error))?;
+        write_output(path, batch.as_bytes())?;
     }
     let (header, number) = (batch.header(), batch.number());
     let rows = batch.envelopes().map(|envelope| EnvelopeRow {

@@ -1,7 +1,6 @@
 //! `votekit export`: writes results in formats of other systems, and the publication bundle.
 
 use std::fmt;
-use std::fs;
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use votekit_core::log::policy::Policy;
 use votekit_core::results::Results;
 
 use crate::admin_target;
-use crate::atomic_output::StagedFolder;
+use crate::atomic_output::{StagedFolder, write_output};
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::{LogArgs, LogHead, LogSource, fingerprint};
@@ -114,7 +113,7 @@ fn run_results(args: &ResultsArgs, context: &Context) -> Result<(), CommandError
         Format::Nist => export::nist::to_nist(&results),
     };
     match &args.output {
-        Some(path) => fs::write(path, bytes).map_err(|error| CommandError::writing(path, &error)),
+        Some(path) => write_output(path, &bytes),
         None => context.output.data(&bytes),
     }
 }

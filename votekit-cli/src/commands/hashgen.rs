@@ -233,7 +233,7 @@ fn hash_roll(
     let head = ManifestBody {
         tool: TOOL.to_owned(),
         scheme: hasher.scheme(),
-        pepper: pepper.map(PepperMarks::of),
+        pepper: pepper.map(PepperMarks::new),
         date: args.date.clone(),
         parent: None,
         roll: roll.facts(file.sha256),

@@ -32,7 +32,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
 
 impl Serialize for Table {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        Document::of(&self.0).serialize(serializer)
+        Document::new(&self.0).serialize(serializer)
     }
 }
 
@@ -55,14 +55,8 @@ impl fmt::Display for Table {
             writeln!(formatter, "  {:<24} {:>10}", "(spoiled)", results.counts.spoiled)?;
         }
         writeln!(formatter, "  {:<24} {:>10}", "total", results.counts.total())?;
-        let turnout = results.turnout_basis_points();
-        writeln!(
-            formatter,
-            "  turnout {}.{:02} % of {} registered",
-            turnout / 100,
-            turnout % 100,
-            results.registered
-        )?;
+        let (turnout, registered) = (results.turnout_percent(), results.registered);
+        writeln!(formatter, "  turnout {turnout} % of {registered} registered")?;
         // Before the close the results omit the latest votes, while turnout includes them.
         let (shown, accepted) = (results.counts.total(), results.report.accepted);
         if shown < accepted {

@@ -34,8 +34,8 @@ enum Action {
 ///
 /// A witness takes the heads of logs that it knows: each by its origin and by the key that signs
 /// it. An origin has one key here, that of the authority that feeds the witness. Send the output to
-/// the operators before the first election opens, and again for each later election: its log has
-/// an origin of its own. Nothing is written; a running node may be using the data folder.
+/// the operators before the first election opens, and again for each later election: its log has an
+/// origin of its own. Nothing is written; a running node may be using the data folder.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Example:

@@ -51,8 +51,8 @@ impl Node {
             .unwrap_or_else(|log| panic!("it did not start: {log}"))
     }
 
-    /// Serves the folder `node`, which may be damaged. The error has the log of a node
-    /// that refused.
+    /// Serves the folder `node`, which may be damaged. The error has the log of a node that
+    /// refused.
     pub(crate) fn try_serve(dir: &TestDir, disk: Option<&FaultDisk>) -> Result<Self, String> {
         Self::start(dir, &["--rate-limit", "0"], |command| {
             disk.into_iter().for_each(|disk| disk.apply(command))

@@ -1,5 +1,5 @@
-//! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a
-//! test folder.
+//! A poll to vote in: a sample roll, hashed under a pepper, loaded into the folder `node` of a test
+//! folder.
 
 use super::TestDir;
 

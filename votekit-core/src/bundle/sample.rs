@@ -509,7 +509,7 @@ fn manifest(
     let manifest = Manifest::new(ManifestBody {
         tool: "votekit 0.1.0".to_owned(),
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(&pepper())),
+        pepper: Some(PepperMarks::new(&pepper())),
         date: None,
         parent,
         roll,

@@ -11,7 +11,7 @@ use crate::election::{ResultsPolicy, State};
 use crate::electorate::Electorate;
 use crate::epochs::OrderError;
 use crate::instant::UnixMinutes;
-use crate::log::leaf::{BlockLeaf, Counts as CountsLeaf, ElectionEvent, Leaf};
+use crate::log::leaf::{BlockLeaf, CountsLeaf, ElectionEvent, Leaf};
 use crate::log::merkle::TreeHash;
 use crate::tally::{self, Counts, Totals};
 

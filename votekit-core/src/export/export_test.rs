@@ -117,6 +117,7 @@ fn csv_reads_back_and_runs_no_formula() {
         results.counts.choices.push(0);
     }
     let bytes = to_csv(&results);
+    assert!(bytes.starts_with(b"law_id,kind,id,label_fr,label_en,count\r\n"));
     assert!(bytes.ends_with(b"\r\n"));
     let rows: Vec<Vec<String>> = ::csv::Reader::from_reader(bytes.as_slice())
         .records()

@@ -36,7 +36,7 @@ pub const FORMAT: &str = "votekit-results/1";
 #[must_use]
 pub fn to_json(results: &Results) -> Vec<u8> {
     let mut bytes =
-        serde_json::to_vec_pretty(&Document::of(results)).expect("results have text keys only");
+        serde_json::to_vec_pretty(&Document::new(results)).expect("results have text keys only");
     bytes.push(b'\n');
     bytes
 }
@@ -128,10 +128,9 @@ pub struct LogHead {
 impl<'a> Document<'a> {
     /// Builds the document from results.
     #[must_use]
-    pub fn of(results: &'a Results) -> Self {
+    pub fn new(results: &'a Results) -> Self {
         let Results { definition, report, counts, .. } = results;
-        let count_of = |id: &str| has_choice(results, id).then(|| results.count_of(id));
-        let basis_points = results.turnout_basis_points();
+        let count_of = |id: &str| results.has_choice(id).then(|| results.count_of(id));
         let choices = definition.choices.iter().zip(&counts.choices);
         Self {
             format: FORMAT,
@@ -160,19 +159,10 @@ impl<'a> Document<'a> {
             non_count: count_of("non"),
             blank_count: count_of(BLANK),
             total_votes: counts.total(),
-            turnout: percent(basis_points),
-            turnout_basis_points: basis_points,
+            turnout: results.turnout_percent(),
+            turnout_basis_points: results.turnout_basis_points(),
             log: LogHead { size: results.log_size, root: results.log_root },
             updated_at: results.updated_at.to_rfc3339(),
         }
     }
-}
-
-/// Hundredths of a per cent as a number with two decimals.
-pub(super) fn percent(basis_points: u64) -> String {
-    format!("{}.{:02}", basis_points / 100, basis_points % 100)
-}
-
-pub(super) fn has_choice(results: &Results, id: &str) -> bool {
-    results.definition.choices.iter().any(|choice| choice.id.as_str() == id)
 }

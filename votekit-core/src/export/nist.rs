@@ -7,7 +7,6 @@
 
 use serde::Serialize;
 
-use super::json::has_choice;
 use crate::election::{Bilingual, State};
 use crate::instant::UnixMinutes;
 use crate::results::Results;
@@ -141,7 +140,7 @@ fn count_status(results: &Results) -> CountStatus {
 }
 
 fn is_referendum(results: &Results) -> bool {
-    has_choice(results, "oui") && has_choice(results, "non")
+    results.has_choice("oui") && results.has_choice("non")
 }
 
 fn has_description(results: &Results) -> bool {

@@ -41,7 +41,7 @@ pub enum Leaf {
     /// A second copy of a request that was decided earlier in this log.
     Replay(Replay),
     /// Commitments to the counts of this block.
-    Counts(Counts),
+    Counts(CountsLeaf),
     /// The sums of all counts up to a block, opened.
     Totals(Totals),
     /// The end of a block.
@@ -247,7 +247,7 @@ impl BatchLeaf {
 /// spoiled votes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Counts {
+pub struct CountsLeaf {
     /// The commitments.
     pub commitments: Vec<Commitment>,
 }
@@ -305,7 +305,7 @@ enum Wire {
     Roll(RollEvent),
     Node(NodeEvent),
     Batch(BatchLeaf),
-    Counts(Counts),
+    Counts(CountsLeaf),
     Totals(Totals),
     Block(BlockLeaf),
 }

@@ -93,7 +93,7 @@ fn one_of_each() -> Vec<Leaf> {
         Leaf::Replay(Replay { request: RequestId::from_bytes([0xab; 16]), envelope }),
         entry(Decision::Accepted { hash }),
         entry(Decision::Duplicate { hash, attempt: 2 }),
-        Leaf::Counts(Counts { commitments: vec![Commitment::from_bytes([3; 32]); 3] }),
+        Leaf::Counts(CountsLeaf { commitments: vec![Commitment::from_bytes([3; 32]); 3] }),
         Leaf::Totals(Totals {
             through: 4,
             values: vec![1, 0, 1],

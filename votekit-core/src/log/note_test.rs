@@ -180,7 +180,7 @@ fn the_type_makes_another_id() {
     let name: KeyName = "a".parse().expect("a name");
     let public_key = *key("a", 1).verifier().public_key();
     let ids =
-        [KeyKind::Ed25519, KeyKind::CosignatureV1].map(|kind| KeyId::of(&name, kind, &public_key));
+        [KeyKind::Ed25519, KeyKind::CosignatureV1].map(|kind| KeyId::new(&name, kind, &public_key));
     assert_ne!(ids[0], ids[1]);
 }
 

@@ -62,8 +62,8 @@ pub enum AnswerError {
     Signature,
 }
 
-/// Reads the answer 200: signature lines, of which one is by the witness's key over the
-/// checkpoint. Lines of other keys are ignored, as the specification asks.
+/// Reads the answer 200: signature lines, of which one is by the witness's key over the checkpoint.
+/// Lines of other keys are ignored, as the specification asks.
 ///
 /// # Errors
 /// [`AnswerError`].

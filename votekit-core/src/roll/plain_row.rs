@@ -14,8 +14,8 @@ pub(super) struct PlainRow<'a> {
     /// The NAS as a number.
     pub(super) number: u32,
     pub(super) code: PlainCode,
-    /// 1 to 50 bytes without a separator, quotation mark or line break, not checked further;
-    /// `None` for the expected law.
+    /// 1 to 50 bytes without a separator, quotation mark or line break, not checked further; `None`
+    /// for the expected law.
     pub(super) law: Option<&'a [u8]>,
     /// Length of the whole row in bytes, with its line feed.
     pub(super) length: usize,

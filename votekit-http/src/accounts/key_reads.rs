@@ -1,5 +1,5 @@
-//! When the published keys of access tokens are read from the store: for a key id that is not
-//! known yet, one read at a time, and at a bounded rate.
+//! When the published keys of access tokens are read from the store: for a key id that is not known
+//! yet, one read at a time, and at a bounded rate.
 //!
 //! Anyone can send tokens with invented key ids. Such a token must not cause a separate read, and
 //! must not make the node refuse the new key of another node: a token with an unseen id waits for

@@ -180,7 +180,7 @@ pub(crate) async fn results(
         }
         results => results?,
     };
-    let results = Document::of(&results);
+    let results = Document::new(&results);
     if voter.is_some() || matches!(viewer, Viewer::Account(_)) {
         return Ok(unstored(&results));
     }
@@ -276,7 +276,7 @@ pub(crate) async fn all_results(
             Err(error) => return Err(error.into()),
         }
     }
-    let all = All { results: shown.iter().map(Document::of).collect(), withheld };
+    let all = All { results: shown.iter().map(Document::new).collect(), withheld };
     page(&headers, &all, "")
 }
 

@@ -11,12 +11,6 @@ use votekit_node::{BilingualView, EpochView};
 
 use super::*;
 
-const POLICIES: [ResultsPolicy; 3] =
-    [ResultsPolicy::Live, ResultsPolicy::AfterVote, ResultsPolicy::AfterClose];
-
-const STATES: [State; 6] =
-    [State::Draft, State::Open, State::Closing, State::Closed, State::Certified, State::Annulled];
-
 fn law() -> ElectionId {
     "L1".parse().expect("a law id")
 }
@@ -105,7 +99,9 @@ fn a_topic_is_read_as_it_is_written() {
 
 #[test]
 fn those_who_have_voted_read_the_counts_under_the_same_topic() {
-    for (policy, state) in POLICIES.into_iter().flat_map(|it| STATES.map(|state| (it, state))) {
+    for (policy, state) in
+        ResultsPolicy::ALL.into_iter().flat_map(|it| State::ALL.map(|state| (it, state)))
+    {
         let mut numbers = numbers(policy, state, [1, 1, 0]);
         let Some((topic, content)) = numbers.content_for_voters(&law()) else {
             assert_ne!(policy, ResultsPolicy::AfterVote);
@@ -197,8 +193,8 @@ proptest! {
     /// kind, unless everyone may see them, even if the node gave them out.
     #[test]
     fn counts_are_in_no_message_before_everyone_may_see_them(
-        policy in proptest::sample::select(POLICIES.to_vec()),
-        state in proptest::sample::select(STATES.to_vec()),
+        policy in proptest::sample::select(ResultsPolicy::ALL.to_vec()),
+        state in proptest::sample::select(State::ALL.to_vec()),
         counts in proptest::array::uniform3(100_000_u64..1_000_000),
     ) {
         let shown = policy == ResultsPolicy::Live || state >= State::Closed;
@@ -224,8 +220,8 @@ proptest! {
 
     #[test]
     fn an_unknown_policy_or_state_shows_nothing(policy in "[a-z_]{0,12}", state in "[a-z]{0,12}") {
-        let is_known = POLICIES.iter().any(|known| known.as_str() == policy)
-            || STATES.iter().any(|known| known.to_string() == state);
+        let is_known = ResultsPolicy::ALL.iter().any(|known| known.as_str() == policy)
+            || State::ALL.iter().any(|known| known.to_string() == state);
         prop_assume!(!is_known);
         prop_assert!(!shows_counts(&policy, &state));
     }

@@ -80,8 +80,8 @@ fn is_early(election: &ElectionView, now: u64) -> bool {
         || (election.state == "open" && !is_between(election.opens.as_deref(), None, now))
 }
 
-/// Checks that an election takes votes here at this second, so that no voter types a code, or
-/// fills in a ballot, in vain.
+/// Checks that an election takes votes here at this second, so that no voter types a code, or fills
+/// in a ballot, in vain.
 ///
 /// # Errors
 /// [`Problem::NotOpen`] with the times of the poll; [`Problem::Halted`].

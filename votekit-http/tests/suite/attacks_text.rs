@@ -1,5 +1,5 @@
-//! Texts that a browser would run: in every field that officials, voters and the configuration
-//! fill in, on every page, and in the answers to programs.
+//! Texts that a browser would run: in every field that officials, voters and the configuration fill
+//! in, on every page, and in the answers to programs.
 
 use crate::account_support::{add, call, token_of};
 use crate::attack_support::{begin_session, check_inert, get, post, typed};

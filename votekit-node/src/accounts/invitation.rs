@@ -16,8 +16,8 @@ const TOKEN_BYTES: usize = 32;
 /// Calls of one addition while its outcome is unknown.
 const ATTEMPTS_MAX: u32 = 3;
 
-/// A one-time link, through which the holder of an account chooses the password. The store has
-/// only the digest of its token.
+/// A one-time link, through which the holder of an account chooses the password. The store has only
+/// the digest of its token.
 pub struct OneTimeLink {
     token: Zeroizing<String>,
     /// From then on it is void.

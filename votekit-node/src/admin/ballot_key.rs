@@ -12,7 +12,7 @@ use crate::data_folder::{DataFolder, check_private};
 use crate::error::AdminError;
 use crate::memory::stack_used;
 use crate::node::Node;
-use crate::regular_file::{self, ReadError};
+use crate::regular_file::{self, RegularFileError};
 
 /// The largest key file.
 const FILE_BYTES_MAX: u64 = 4 << 10;
@@ -78,9 +78,9 @@ fn read(path: &Path) -> Result<BallotSecretKey, AdminError> {
     let refused = |rule| AdminError::Field { field: FIELD, rule };
     let unread = |reason: String| refused(CallRule::FileUnread { reason });
     let bytes = regular_file::read(path, FILE_BYTES_MAX).map_err(|error| match error {
-        ReadError::Io(error) => unread(error.to_string()),
-        ReadError::NotRegular(found) => unread(format!("it is {found}")),
-        ReadError::TooLarge => unread(format!("it has more than {FILE_BYTES_MAX} bytes")),
+        RegularFileError::Io(error) => unread(error.to_string()),
+        RegularFileError::NotRegular(found) => unread(format!("it is {found}")),
+        RegularFileError::TooLarge => unread(format!("it has more than {FILE_BYTES_MAX} bytes")),
     })?;
     let bytes = zeroize::Zeroizing::new(bytes);
     check_private(path)?;

@@ -1,7 +1,7 @@
 //! Administrative operations on elections: create, load a roll, open, close, certify, purge.
 //!
-//! Long because each operation stands beside its checks: separate files would share all imports
-//! and private helpers.
+//! Long because each operation stands beside its checks: separate files would share all imports and
+//! private helpers.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -50,10 +50,10 @@ use crate::seal::seal_queue::StagingMark;
 /// minutes from a slow disk.
 const LOAD_TIME: Duration = Duration::from_secs(600);
 
-/// How long a certification waits for outside witnesses, and how often it looks. The head of a
-/// closed log is pushed to them at once.
-const WITNESS_TIME: Duration = Duration::from_secs(10);
-const WITNESS_LOOK: Duration = Duration::from_millis(250);
+/// How long a certification waits for outside witnesses, and how often it polls for their
+/// cosignatures. The head of a closed log is pushed to them at once.
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(10);
+const WITNESS_POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// The most laws of loaded rolls that a warning names.
 const WARNED_LAWS_MAX: usize = 10;
@@ -892,7 +892,7 @@ impl Node {
         if self.context.leader_lease.term().is_none() {
             return Err(self.not_leading());
         }
-        let (ledger, until) = (&*self.context.ledger, Instant::now() + WITNESS_TIME);
+        let (ledger, until) = (&*self.context.ledger, Instant::now() + WITNESS_TIMEOUT);
         loop {
             let committed = election.committed();
             let read = read_witnessed(ledger, policy, law_id, &committed.checkpoint).await?;
@@ -910,7 +910,7 @@ impl Node {
                     missing,
                 });
             }
-            tokio::time::sleep(WITNESS_LOOK).await;
+            tokio::time::sleep(WITNESS_POLL_INTERVAL).await;
         }
     }
 

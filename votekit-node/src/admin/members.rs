@@ -187,7 +187,7 @@ fn manifest(
     let body = ManifestBody {
         tool: Manifest::MEMBERS_TOOL.to_owned(),
         scheme: HashScheme::HmacSha256,
-        pepper: Some(PepperMarks::of(key)),
+        pepper: Some(PepperMarks::new(key)),
         date: None,
         parent: None,
         roll: RollFacts {

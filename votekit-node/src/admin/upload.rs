@@ -32,7 +32,7 @@ use crate::admin::elections::LoadReport;
 use crate::data_folder::{DataFolder, FolderError};
 use crate::error::AdminError;
 use crate::node::Node;
-use crate::regular_file::{self, ReadError};
+use crate::regular_file::{self, RegularFileError};
 use crate::roll_store::RollError;
 use crate::upload_claims::UploadClaim;
 
@@ -268,9 +268,11 @@ fn kept_manifest(folder: &Path) -> Result<Option<Manifest>, UploadError> {
     let refused = |rule| UploadError::Refused { file: file.to_owned(), rule };
     match regular_file::read(&path, bytes_max(file)) {
         Ok(bytes) => Manifest::parse(&bytes).map(Some).map_err(|error| refused(error.into())),
-        Err(ReadError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(ReadError::Io(source)) => Err(FolderError::Io { path, source }.into()),
-        Err(ReadError::NotRegular(found)) => Err(refused(FileRule::NotRegular { found })),
-        Err(ReadError::TooLarge) => Err(UploadError::TooLarge { bytes_max: bytes_max(file) }),
+        Err(RegularFileError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(RegularFileError::Io(source)) => Err(FolderError::Io { path, source }.into()),
+        Err(RegularFileError::NotRegular(found)) => Err(refused(FileRule::NotRegular { found })),
+        Err(RegularFileError::TooLarge) => {
+            Err(UploadError::TooLarge { bytes_max: bytes_max(file) })
+        }
     }
 }

@@ -54,7 +54,7 @@ pub(crate) struct AuthorityContext {
     records: watch::Sender<Option<Digest>>,
     /// The elections of which the ledger lacks certified blocks, and its height in each.
     lacking: Mutex<BTreeMap<ElectionId, u64>>,
-    /// The part of their logs in the ledger that was verified at the last look.
+    /// The part of their logs in the ledger that was verified last.
     verified_logs: Mutex<BTreeMap<ElectionId, LedgerLog>>,
     /// The rounds about blocks that this authority has proposed.
     open_rounds: AtomicUsize,

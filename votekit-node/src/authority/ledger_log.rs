@@ -1,7 +1,7 @@
 //! The log of an election as far as the ledger contains it, by its leaves: for a node that has a
 //! longer log and restores the missing blocks.
 //!
-//! An authority that waits until another authority appends the blocks polls the ledger. Each look
+//! An authority that waits until another authority appends the blocks polls the ledger. Each poll
 //! continues after the last verified block, so it reads the new blocks only, not the whole log.
 
 use votekit_core::election_log::leaves_of_block;

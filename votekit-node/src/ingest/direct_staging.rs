@@ -1,5 +1,5 @@
-//! Direct staging: a batch that the ballot box has confirmed and that no collector stages is
-//! staged by the node that published it.
+//! Direct staging: a batch that the ballot box has confirmed and that no collector stages is staged
+//! by the node that published it.
 //!
 //! A queue of a broker has one active consumer. While that process is frozen, the broker keeps the
 //! queue with it until two heartbeats are missing, 10 to 15 s, and every batch in the queue waits;

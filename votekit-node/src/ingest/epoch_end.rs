@@ -1,52 +1,50 @@
 //! Ends the epochs that this node left open: those of previous runs, and one that the ledger has
-//! lost. An epoch ends with a signed last batch, whichever run signs it, and however often: it is
-//! the same bytes each time.
+//! lost. To end an epoch, the node publishes its [last batch](super::last_batch), once all earlier
+//! batches of the epoch are decided.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rand_core::{TryCryptoRng, TryRng};
-use sha2::{Digest as _, Sha256};
-use votekit_core::batch::{Batch, BatchHeader, NodeKey};
+use votekit_core::batch::NodeKey;
 use votekit_core::election::State;
 use votekit_core::election_log::ElectionLog;
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
+use votekit_store::EngineError;
 use votekit_store::retry::until_definite;
-use votekit_store::{EngineError, Hints};
 
 use super::epoch_marks::EpochMarks;
+use super::last_batch::last_batch;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::error::ElectionFault;
-use crate::recovery::restaging::restage;
+use crate::recovery::restaging::restage_stored;
 
-/// Interval between checks whether the staged batches are sealed.
+/// Interval between checks whether the staged batches are decided.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// How long a batch may wait to be decided before it is staged again.
-const STALLED_AFTER: Duration = Duration::from_secs(5);
+/// Interval at which the next undecided batch is staged again.
+const RESTAGE_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How long a row of an earlier epoch that this node has not signed may stay before it does not
-/// count.
-const UNSIGNED_AFTER: Duration = Duration::from_secs(15);
+/// The time after which a row of an earlier epoch is ignored if this node has not signed it.
+const UNSIGNED_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// Interval between looks at a ledger that lacks batches of this node.
-const ROLLBACK_INTERVAL: Duration = Duration::from_secs(1);
+/// Interval between reads of a ledger that lacks batches of this node, or has a row that this node
+/// has not signed.
+const LEDGER_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
-/// The epochs that earlier runs of this node left open: those that the ledger has given out, those
-/// that the log has open, and those that this node knows itself. The ledger and its log may have
-/// been rolled back.
+/// The epochs that earlier runs of this node left open: those that the ledger has allocated, those
+/// that are open in the log, and those in the node's own record. If the ledger was restored from an
+/// older copy, only the record has them all.
 pub(crate) fn earlier_epochs(
     log: &ElectionLog,
     node: NodeId,
-    given: Vec<Epoch>,
+    allocated: Vec<Epoch>,
     marks: Option<&EpochMarks>,
 ) -> Vec<Epoch> {
-    let mut earlier = given;
+    let mut earlier = allocated;
     if let Some(marks) = marks.filter(|_| log.state() < State::Closed) {
         let epochs = log.decisions().epochs();
-        earlier.extend(epochs.open().filter(|(of, _)| *of == node).map(|(_, epoch)| epoch));
+        earlier.extend(epochs.open().filter(|(owner, _)| *owner == node).map(|(_, epoch)| epoch));
         let known = marks.epochs().into_iter();
         earlier.extend(known.filter(|epoch| !epochs.progress(node, *epoch).ended));
         earlier.sort_unstable();
@@ -55,8 +53,8 @@ pub(crate) fn earlier_epochs(
     earlier
 }
 
-/// Ends epochs of this node, as a task. Another one may be open meanwhile: voters do not wait.
-/// Those of previous runs are fenced already.
+/// The task that ends epochs of this node. Those of previous runs are fenced already. Voters do not
+/// wait for it: the intake publishes their votes in a new epoch.
 pub(crate) async fn run(
     context: Arc<NodeContext>,
     election: Arc<ElectionHandle>,
@@ -88,12 +86,13 @@ async fn end(
         };
         tokio::time::sleep(held.remaining.max(POLL_INTERVAL)).await;
     }
-    // The run that had it published an unknown number of batches: all of them must be staged first.
+    // The run of this epoch published an unknown number of batches: all of them must be staged
+    // before the last one is known.
     until_definite("end_epoch", || context.ballot_box.settle(law_id)).await?;
     let Some(through) = staged_through(context, election, node, marks, epoch).await? else {
         return Ok(());
     };
-    let mut last_look = Instant::now();
+    let mut restaged_at = Instant::now();
     loop {
         let progress = election.log().decisions().epochs().progress(node, epoch);
         if progress.ended || election.committed().state() >= State::Closed {
@@ -102,10 +101,10 @@ async fn end(
         if progress.through >= through {
             break;
         }
-        if context.is_shared && last_look.elapsed() >= STALLED_AFTER {
-            last_look = Instant::now();
+        if context.is_shared && restaged_at.elapsed() >= RESTAGE_INTERVAL {
+            restaged_at = Instant::now();
             let next = BatchNumber { node, epoch, sequence: progress.through.next() };
-            until_definite("end_epoch", || restage_hidden(context, election, next)).await?;
+            until_definite("end_epoch", || restage_stored(context, election, next)).await?;
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
@@ -117,92 +116,9 @@ async fn end(
     Ok(())
 }
 
-/// Stages an undecided batch again above the sealed positions, if the ledger has it: another
-/// program may have moved its row to where readers have passed, and the run that published it has
-/// ended.
-async fn restage_hidden(
-    context: &NodeContext,
-    election: &ElectionHandle,
-    number: BatchNumber,
-) -> Result<(), EngineError> {
-    let batch = match context.ledger.staged_batch(election.law_id(), number).await {
-        Ok(Some(batch)) => batch,
-        // Without its bytes nothing is left to stage.
-        Ok(None) | Err(EngineError::Corrupt { .. }) => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    let is_signed = election.log().verify_batch(&batch).is_ok();
-    if is_signed {
-        let above = election.committed().sealed_through;
-        return match restage(context, election, &batch, &Hints::new(), above).await {
-            // Another program has changed the row since, or has taken the new position: a later
-            // look tries again.
-            Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(()),
-            staged => staged.map(|_| ()),
-        };
-    }
-    Ok(())
-}
-
-/// The last batch of an epoch, after the one that was confirmed last.
-pub(crate) fn last_batch(
-    election: &ElectionHandle,
-    node_key: &NodeKey,
-    epoch: Epoch,
-    through: Sequence,
-) -> Result<Batch, ElectionFault> {
-    let law_id = election.law_id().clone();
-    let number = BatchNumber { node: node_key.node_id(), epoch, sequence: through.next() };
-    // It encrypts nothing, so its key need not be a secret. With a random one, two runs would sign
-    // two batches of one number.
-    let mut rng = RepeatedRng::new(&format!("{law_id}\n{number}"));
-    let header = BatchHeader { law_id, number, confirmed_through: through, last: true };
-    let sealed = Batch::seal(header, &[], &election.definition.ballot_key, node_key, &mut rng);
-    sealed.map_err(|error| ElectionFault::damaged(error.to_string()))
-}
-
-/// Bytes that depend only on a text. Not for secrets.
-struct RepeatedRng {
-    seed: [u8; 32],
-    counter: u64,
-}
-
-impl RepeatedRng {
-    fn new(text: &str) -> Self {
-        let seed = Sha256::new().chain_update("votekit-epoch-end/1\n").chain_update(text);
-        Self { seed: seed.finalize().into(), counter: 0 }
-    }
-}
-
-impl TryRng for RepeatedRng {
-    type Error = Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
-        let mut bytes = [0; 4];
-        self.try_fill_bytes(&mut bytes).map(|()| u32::from_be_bytes(bytes))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
-        let mut bytes = [0; 8];
-        self.try_fill_bytes(&mut bytes).map(|()| u64::from_be_bytes(bytes))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Infallible> {
-        for chunk in out.chunks_mut(32) {
-            let counter = self.counter.to_be_bytes();
-            let block = Sha256::new().chain_update(self.seed).chain_update(counter).finalize();
-            self.counter += 1;
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for RepeatedRng {}
-
-/// The last batch of an epoch that is staged; `None` if none was. Waits while the ledger lacks
-/// batches, or blocks, that this node knows of: it was rolled back, and an end below them would be
-/// a second batch under the number of one that counts. The authorities restore them.
+/// The last staged batch of an epoch; `None` if none is staged. Waits while the ledger lacks batches
+/// or blocks that this node knows: it was restored from an older copy, and the authorities will
+/// append them again. The end of the epoch must not reuse the number of a batch that counts.
 async fn staged_through(
     context: &NodeContext,
     election: &ElectionHandle,
@@ -211,9 +127,9 @@ async fn staged_through(
     epoch: Epoch,
 ) -> Result<Option<Sequence>, ElectionFault> {
     let confirmed = marks.map_or(Sequence(0), |marks| marks.confirmed(epoch));
-    let (mut waits, mut unsigned_since) = (false, None);
+    let (mut is_reported, mut unsigned_since) = (false, None);
     loop {
-        // The height of the log before what it decides.
+        // Read before the decisions, which then include the blocks up to this height.
         let height = election.committed().height;
         let is_behind = marks.is_some_and(|marks| marks.has_read_beyond(height));
         let read = || context.ledger.staged_through(election.law_id(), node, epoch);
@@ -232,32 +148,28 @@ async fn staged_through(
             if is_signed(context, election, number).await? {
                 return Ok(staged);
             }
-            // A node that has a batch whose row was changed stages it again by then.
+            // Within this time, a node that has the batch of a changed row stages it again.
             let since = *unsigned_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= UNSIGNED_AFTER {
-                return signed_after(context, election, number, known).await;
+            if since.elapsed() >= UNSIGNED_TIMEOUT {
+                return pass_over_unsigned(context, election, number, known).await;
             }
-            tokio::time::sleep(ROLLBACK_INTERVAL).await;
-            continue;
-        }
-        if !std::mem::replace(&mut waits, true) {
+        } else if !std::mem::replace(&mut is_reported, true) {
             tracing::error!(
                 event = "epoch_end_waits",
                 alarm = true,
                 law_id = %election.law_id(),
                 epoch = epoch.0,
-                "the ledger lacks batches or blocks that this node knows: it was rolled back, an \
-                 earlier epoch is not ended"
+                "ledger lacks batches or blocks that this node knows, earlier epoch not ended"
             );
         }
-        tokio::time::sleep(ROLLBACK_INTERVAL).await;
+        tokio::time::sleep(LEDGER_POLL_INTERVAL).await;
     }
 }
 
-/// The last of the batches that follow one another after a known one and that this node has signed,
-/// before a row that it has not. Another program may write a row of any number: the epoch would
-/// never reach it.
-async fn signed_after(
+/// Reports and ignores the row `unsigned`, which another program has written: its number may be one
+/// that the epoch never reaches. Returns the last of the consecutive batches after `known` that
+/// this node has signed; `None` if the epoch has none.
+async fn pass_over_unsigned(
     context: &NodeContext,
     election: &ElectionHandle,
     unsigned: BatchNumber,
@@ -268,7 +180,7 @@ async fn signed_after(
         alarm = true,
         law_id = %election.law_id(),
         batch = %unsigned,
-        "the ledger has a row of an earlier epoch that this node has not signed: it does not count"
+        "row of an earlier epoch ignored: this node has not signed it"
     );
     let mut through = known;
     while through.next() < unsigned.sequence {
@@ -281,7 +193,7 @@ async fn signed_after(
     Ok(Some(through).filter(|through| *through > Sequence(0)))
 }
 
-/// Whether the ledger has a batch of this number that its node has signed.
+/// Whether the ledger has a batch with this number and the signature of its node.
 async fn is_signed(
     context: &NodeContext,
     election: &ElectionHandle,
@@ -292,29 +204,5 @@ async fn is_signed(
         Ok(stored) => Ok(stored.is_some_and(|batch| election.log().verify_batch(&batch).is_ok())),
         Err(EngineError::Corrupt { .. }) if context.is_shared => Ok(false),
         Err(error) => Err(error.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use votekit_core::ballot::BallotSecretKey;
-
-    use super::*;
-
-    #[test]
-    fn the_end_of_an_epoch_is_the_same_bytes_each_time() {
-        let node = NodeKey::from_seed(&[1; 32]);
-        let key = BallotSecretKey::from_seed(&[9; 32]).public_key();
-        let end = |law_id: &str, epoch| {
-            let number =
-                BatchNumber { node: node.node_id(), epoch: Epoch(epoch), sequence: Sequence(5) };
-            let mut rng = RepeatedRng::new(&format!("{law_id}\n{number}"));
-            let law_id = law_id.parse().expect("a law id");
-            let header = BatchHeader { law_id, number, confirmed_through: Sequence(4), last: true };
-            Batch::seal(header, &[], &key, &node, &mut rng).expect("the ballot key is usable")
-        };
-        assert_eq!(end("L1", 2).as_bytes(), end("L1", 2).as_bytes());
-        assert_ne!(end("L1", 2).digest(), end("L1", 3).digest());
-        assert_ne!(end("L1", 2).digest(), end("L2", 2).digest());
     }
 }

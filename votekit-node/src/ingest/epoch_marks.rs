@@ -1,13 +1,13 @@
 //! The epochs of this node in one election, the last confirmed batch of each, and the height of the
 //! log as the node has read it, in a file of the node itself.
 //!
-//! A number that was given to a batch must never be signed for another one. The ledger says which
-//! epochs were given and what is staged in them, but a ledger that was rolled back says too little
-//! until the authorities have restored it, and a run that ended cannot be asked. The file is the
-//! node's own lower bound: a later run begins no epoch that it names, and ends none below the last
-//! batch that it names. Nor does a later run take votes, or end an epoch, before it has read the
-//! log up to the height that the file names: a ledger that was rolled back shows a poll as open
-//! that is closing, and grants leases for it.
+//! A batch number must never be signed for two batches. The ledger contains the allocated epochs
+//! and their staged batches, but after it was restored from an older copy it lacks some of them,
+//! until the authorities have restored them. The file is the node's own lower bound: a later run begins
+//! no epoch that is in the file, and ends none below its last batch in the file. Nor does a later
+//! run take votes, or end an epoch, before it has read the log up to the height in the file: a
+//! ledger that was restored from an older copy can show a closing poll as open, and grant leases
+//! for it.
 //!
 //! ```text
 //! DATA/epochs/<law id>      a line an epoch: its number (10 digits), space, the last confirmed
@@ -106,7 +106,7 @@ impl EpochMarks {
         self.confirmed(LOG).0 > height
     }
 
-    /// Records durably that an epoch is this run's. Blocks.
+    /// Records durably that an epoch belongs to this run. Blocks the thread during the sync.
     ///
     /// # Errors
     /// When the file cannot be written: the epoch must not be used.

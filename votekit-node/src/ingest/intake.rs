@@ -21,6 +21,7 @@ use votekit_store::{Conflict, EngineError, NoLease};
 use zeroize::Zeroize;
 
 use super::epoch_marks::EpochMarks;
+use super::last_batch::last_batch;
 use super::{epoch_end, lease_renewal};
 use crate::context::{NodeContext, Owner};
 use crate::election::{ElectionHandle, IntakeError, Stored, Submission, Voter};
@@ -373,7 +374,7 @@ impl Intake {
                 "the ledger allocates an epoch that cannot be the next one: it is not used"
             );
         }
-        let reason = format!("the ledger gives out epoch {}, which cannot be the next", given.0);
+        let reason = format!("the ledger allocates epoch {}, which cannot be the next", given.0);
         ElectionFault::NotReady(NotReady::NotPublished { reason })
     }
 
@@ -481,7 +482,7 @@ impl Intake {
         let Some(epoch) = self.epoch.filter(|_| !self.ended) else { return Ok(()) };
         // It acknowledges no voter, and needs no lease. A failure here is retried when the close is
         // requested again.
-        let batch = epoch_end::last_batch(&self.election, &self.node_key, epoch, self.confirmed)?;
+        let batch = last_batch(&self.election, &self.node_key, epoch, self.confirmed)?;
         self.publish(&Arc::new(batch), &[], &mut Vec::new()).await?;
         self.ended = true;
         Ok(())

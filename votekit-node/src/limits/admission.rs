@@ -27,7 +27,7 @@ use crate::metrics;
 
 /// The admission of one process. Shared by all tasks.
 #[derive(Debug)]
-pub(crate) struct Admission {
+pub(crate) struct VoteAdmission {
     votes: RateLimit,
     /// Limits the votes of a credential after the vote that used it.
     duplicates: KeyedRateLimit,
@@ -44,7 +44,7 @@ const DUPLICATES_PER_MINUTE: u32 = 1;
 /// Shedding is logged at most once in this interval.
 const LOG_INTERVAL_S: u64 = 60;
 
-impl Admission {
+impl VoteAdmission {
     /// Creates the admission from the node's settings.
     pub(crate) fn new(config: &Config) -> Self {
         let throttle = &config.throttle;

@@ -70,7 +70,7 @@ async fn answers(attempts: &[Attempt], kinds: &[Kind]) -> Vec<Refusal> {
     let roll = Arc::new(KeyList::new(keys).expect("sorted"));
     registry.add_roll(&law_id, &roll).await.expect("loaded");
     let config = Config { rate_limit_per_second: 0, ..Config::default() };
-    let (admission, mut now) = (Admission::new(&config), Instant::now());
+    let (admission, mut now) = (VoteAdmission::new(&config), Instant::now());
     let throttle = Throttle::starting_at(&config.throttle, now);
     let mut refusals = Vec::new();
     for (number, attempt) in (0_u64..).zip(attempts) {

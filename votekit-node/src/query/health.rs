@@ -32,8 +32,8 @@ pub struct Health {
 /// The state of one dependency.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct DependencyHealth {
-    /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a
-    /// fault halted one.
+    /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a fault
+    /// halted one.
     pub name: String,
     /// `ok`, or the fault.
     pub state: String,

@@ -37,13 +37,13 @@ use crate::roll_store;
 /// Blocks read in one call.
 const BLOCKS_PER_READ: usize = 64;
 
-/// The most epochs of one node that are given out again.
+/// The maximum number of epochs of one node that are allocated again.
 const EPOCHS_MAX: u32 = 10_000;
 
 /// Batches staged at a time: the ledger stores them in one transaction.
 const STAGED_AT_ONCE: usize = 256;
 
-/// The outcome of a look at the ledger.
+/// The outcome of a comparison of the ledger with the own certified log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LedgerRestore {
     /// The ledger is at least as long as the own certified log.
@@ -129,7 +129,7 @@ struct Restore<'a> {
     law_id: &'a ElectionId,
     /// The end of the own certified log.
     own: LogPoint,
-    /// Whether this is the first look at the ledger at its present height.
+    /// Whether this is the first poll of the ledger at its present height.
     is_new: bool,
 }
 
@@ -191,8 +191,8 @@ impl Restore<'_> {
         LedgerRestore::Waits
     }
 
-    /// The log that the ledger has, by its leaves: from what was verified at the last look, if the
-    /// ledger still holds that.
+    /// The log that the ledger has, by its leaves: from what was verified last, if the ledger still
+    /// holds that.
     async fn read_ledger(&self, head: Option<&Head>) -> Result<LedgerLog, ElectionFault> {
         let Some(head) = head else { return Ok(LedgerLog::new()) };
         let known = self.authority.verified_log(self.law_id);

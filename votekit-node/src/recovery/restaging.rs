@@ -70,6 +70,37 @@ pub(crate) async fn restage(
     Ok(context.ledger.restage(batch, hints, above).await?.is_new)
 }
 
+/// Stages the batch that the ledger has under a number again above the sealed positions, if its
+/// node has signed it and it is undecided: another program may have moved its row to where readers
+/// have passed, or have raised the position up to which staging counts as sealed. Returns whether
+/// it has a new position.
+///
+/// # Errors
+/// [`EngineError`] when the ledger fails.
+pub(crate) async fn restage_stored(
+    context: &NodeContext,
+    election: &ElectionHandle,
+    number: BatchNumber,
+) -> Result<bool, EngineError> {
+    let batch = match context.ledger.staged_batch(election.law_id(), number).await {
+        Ok(Some(batch)) => batch,
+        // Without its bytes nothing is left to stage.
+        Ok(None) | Err(EngineError::Corrupt { .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_signed = election.log().verify_batch(&batch).is_ok();
+    if !is_signed {
+        return Ok(false);
+    }
+    let above = election.committed().sealed_through;
+    match restage(context, election, &batch, &Hints::new(), above).await {
+        // Another program has changed the row since, or has taken the new position: a later call
+        // tries again.
+        Err(EngineError::Conflict(_) | EngineError::Corrupt { .. }) => Ok(false),
+        staged => staged,
+    }
+}
+
 /// Whether the evidence of an election was destroyed, perhaps by a block that this node has not
 /// read yet: its process may have been suspended since the poll was open. To be called before a
 /// batch is staged whose row may be that of a purged batch.

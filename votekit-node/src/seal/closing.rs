@@ -1,5 +1,5 @@
-//! Drives the close of an election and the retirement of a node: executes the commands of the
-//! state machines in votekit-authority.
+//! Drives the close of an election and the retirement of a node: executes the commands of the state
+//! machines in votekit-authority.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use votekit_authority::quiescence::{
 use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
-use votekit_core::id::{Epoch, NodeId, Sequence};
+use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
 use votekit_store::log_summary::LogSummary;
 use votekit_store::{Conflict, EngineError};
 
@@ -21,8 +21,10 @@ use crate::clock::monotonic;
 use crate::election::{LEASE_LENGTH, Submission};
 use crate::error::{AdminError, ElectionFault, NotReady};
 use crate::ingest::intake::CLOCK_MARGIN;
+use crate::recovery::restaging::restage_stored;
 use crate::seal::endorse::is_lost;
 use crate::seal::sealer::Sealer;
+use crate::seal::staged_rows::StagedRows;
 
 /// How long a close waits for other nodes to end their epochs before it returns the unmet
 /// condition.
@@ -35,7 +37,7 @@ const RECORDING: Duration = Duration::from_secs(2);
 /// The pause between two such reads.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// Limits the lines about epochs that do not count: each look finds them again.
+/// Limits the lines about epochs that do not count: each read finds them again.
 static EPOCHS_PASSED_OVER: LogSummary = LogSummary::new();
 
 impl Sealer {
@@ -147,7 +149,7 @@ impl Sealer {
     }
 
     /// Reads the leases, the ballot box, staging or the epochs, as the command requires. Changes
-    /// nothing except by sealing.
+    /// nothing except by sealing, and by staging hidden batches again.
     async fn read_in_flight(&mut self, command: &Command) -> Result<Event, ElectionFault> {
         Ok(match command {
             Command::ReadLeases if !self.context.is_shared => Event::Leases(Vec::new()),
@@ -163,8 +165,29 @@ impl Sealer {
                 self.drain().await?;
                 Event::Sealed
             }
-            _ => Event::Epochs(self.own_epoch_progress().await?),
+            _ => {
+                let epochs = self.own_epoch_progress().await?;
+                self.restage_hidden(&epochs).await?;
+                Event::Epochs(epochs)
+            }
         })
+    }
+
+    /// Stages the next batch of an epoch again, if it is in staging and this leader has not read
+    /// it: its row was moved to where readers have passed, or the head calls a position sealed that
+    /// is not. The node that published it may not run, and then no other node has it.
+    async fn restage_hidden(&self, epochs: &[EpochProgress]) -> Result<(), ElectionFault> {
+        let is_waiting = |one: &&EpochProgress| {
+            one.staged_through > Some(one.sealed_through) && !one.is_ended && one.is_admitted
+        };
+        for one in epochs.iter().filter(is_waiting).filter(|_| self.context.is_shared) {
+            let EpochProgress { node, epoch, sealed_through, .. } = *one;
+            let next = BatchNumber { node, epoch, sequence: sealed_through.next() };
+            if self.seal_queue.batch(&next).is_none() {
+                restage_stored(&self.context, &self.election, next).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn act(&mut self, command: Command) -> Result<Event, AdminError> {
@@ -221,18 +244,7 @@ impl Sealer {
     /// The ledger may have been restored from an older copy, and this authority may have been
     /// restarted since.
     async fn own_epoch_progress(&self) -> Result<Vec<EpochProgress>, ElectionFault> {
-        let Some(authority) = self.context.authority.clone() else {
-            return Ok(self.epoch_progress(&[]).await?);
-        };
-        let law_id = self.election.law_id().clone();
-        let mut unsealed = authority.durable(move |memory| memory.observed(&law_id)).await?;
-        {
-            let log = self.election.log();
-            let epochs = log.decisions().epochs();
-            unsealed.retain(|(node, epoch, observed)| {
-                *observed > epochs.progress(*node, *epoch).through
-            });
-        }
+        let unsealed = self.observed_unsealed().await?;
         let seen: Vec<(NodeId, Epoch)> =
             unsealed.iter().map(|(node, epoch, _)| (*node, *epoch)).collect();
         let mut progress = self.epoch_progress(&seen).await?;
@@ -243,7 +255,19 @@ impl Sealer {
                 one.note_observed(*observed);
             }
         }
+        self.review_unsigned(&mut progress).await?;
         Ok(progress)
+    }
+
+    /// The last batch of each epoch that this authority has seen staged, if it is not in the log.
+    async fn observed_unsealed(&self) -> Result<Vec<(NodeId, Epoch, Sequence)>, ElectionFault> {
+        let Some(authority) = self.context.authority.clone() else { return Ok(Vec::new()) };
+        let law_id = self.election.law_id().clone();
+        let mut observed = authority.durable(move |memory| memory.observed(&law_id)).await?;
+        let log = self.election.log();
+        let epochs = log.decisions().epochs();
+        observed.retain(|(node, epoch, last)| *last > epochs.progress(*node, *epoch).through);
+        Ok(observed)
     }
 
     /// The progress of each epoch: epochs that the ledger has allocated, if they count; epochs that
@@ -253,18 +277,18 @@ impl Sealer {
         &self,
         seen: &[(NodeId, Epoch)],
     ) -> Result<Vec<EpochProgress>, EngineError> {
-        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        let allocated = self.context.ledger.epochs(self.election.law_id()).await?;
         let CountedEpochs { counted: given, passed_over } =
-            counted_epochs(ledger.epochs(law_id).await?, self.signed_epochs(seen));
+            counted_epochs(allocated, self.signed_epochs(seen));
         self.report_passed_over(&passed_over);
         let missing = self.missing_epochs(&given);
         let mut staged = Vec::with_capacity(given.len());
         for (node, epoch) in &given {
-            staged.push(ledger.staged_through(law_id, *node, *epoch).await?);
+            staged.push(self.staged_rows(*node, *epoch).await?);
         }
         let mut staged_of_missing = Vec::with_capacity(missing.len());
         for (node, epoch) in &missing {
-            staged_of_missing.push(ledger.staged_through(law_id, *node, *epoch).await?);
+            staged_of_missing.push(self.staged_rows(*node, *epoch).await?);
         }
         let log = self.election.log();
         let epochs = log.decisions().epochs();
@@ -275,7 +299,7 @@ impl Sealer {
                 unknown.push(*one);
             }
         }
-        let progress = |(node, epoch): (NodeId, Epoch), is_given, staged_through| {
+        let progress = |(node, epoch): (NodeId, Epoch), is_given, rows: StagedRows| {
             let progress = epochs.progress(node, epoch);
             EpochProgress {
                 node,
@@ -283,16 +307,17 @@ impl Sealer {
                 is_given,
                 is_missing: missing.contains(&(node, epoch)),
                 is_admitted: log.node_key(node).is_some(),
-                staged_through,
+                staged_through: rows.through,
+                unsigned_through: rows.unsigned_through,
                 sealed_through: progress.through,
                 is_open: open.contains(&(node, epoch)),
                 is_ended: progress.ended,
             }
         };
-        let known = given.iter().zip(&staged).map(|(one, staged)| progress(*one, true, *staged));
-        let unknown = unknown.iter().map(|one| progress(*one, false, None));
+        let known = given.iter().zip(&staged).map(|(one, rows)| progress(*one, true, *rows));
+        let unknown = unknown.iter().map(|one| progress(*one, false, StagedRows::default()));
         let missing = missing.iter().zip(&staged_of_missing);
-        let missing = missing.map(|(one, staged)| progress(*one, false, *staged));
+        let missing = missing.map(|(one, rows)| progress(*one, false, *rows));
         Ok(known.chain(unknown).chain(missing).collect())
     }
 

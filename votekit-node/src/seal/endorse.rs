@@ -2,8 +2,7 @@
 //! whether it is in the log.
 //!
 //! One authority signs alone and appends ([`SoleAuthority`]). Several authorities run a round
-//! (`quorum`): the block is accepted and cosigned by a
-//! quorum, and any of them may append it.
+//! (`quorum`): the block is accepted and cosigned by a quorum, and any of them may append it.
 
 use std::sync::Arc;
 

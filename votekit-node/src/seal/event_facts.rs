@@ -205,7 +205,7 @@ impl Sealer {
     }
 
     /// The progress of the epochs, with their leases and fences; and whether the ballot box is
-    /// settled.
+    /// settled, and staging read as far as the progress depends on it.
     async fn read_epochs(
         &self,
         retired: &[NodeId],
@@ -230,9 +230,10 @@ impl Sealer {
         let settled = tokio::time::timeout(SETTLE_TIMEOUT, settling).await;
         let seen: Vec<(NodeId, Epoch)> =
             observed.iter().map(|(node, epoch, _)| (*node, *epoch)).collect();
-        let progress = self.epoch_progress(&seen).await?;
+        let mut progress = self.epoch_progress(&seen).await?;
+        let is_read = self.count_unread(&mut progress).await?;
         let epochs = epoch_facts(&self.election, progress, &leases, &fenced);
-        Ok((epochs, matches!(settled, Ok(Ok(())))))
+        Ok((epochs, is_read && matches!(settled, Ok(Ok(())))))
     }
 
     /// The latest minute of an envelope in the log, or staged and not ahead of the clock.

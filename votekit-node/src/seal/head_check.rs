@@ -20,7 +20,7 @@ use crate::recovery::restaging::stage_above;
 use crate::seal::seal_queue::{SealQueue, StagingMark, report_lost_staging};
 use crate::seal::sealer::Sealer;
 
-/// How often staging that ends below what was read is looked at.
+/// Interval between polls of staging that ends below what was read.
 const STAGING_POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Sealer {
@@ -89,7 +89,7 @@ impl Sealer {
     }
 
     /// Begins staging anew if this authority has found the ledger rolled back since: another
-    /// authority may have restored it before the head was looked at.
+    /// authority may have restored it before this node read the head.
     pub(crate) async fn handle_rollback(&mut self) -> Result<(), ElectionFault> {
         let Some(authority) = self.context.authority.clone() else { return Ok(()) };
         if self.rollbacks != authority.rollbacks(self.election.law_id()) {
@@ -105,7 +105,7 @@ impl Sealer {
         authority.is_some_and(|authority| authority.rollbacks(law_id) != self.rollbacks)
     }
 
-    /// Whether staging ends elsewhere than where it was read to. A lower end is looked at once a
+    /// Whether staging ends elsewhere than where it was read to. A lower end is polled once a
     /// second: the watch over all logs may be behind, or the ledger was rolled back.
     pub(crate) fn has_unread(&mut self, staged: StagingId) -> bool {
         let read = self.seal_queue.read_through();
@@ -122,8 +122,8 @@ impl Sealer {
     /// asked after a read: one that the ledger answered before it was rolled back is found too.
     ///
     /// Rows of rounds and heads show most rollbacks. This one shows those that lost staged batches
-    /// alone, and those that an authority restored before this node looked at the head: a node
-    /// without a memory of its own would never know.
+    /// alone, and those that an authority restored before this node read the head: a node without a
+    /// memory of its own would never know.
     pub(crate) async fn has_last_read(&mut self, last: StagingMark) -> Result<bool, ElectionFault> {
         if !self.context.is_shared || last.id == StagingId(0) {
             return Ok(true);

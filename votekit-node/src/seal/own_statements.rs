@@ -107,10 +107,10 @@ async fn send(
     Ok(())
 }
 
-/// The statements of this authority that have had no effect yet, as of the last look.
+/// The statements of this authority that have had no effect yet, as of the last check.
 #[derive(Debug, Default)]
 pub(crate) struct StalledStatements {
-    looked_at: Option<Instant>,
+    checked_at: Option<Instant>,
     open: Vec<Digest>,
 }
 
@@ -123,11 +123,11 @@ impl StalledStatements {
         context: &NodeContext,
         authority: &AuthorityContext,
     ) -> bool {
-        let is_due = self.looked_at.is_none_or(|at| at.elapsed() >= STALLED_AFTER);
+        let is_due = self.checked_at.is_none_or(|at| at.elapsed() >= STALLED_AFTER);
         if !is_due || authority.is_rolled_back() {
             return false;
         }
-        self.looked_at = Some(Instant::now());
+        self.checked_at = Some(Instant::now());
         let wanted = Wanted::from_state(authority);
         let read = authority.durable(move |memory| wanted.read_open(memory)).await;
         let sent = match read {
@@ -249,7 +249,7 @@ mod tests {
         let digest = |number: u8| Digest::of(&[number]);
         let mut stalled = StalledStatements::default();
         assert!(!stalled.note(Vec::new()) && !stalled.note(Vec::new()), "nothing is open");
-        assert!(!stalled.note(vec![digest(1)]), "the first look");
+        assert!(!stalled.note(vec![digest(1)]), "the first check");
         assert!(stalled.note(vec![digest(1)]));
         assert!(!stalled.note(vec![digest(1), digest(2)]), "the round goes on");
         assert!(stalled.note(vec![digest(1), digest(2)]));

@@ -24,7 +24,7 @@ pub(crate) struct Acceptor {
     /// another leader are checked again: the refusal may have depended on a lease or a clock.
     refused: Judged,
     /// The proposals of leaderships other than the promised one for which this authority computes
-    /// another block. No statement refuses them: without this list, each look would compute their
+    /// another block. No statement refuses them: without this list, each poll would compute their
     /// blocks again.
     differing: Judged,
     pub(crate) quorum_seen: QuorumSeen,

@@ -4,10 +4,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::RangeInclusive;
 use std::time::Instant;
 
 use votekit_core::id::Digest;
 use votekit_store::{StagedPlace, StagingId};
+
+/// The most rows that are no batches whose positions are kept, in some 2 MB: another program may
+/// insert any number of them.
+const UNREADABLE_MAX: usize = 1 << 16;
 
 /// What was read of staging after a position.
 #[derive(Debug)]
@@ -16,6 +21,10 @@ pub(crate) struct ReadPlaces {
     read: BTreeMap<StagingId, Digest>,
     /// The rows that were passed over, since they are no batches.
     unreadable: BTreeSet<StagingId>,
+    /// The positions of further such rows, from the first to the last one: in between, a row that
+    /// was not read is no difference, and none is looked at again. A batch that is moved there is
+    /// found once a block seals past it, by the node that has it, or when a node starts.
+    unrecorded: Option<RangeInclusive<StagingId>>,
 }
 
 /// When staging was surveyed, and how far.
@@ -26,7 +35,7 @@ pub(crate) struct StagingSurvey {
     pub(crate) has_unsurveyed_read: bool,
     /// The position after which the next survey begins, if that is not sealed meanwhile.
     pub(crate) after: StagingId,
-    /// The position after which the next survey looks for rows that were repaired.
+    /// The position after which the next survey reads rows again that may have been repaired.
     pub(crate) reread_after: StagingId,
     /// The rows without bytes that the last survey found.
     pub(crate) emptied: Vec<StagedPlace>,
@@ -51,7 +60,8 @@ impl StagingSurvey {
 impl ReadPlaces {
     /// Nothing was read after a position yet.
     pub(crate) fn new(from: StagingId) -> Self {
-        Self { from, read: BTreeMap::new(), unreadable: BTreeSet::new() }
+        let (read, unreadable) = (BTreeMap::new(), BTreeSet::new());
+        Self { from, read, unreadable, unrecorded: None }
     }
 
     /// The position after which every batch that was read is known.
@@ -64,12 +74,18 @@ impl ReadPlaces {
         self.read.insert(id, batch);
     }
 
-    /// Records a row that is no batch.
+    /// Records a row that is no batch: of the first [`UNREADABLE_MAX`], each position; of further
+    /// ones, from where to where they are.
     pub(crate) fn add_unreadable(&mut self, id: StagingId) {
-        self.unreadable.insert(id);
+        if self.unreadable.len() < UNREADABLE_MAX {
+            self.unreadable.insert(id);
+        } else if !self.unreadable.contains(&id) {
+            let known = self.unrecorded.take().unwrap_or(id..=id);
+            self.unrecorded = Some(id.min(*known.start())..=id.max(*known.end()));
+        }
     }
 
-    /// The rows after a position that are no batches, in order.
+    /// The recorded rows after a position that are no batches, in order.
     pub(crate) fn unreadable_after(&self, after: StagingId) -> impl Iterator<Item = StagingId> {
         self.unreadable.range((Excluded(after), Unbounded)).copied()
     }
@@ -80,6 +96,7 @@ impl ReadPlaces {
             let next = StagingId(through.0.saturating_add(1));
             self.read = self.read.split_off(&next);
             self.unreadable = self.unreadable.split_off(&next);
+            self.unrecorded = self.unrecorded.take().filter(|rows| *rows.end() > through);
             self.from = through;
         }
     }
@@ -103,8 +120,13 @@ impl ReadPlaces {
         let is_stored = |(id, batch): (&StagingId, &Digest)| {
             stored.get(id).is_some_and(|place| place.digest == *batch)
         };
-        let is_read = |place: &&StagedPlace| {
-            self.read.get(&place.id) == Some(&place.digest) || self.unreadable.contains(&place.id)
+        let is_passed_over = |id: &StagingId| {
+            self.unreadable.contains(id)
+                || self.unrecorded.as_ref().is_some_and(|rows| rows.contains(id))
+        };
+        let is_read = |place: &&StagedPlace| match self.read.get(&place.id) {
+            Some(batch) => *batch == place.digest,
+            None => is_passed_over(&place.id),
         };
         self.read.range((Excluded(after), Included(through))).all(is_stored)
             && stored.values().filter(|place| place.has_batch).all(is_read)
@@ -164,6 +186,30 @@ mod tests {
         assert_eq!((unreadable(&places, 0), unreadable(&places, 9)), (vec![9], vec![]));
         places.forget(StagingId(9));
         assert!(unreadable(&places, 0).is_empty());
+    }
+
+    #[test]
+    fn rows_that_are_no_batches_are_recorded_up_to_a_limit_and_then_are_no_difference() {
+        let mut places = read(7, &[(8, "first"), (200_000, "last")]);
+        let end = 9 + UNREADABLE_MAX as u64;
+        (9..=end + 5).for_each(|id| places.add_unreadable(StagingId(id)));
+        assert_eq!(places.unreadable_after(StagingId(0)).count(), UNREADABLE_MAX);
+        assert_eq!(places.unreadable_after(StagingId(0)).last(), Some(StagingId(end - 1)));
+        let agree = |places: &ReadPlaces, id, last| {
+            let stored = [place(8, "first"), place(id, "no batch"), place(200_000, last)];
+            places.agree_with(&stored, StagingId(0), StagingId(200_000))
+        };
+        for passed_over in [9, end - 1, end, end + 5] {
+            assert!(agree(&places, passed_over, "last"), "{passed_over}");
+        }
+        assert!(!agree(&places, end + 6, "last"), "one that was not passed over");
+        assert!(!agree(&places, end, "other"), "what was read is compared as before");
+        places.forget(StagingId(end + 4));
+        assert!(agree(&places, end + 5, "last"));
+        places.forget(StagingId(end + 5));
+        places.add_unreadable(StagingId(end + 7));
+        assert_eq!(places.unreadable_after(StagingId(0)).count(), 1, "there is room again");
+        assert!(!agree(&places, end + 6, "last"));
     }
 
     #[test]

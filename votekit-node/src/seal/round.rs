@@ -328,7 +328,7 @@ impl Round {
                 }
                 Ok(Some(head.map_or(Appended::Missing, Appended::Head)))
             }
-            // The ledger was restored from an older copy once more: the next look appends the
+            // The ledger was restored from an older copy once more: the next attempt appends the
             // block.
             Err(EngineError::Conflict(Conflict::NotStaged { .. })) => Ok(None),
             Err(error) => Err(error.into()),

@@ -37,8 +37,8 @@ const BLOCK_VOTES: usize = 1 << 18;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StagingMark {
     pub(crate) id: StagingId,
-    /// The batch that was read there; `None` for a position that was taken from the head, where
-    /// the ledger compared it.
+    /// The batch that was read there; `None` for a position that was taken from the head, where the
+    /// ledger compared it.
     pub(crate) batch: Option<Digest>,
 }
 

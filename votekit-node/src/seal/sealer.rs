@@ -53,7 +53,7 @@ const IDLE_POLL_LAST: Duration = Duration::from_millis(640);
 /// destroyed, batches that wait for others, a close that waits.
 const TICK: Duration = Duration::from_secs(1);
 
-/// How often a follower looks at a round that is open.
+/// Interval between checks of an open round by a follower.
 const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often a waiting close is retried automatically.
@@ -77,7 +77,7 @@ pub(crate) struct Sealer {
     round_rows: watch::Receiver<u64>,
     /// How often this authority had found the ledger rolled back when staging was last begun anew.
     pub(crate) rollbacks: u64,
-    /// When staging that ends below what was read is looked at again.
+    /// The earliest time at which staging that ends below what was read is polled again.
     pub(crate) next_staging_poll: Instant,
     pub(crate) survey: StagingSurvey,
     /// The delay before a leader of a shared ledger polls for staged batches again; `None` once it
@@ -313,7 +313,7 @@ impl Sealer {
         Ok(Flow::Continue)
     }
 
-    /// How long a follower waits for an event before it looks anyway. While a round is open it
+    /// How long a follower waits for an event before it polls the ledger. While a round is open, it
     /// appends the block itself if the leader does not.
     fn follow_interval(&self) -> Duration {
         if self.acceptor.has_made() { ROUND_INTERVAL } else { TICK }

@@ -35,8 +35,8 @@ const STALLED_AFTER: Duration = Duration::from_secs(5);
 /// The most batches that are staged again at a time: the next one of each epoch.
 const STALLED_MAX: usize = 16;
 
-/// Rows that are no batches, of which one survey looks whether they were repaired. The next survey
-/// looks at the ones after them.
+/// The number of rows that are not batches which one survey reads again, because they may have been
+/// repaired. The next survey reads the rows after them.
 const REREAD_MAX: usize = 8;
 
 /// Places read in one survey. The next one goes on where the last ended.
@@ -137,7 +137,7 @@ impl Sealer {
     }
 
     /// Stages batches again that this node has and that have not been decided for long, unless they
-    /// are whole where readers look. Most often they are, and wait for another reason.
+    /// are whole at a position that will be read. Most often they are, and wait for another reason.
     async fn restage_stalled(&mut self) -> Result<bool, ElectionFault> {
         if Instant::now() < self.survey.next_restage {
             return Ok(false);
@@ -157,7 +157,7 @@ impl Sealer {
             match until_definite("stage_again", again).await {
                 Ok(is_new) => is_moved |= is_new,
                 // The first of two batches that were signed with one number counts. And another
-                // program may have taken the new position: a later look tries again.
+                // program may have taken the new position: a later survey retries.
                 Err(
                     EngineError::Conflict(Conflict::BatchNumber { .. })
                     | EngineError::Corrupt { .. },

@@ -21,8 +21,8 @@ use votekit_store::{BatchName, Delivery, DeliveryTag, ValidatedBatch};
 
 use crate::context::NodeContext;
 
-/// Interval between looks at the held deliveries.
-const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+/// Interval between polls of the held deliveries.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How soon a batch that waits for the log is tried again.
 const RETRY_INTERVAL: Duration = Duration::from_secs(1);
@@ -115,13 +115,13 @@ struct Held<D> {
 /// The held deliveries of one step.
 pub(crate) struct HeldDeliveries<D> {
     held: BTreeMap<DeliveryTag, Held<D>>,
-    /// The bytes of their batches at the last look, plus those of batches added since.
+    /// The bytes of their batches at the last poll, plus those of batches added since.
     bytes: usize,
-    next_look: Instant,
+    next_poll: Instant,
     next_query: Instant,
     /// The last delivery that was named in a query to the ledger.
     asked: Option<DeliveryTag>,
-    /// The deliveries that were acknowledged since the last look, because they were staged
+    /// The deliveries that were acknowledged since the last poll, because they were staged
     /// elsewhere.
     staged: Arc<Mutex<Vec<DeliveryTag>>>,
     /// The query in progress, if any: it delays no delivery.
@@ -134,7 +134,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         Self {
             held: BTreeMap::new(),
             bytes: 0,
-            next_look: now,
+            next_poll: now,
             next_query: now,
             asked: None,
             staged: Arc::default(),
@@ -146,9 +146,9 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
         self.held.is_empty()
     }
 
-    /// The time of the next look.
-    pub(crate) fn next_look(&self) -> tokio::time::Instant {
-        self.next_look.into()
+    /// The time of the next poll.
+    pub(crate) fn next_poll(&self) -> tokio::time::Instant {
+        self.next_poll.into()
     }
 
     /// Holds a delivery.
@@ -159,7 +159,7 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
             return;
         }
         if self.held.is_empty() {
-            self.next_look = Instant::now() + LOOK_INTERVAL;
+            self.next_poll = Instant::now() + POLL_INTERVAL;
         }
         self.insert(delivery, Instant::now() + why.pause(), why != Hindrance::Halted);
     }
@@ -183,9 +183,9 @@ impl<D: BatchDelivery> HeldDeliveries<D> {
     /// Drops the deliveries that the ballot box will deliver again, and queries the ledger for
     /// those that are staged by now. Returns at most `limit` deliveries that this node can try to
     /// process.
-    pub(crate) fn look(&mut self, context: &Arc<NodeContext>, limit: usize) -> Vec<D> {
+    pub(crate) fn poll(&mut self, context: &Arc<NodeContext>, limit: usize) -> Vec<D> {
         let now = Instant::now();
-        self.next_look = now + LOOK_INTERVAL;
+        self.next_poll = now + POLL_INTERVAL;
         for tag in std::mem::take(&mut *self.staged.lock()) {
             self.held.remove(&tag);
         }

@@ -41,8 +41,8 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 }
                 continue;
             }
-            () = tokio::time::sleep_until(held.next_look()), if !held.is_empty() => {
-                held.look(&context, room)
+            () = tokio::time::sleep_until(held.next_poll()), if !held.is_empty() => {
+                held.poll(&context, room)
             }
             validated = until_definite("collect_batch", || context.ballot_box.collect()),
                 if room > 0 => match validated {
@@ -96,10 +96,10 @@ async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hinde
     if is_taken {
         let replaced = || replace_row(context, &election, &validated);
         let is_replaced = until_definite("stage_batch", replaced).await?;
-        return match is_replaced {
-            true => staged(context, &validated).await.map(|()| None),
-            false => Ok(Some((validated, Hindrance::NumberTaken))),
-        };
+        if !is_replaced {
+            return Ok(Some((validated, Hindrance::NumberTaken)));
+        }
+        return staged(context, &validated).await.map(|()| None);
     }
     match stored {
         // One number was signed for two batches. The first stands; nothing of the second is sealed.

@@ -48,8 +48,8 @@ pub(crate) async fn run(context: Arc<NodeContext>) {
                 }
                 continue;
             }
-            () = tokio::time::sleep_until(held.next_look()), if !held.is_empty() => {
-                held.look(&context, room)
+            () = tokio::time::sleep_until(held.next_poll()), if !held.is_empty() => {
+                held.poll(&context, room)
             }
             delivery = until_definite("receive_batch", || context.ballot_box.receive()),
                 if room > 0 => match delivery {

@@ -9,8 +9,10 @@ use rusqlite::Connection;
 use votekit_core::authority::{NodeAdmission, StatementKey};
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::batch::NodeKey;
-use votekit_core::id::RequestId;
+use votekit_core::decision::Decision;
+use votekit_core::id::{Digest, RequestId};
 use votekit_core::log::note::KeyName;
+use votekit_node::node_name::NodeName;
 use votekit_node::node_record::NodeRecord;
 use votekit_node::{AdminError, CallRule};
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
@@ -284,6 +286,35 @@ async fn rows_of_staging_that_are_no_batches_halt_nothing_and_hide_no_batch() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn rows_above_the_head_of_a_log_halt_nothing() {
+    let installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    let ledger = installation.tables();
+    // In the place of the next block and of its first leaves.
+    change(
+        &ledger,
+        "INSERT INTO block (election, height, first_leaf, leaf_count) \
+         SELECT election, height + 1, size, 1 FROM head",
+    );
+    change(
+        &ledger,
+        "INSERT INTO leaves (election, first_leaf, leaf_count, digest, bytes) \
+         SELECT election, size, 1, zeroblob(32), x'00' FROM head",
+    );
+    drop(ledger);
+    let decision = installation.cast(1, "oui").await;
+    assert!(matches!(decision, Decision::Accepted { .. }), "{decision:?}");
+    for place in 0..3 {
+        assert_eq!(installation.authority(place).halted(&law()), None, "a{}", place + 1);
+    }
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
     let mut installation = Installation::start_with_vote().await;
     let (request, others) = submit_undecided(&mut installation, 1).await;
@@ -297,16 +328,34 @@ async fn a_batch_whose_row_states_another_digest_is_stored_again_and_decided() {
     installation.stop().await;
 }
 
+/// Inserts a row under a number that the epoch of the last batch does not reach, in SQL.
+fn row_far_above() -> String {
+    format!(
+        "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
+         SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
+         FROM batch WHERE id = ({LAST_ROW})"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_of_a_number_to_come_keeps_no_lost_node_from_being_retired() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    change(&installation.tables(), &row_far_above());
+    installation.kill_ingest();
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    installation.assert_closes(1).await;
+    installation.assert_agreement().await;
+    installation.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_of_a_number_to_come_keeps_no_earlier_epoch_open() {
     let mut installation = Installation::start_with_vote().await;
     let ledger = installation.tables();
-    let far_above = format!(
-        "INSERT INTO batch (election, node, epoch, sequence, digest, bytes) \
-         SELECT election, node, epoch, 1000000, zeroblob(32), x'00' \
-         FROM batch WHERE id = ({LAST_ROW})"
-    );
-    change(&ledger, &far_above);
+    change(&ledger, &row_far_above());
     drop(ledger);
     // The next run of the node ends the epoch: it looks for the last batch in the ledger.
     installation.kill_ingest();
@@ -350,6 +399,48 @@ async fn an_undecided_batch_that_is_moved_among_the_sealed_ones_is_decided() {
     wait_for_other(&ledger, LAST_ROW, hidden).await;
     drop(ledger);
     assert_decides(&mut installation, others, &[request], 3).await;
+    installation.stop().await;
+}
+
+/// Raises the position up to which the head says that staging is sealed, to the last one.
+fn raise_sealed_through(ledger: &Connection) {
+    let last = number(ledger, LAST_ROW);
+    let columns = "SELECT size, height, fence, takes_votes, root, checkpoint FROM head";
+    let head = ledger.query_row(columns, (), |row| {
+        let numbers: [i64; 4] = [row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?];
+        Ok((numbers, row.get::<_, Vec<u8>>(4)?, row.get::<_, Vec<u8>>(5)?))
+    });
+    let ([size, height, fence, takes_votes], root, checkpoint) = head.expect("a head");
+    let numbers = [size, height, fence, last, takes_votes].map(i64::to_be_bytes);
+    let digest = Digest::of(&[numbers.as_flattened(), &root[..], &checkpoint[..]].concat());
+    let raise = "UPDATE head SET sealed_through = ?1, digest = ?2";
+    assert_eq!(ledger.execute(raise, (last, digest.as_bytes())).expect("SQL"), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_a_changed_head_calls_sealed_is_decided_without_its_node() {
+    let mut installation = Installation::start(3, 2).await;
+    installation.open_poll().await;
+    installation.cast(0, "oui").await;
+    installation.assert_agreement().await;
+    // No authority reads the batch, and the node that took the vote does not return.
+    for place in 0..3 {
+        installation.kill(place);
+    }
+    let ledger = installation.tables();
+    let decided_row = number(&ledger, LAST_ROW);
+    let request = installation.ingest().submit(&vote(1, "oui"), None, None).await;
+    request.expect("answered without an authority");
+    wait_for_other(&ledger, LAST_ROW, decided_row).await;
+    drop(ledger);
+    installation.kill_ingest();
+    installation.stop_all().await;
+    raise_sealed_through(&installation.tables());
+    installation.start_authorities().await;
+    let name: NodeName = "ingest-1".parse().expect("a name");
+    installation.by_leader(async |node| node.retire_record(&name).await).await;
+    installation.assert_closes(2).await;
+    installation.assert_agreement().await;
     installation.stop().await;
 }
 

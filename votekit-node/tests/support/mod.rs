@@ -53,7 +53,7 @@ fn body(peppered: bool, rows: u64) -> ManifestBody {
     ManifestBody {
         tool: "votekit test".to_owned(),
         scheme: if peppered { HashScheme::HmacSha256 } else { HashScheme::Sha256 },
-        pepper: peppered.then(|| PepperMarks::of(&pepper())),
+        pepper: peppered.then(|| PepperMarks::new(&pepper())),
         date: None,
         parent: None,
         roll: RollFacts {

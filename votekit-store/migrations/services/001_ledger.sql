@@ -298,7 +298,9 @@ END $$;
 -- Appends a block and moves the head. Returns the outcome:
 --   committed, repeated; late; term, head: the term or the size found is in `present`;
 --   height, unsealed: the rule that is broken;
---   unstaged: the batch up to which it seals is not staged at its place.
+--   unstaged: the batch up to which it seals is not staged at its place;
+--   replaced: committed, in place of rows above the head;
+--   occupied: such rows are in the place of a block that is not certified.
 -- With `in_any_term` the block is certified and its term does not decide; the head keeps the
 -- highest fence.
 CREATE FUNCTION commit_block(
@@ -365,14 +367,34 @@ BEGIN
             RAISE EXCEPTION 'another first block was committed meanwhile' USING ERRCODE = 'serialization_failure';
         END IF;
     END IF;
-    INSERT INTO block (election, height, first_leaf, leaf_count, size_bytes)
-        VALUES (number, new_height, new_first_leaf, new_leaf_count, new_size_bytes);
-    INSERT INTO leaves (election, first_leaf, leaf_count, digest, has_election_leaf, has_totals_leaf, bytes)
-        SELECT number, first_leaf, leaf_count, digest,
-            position('{"leaf":"election",'::bytea IN bytes) > 0, position('{"leaf":"totals",'::bytea IN bytes) > 0, bytes
-        FROM unnest(run_first_leaves, run_leaf_counts, run_digests, run_bytes) AS runs (first_leaf, leaf_count, digest, bytes);
-    INSERT INTO tile (election, level, idx, digest, hashes)
-        SELECT number, tiles.* FROM unnest(tile_levels, tile_indexes, tile_digests, tile_hashes) AS tiles;
+    LOOP
+        BEGIN
+            INSERT INTO block (election, height, first_leaf, leaf_count, size_bytes)
+                VALUES (number, new_height, new_first_leaf, new_leaf_count, new_size_bytes);
+            INSERT INTO leaves (election, first_leaf, leaf_count, digest, has_election_leaf, has_totals_leaf, bytes)
+                SELECT number, first_leaf, leaf_count, digest,
+                    position('{"leaf":"election",'::bytea IN bytes) > 0, position('{"leaf":"totals",'::bytea IN bytes) > 0, bytes
+                FROM unnest(run_first_leaves, run_leaf_counts, run_digests, run_bytes) AS runs (first_leaf, leaf_count, digest, bytes);
+            INSERT INTO tile (election, level, idx, digest, hashes)
+                SELECT number, tiles.* FROM unnest(tile_levels, tile_indexes, tile_digests, tile_hashes) AS tiles;
+            EXIT;
+        EXCEPTION WHEN unique_violation THEN
+            -- Not by another leader: the head is locked, or the table of heads for a first block, so
+            -- the head that was read says where the log ends. A row above it is another program's,
+            -- or that program has set the head back. A certified block replaces it.
+            IF outcome = 'replaced' THEN
+                RAISE;
+            END IF;
+            outcome := CASE WHEN in_any_term THEN 'replaced' ELSE 'occupied' END;
+            IF outcome = 'occupied' THEN
+                RETURN;
+            END IF;
+            DELETE FROM block WHERE election = number AND height >= new_height;
+            DELETE FROM leaves WHERE election = number AND first_leaf >= new_first_leaf;
+            DELETE FROM tile WHERE election = number
+                AND idx >= new_first_leaf >> (8 * (least(greatest(level, 0), 6) + 1))::integer;
+        END;
+    END LOOP;
     -- A block in any term may be appended by an authority that lies: it raises the term no further than a request for the lease could.
     kept_fence := greatest(least(new_fence, found_term + 1000), found_term);
     -- As clients compute it. They do not know the fence that is kept.

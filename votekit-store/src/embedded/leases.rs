@@ -83,9 +83,9 @@ impl LeaseTable {
 
     /// Grants or renews the leader lease, in a term of at least `at_least`; `None` when that is too
     /// far above the present term. The lease of the term `passed_over` does not last. `stored` is
-    /// the highest term of a stored block. The first leader
-    /// of an exclusive ledger may continue that term, since no other process can use the file; of a
-    /// shared one it may not, since another node may have stated something in it.
+    /// the highest term of a stored block. The first leader of an exclusive ledger may continue
+    /// that term, since no other process can use the file; of a shared one it may not, since
+    /// another node may have stated something in it.
     pub(super) fn acquire_leadership(
         &self,
         holder: &str,

@@ -183,8 +183,8 @@ impl AuthorityMemory {
     ///
     /// # Errors
     /// [`MemoryError::OtherCosigned`] or [`MemoryError::OtherCertified`] for a second root at one
-    /// height, [`MemoryError::Settled`] below the certified height,
-    /// [`MemoryError::OtherStatement`] for a second line.
+    /// height, [`MemoryError::Settled`] below the certified height, [`MemoryError::OtherStatement`]
+    /// for a second line.
     pub fn record_cosigned(
         &self,
         law_id: &ElectionId,

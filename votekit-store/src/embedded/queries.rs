@@ -45,32 +45,18 @@ pub(super) fn epochs(
     })
 }
 
-/// Whether each of these batches is stored with this digest and with its bytes.
+/// Whether each of these batches is stored with this digest and with bytes that have it.
 pub(super) fn are_staged(
     connection: &Connection,
     batches: &[BatchName],
 ) -> Result<Vec<bool>, Fault> {
-    let mut statement = connection.prepare_cached(
-        "SELECT 1 FROM batch JOIN election ON election.id = batch.election \
-         WHERE law_id = ?1 AND node = ?2 AND epoch = ?3 AND sequence = ?4 AND digest = ?5 \
-         AND length(bytes) > 0",
-    )?;
-    let mut found = Vec::with_capacity(batches.len());
-    for BatchName { law_id, number, digest } in batches {
-        // A sequence that no column holds is that of no stored batch.
-        let is_staged = match columns::column(number.sequence.0) {
-            Some(sequence) => statement.exists((
-                law_id.as_str(),
-                number.node.as_bytes(),
-                number.epoch.0,
-                sequence,
-                digest.as_bytes(),
-            ))?,
-            None => false,
-        };
-        found.push(is_staged);
-    }
-    Ok(found)
+    let is_staged = |name: &BatchName| match batch(connection, &name.law_id, name.number) {
+        Ok(stored) => Ok(stored.is_some_and(|stored| stored.digest() == name.digest)),
+        // The row is not the batch that its columns state.
+        Err(Fault::Engine(EngineError::Corrupt { .. })) => Ok(false),
+        Err(fault) => Err(fault),
+    };
+    batches.iter().map(is_staged).collect()
 }
 
 /// Batches after a position, without those whose bytes are missing, in order: until they reach
@@ -474,7 +460,7 @@ fn row_digest_at(connection: &Connection, id: i64) -> Result<Option<Digest>, Fau
         .map(|digest| digest.and_then(|bytes| bytes.try_into().ok()).map(Digest::from_bytes))
 }
 
-/// The last position given to a row of a round, also when the row was removed.
+/// The last position assigned to a row of a round, even if the row was removed.
 fn last_row(connection: &Connection) -> Result<RowId, Fault> {
     connection
         .prepare_cached("SELECT seq FROM sqlite_sequence WHERE name = 'round_row'")?

@@ -19,6 +19,8 @@ use super::leases::LeaseTable;
 use super::tail::Tail;
 use super::writer::Write;
 use crate::emptied_row::{report_bytes_restored, report_restaged};
+use crate::error::NUMBER_RULE;
+use crate::ledger::NEW_TERM_RULE;
 use crate::{Conflict, Leadership, StagingId};
 
 pub(super) use self::commit::{Commit, SetTakesVotes};
@@ -48,7 +50,7 @@ pub(super) struct StagedRow {
 }
 
 impl StagedRow {
-    /// Whether the write has given the position.
+    /// Whether this write assigned the position.
     pub(super) fn is_new(&self) -> bool {
         !matches!(self.change, Change::None)
     }
@@ -206,7 +208,7 @@ impl Write for Restage {
 }
 
 fn sequence_column(batch: &Batch) -> Result<i64, Fault> {
-    let rule = || malformed(&batch.header().law_id, "a sequence is at most 2^63 - 1");
+    let rule = || malformed(&batch.header().law_id, NUMBER_RULE);
     Ok(column(batch.number().sequence.0).ok_or_else(rule)?)
 }
 
@@ -312,7 +314,7 @@ impl Write for AcquireLeadership {
 
     fn apply(&self, connection: &Connection) -> Result<AcquiredLease, Fault> {
         let Self { holder, length, at_least, passed_over, leases, tail } = self;
-        let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
+        let refused = || malformed_write(None, NEW_TERM_RULE);
         let leadership = leases
             .acquire_leadership(holder, *length, *at_least, *passed_over, tail.highest_term())
             .ok_or_else(refused)?;
@@ -353,7 +355,7 @@ impl Write for PurgePart {
         // With `secure_delete`, SQLite overwrites the removed bytes with zeros.
         let destroyed = connection
             .prepare_cached(
-                "UPDATE batch SET bytes = NULL WHERE id IN
+                "UPDATE batch SET bytes = NULL WHERE id IN \
                  (SELECT id FROM batch WHERE election = ?1 AND bytes IS NOT NULL \
                  ORDER BY id LIMIT ?2)",
             )?

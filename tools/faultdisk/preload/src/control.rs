@@ -52,7 +52,7 @@ impl Control {
     /// Whether a read of the file with this path must fail. The path is resolved only if some reads
     /// fail.
     pub(crate) fn fails_read(&self, path: impl FnOnce() -> Option<PathBuf>) -> bool {
-        self.look();
+        self.load_orders();
         if !self.reads_fail.load(Ordering::Relaxed) {
             return false;
         }
@@ -70,7 +70,7 @@ impl Control {
         path: impl FnOnce() -> Option<PathBuf>,
         length: u64,
     ) -> Result<u64, c_int> {
-        self.look();
+        self.load_orders();
         let mut orders = lock(&self.orders);
         if !orders.faults.failing_writes && orders.faults.space_bytes.is_none() {
             return Ok(length);
@@ -91,7 +91,7 @@ impl Control {
 
     /// Whether this sync fails; if so, whether it undoes the writes it should have made durable.
     pub(crate) fn fails_sync(&self, path: &Path) -> Option<bool> {
-        self.look();
+        self.load_orders();
         let mut orders = lock(&self.orders);
         if !orders.faults.file.is_empty() && Path::new(&orders.faults.file) != path {
             return None;
@@ -112,12 +112,12 @@ impl Control {
 
     /// Extra time a sync takes, in microseconds.
     pub(crate) fn sync_micros(&self) -> u64 {
-        self.look();
+        self.load_orders();
         lock(&self.orders).faults.sync_micros
     }
 
     /// Loads new orders, if there are any.
-    fn look(&self) {
+    fn load_orders(&self) {
         let Some(page) = &self.page else { return };
         let generation = page.generation();
         if generation == 0 || generation == self.followed.load(Ordering::Acquire) {

@@ -29,6 +29,7 @@ pub(crate) struct Disk {
 }
 
 /// The disk, if the environment names one. Lock order: names before files, one file at a time.
+/// Opening it keeps `errno`, which the program may read after a hook.
 pub(crate) fn disk() -> Option<&'static Disk> {
     static DISK: OnceLock<Option<Disk>> = OnceLock::new();
     DISK.get_or_init(|| {
@@ -44,7 +45,8 @@ impl Disk {
     fn from_environment() -> Option<Self> {
         let root = variable(environment::ROOT)?;
         let journal = PathBuf::from(
-            variable(environment::JOURNAL).unwrap_or_else(|| fatal("FAULTDISK_JOURNAL is not set")),
+            variable(environment::JOURNAL)
+                .unwrap_or_else(|| fatal(&format!("{} is not set", environment::JOURNAL))),
         );
         let device = status_of_path(&c_string(root.as_bytes()))
             .map_or_else(|| fatal_errno("the root"), |status| status.st_dev);
@@ -63,38 +65,36 @@ impl Disk {
         })
     }
 
-    /// The log of the descriptor's file, if that is a regular file below the root.
+    /// The log of the descriptor's file, if that is a regular file below the root. The path is
+    /// checked at every call: once a file is removed, its inode can become that of a file elsewhere
+    /// on the device, or of a `-shm` file.
     pub(crate) fn file(&self, fd: c_int) -> Option<Arc<Mutex<FileLog>>> {
         let status = status_of(fd)?;
         if status.st_mode & libc::S_IFMT != libc::S_IFREG || status.st_dev != self.device {
             return None;
         }
-        let mut files = lock(&self.files);
-        if let Some(log) = files.get(&status.st_ino) {
-            return Some(Arc::clone(log));
-        }
         let path = self.path(fd)?;
-        if is_shared_memory(&path) {
-            return None;
-        }
-        let log = Arc::new(Mutex::new(FileLog::open(&self.journal, status.st_ino)));
-        files.insert(status.st_ino, Arc::clone(&log));
-        Some(log)
+        (!is_shared_memory(&path)).then(|| self.log(status.st_ino))
     }
 
     /// Clears the log of an inode that has become another file.
     pub(crate) fn begin_file(&self, inode: u64) {
-        let log = Arc::clone(
-            lock(&self.files)
-                .entry(inode)
-                .or_insert_with(|| Arc::new(Mutex::new(FileLog::open(&self.journal, inode)))),
-        );
+        let log = self.log(inode);
         lock(&log).begin();
     }
 
-    pub(crate) fn names(&self) -> MutexGuard<'static, NameLog> {
-        let names: &'static Mutex<NameLog> = &disk().expect("a disk calls").names;
-        lock(names)
+    /// The log of an inode, opened at its first use.
+    fn log(&self, inode: u64) -> Arc<Mutex<FileLog>> {
+        let mut files = lock(&self.files);
+        let log = files
+            .entry(inode)
+            .or_insert_with(|| Arc::new(Mutex::new(FileLog::open(&self.journal, inode))));
+        Arc::clone(log)
+    }
+
+    /// Locks the name log.
+    pub(crate) fn names(&self) -> MutexGuard<'_, NameLog> {
+        lock(&self.names)
     }
 
     /// The path below the root of the descriptor's file; `None` when it is elsewhere.
@@ -137,7 +137,8 @@ impl Disk {
     }
 }
 
-/// SQLite's index of its write-ahead log. The first process that opens the database recreates it.
+/// Whether a file is SQLite's index of a write-ahead log. It is not recorded: a power cut need not
+/// restore it, because the first process that opens the database recreates it.
 fn is_shared_memory(path: &Path) -> bool {
     path.as_os_str().as_bytes().ends_with(b"-shm")
 }

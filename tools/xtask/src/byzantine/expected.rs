@@ -23,7 +23,7 @@ pub(super) const LIES: [Expected; 12] = [
     refused("accept-unregistered", "differs"),
     refused("duplicate-for-accepted", "differs"),
     refused("wrong-count", "differs"),
-    refused("replay-told", "differs"),
+    refused("false-replay", "differs"),
     // After a gap, and after a copy of itself, a batch is not the next batch of its epoch.
     refused("drop-batch", "order"),
     refused("double-batch", "order"),

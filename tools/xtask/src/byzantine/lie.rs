@@ -20,8 +20,8 @@ const ANSWER_SECONDS: u64 = 20;
 /// The counter of refused proposals.
 const REFUSED: &str = "proposals_refused_total";
 
-/// The seconds of a minute in which an early close can be proposed: a vote of the same minute is
-/// in the log by then, and the minute is young enough for the others' clocks.
+/// The seconds of a minute in which an early close can be proposed: a vote of the same minute is in
+/// the log by then, and the minute is young enough for the others' clocks.
 const CLOSING_SECONDS: std::ops::RangeInclusive<u64> = 8..=20;
 
 /// Plays a lie until all other authorities have seen it.

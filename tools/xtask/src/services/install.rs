@@ -27,7 +27,7 @@ impl Programs {
     /// # Errors
     /// When a program is missing; the message names the packages to install.
     pub(crate) fn find() -> Result<Self> {
-        Self::look().map_err(|missing| {
+        Self::find_or_missing().map_err(|missing| {
             anyhow::anyhow!(
                 "no {0}: on Debian, apt-get install --no-install-recommends {0}",
                 missing.join(" ")
@@ -37,14 +37,14 @@ impl Programs {
 
     /// Finds them. Installs missing programs where that needs no confirmation: on Debian, as root.
     pub(crate) fn find_or_install() -> Result<Self> {
-        if let Err(missing) = Self::look() {
+        if let Err(missing) = Self::find_or_missing() {
             packages::install(&missing)?;
         }
         Self::find()
     }
 
     /// The programs, or the packages that are missing.
-    fn look() -> Result<Self, Vec<&'static str>> {
+    fn find_or_missing() -> Result<Self, Vec<&'static str>> {
         let rabbitmq = Some(PathBuf::from(RABBITMQ)).filter(|program| program.exists());
         let found = (
             in_path("redis-server"),

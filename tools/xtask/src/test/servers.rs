@@ -1,4 +1,4 @@
-//! Tests that need servers: gives them the servers, or leaves them out and prints their names.
+//! Which test files need servers: they get the servers, or are left out by name.
 
 use std::path::Path;
 use std::process::Command;
@@ -16,24 +16,41 @@ pub(super) const WANTING: [(&str, &str); 4] = [
     ("tools/xtask", "services"),
 ];
 
-/// Makes a `cargo test` of the workspace run its test files over the servers; without servers, only
-/// those that need none.
+/// Makes a `cargo test` of the workspace run the test files that need no servers.
 ///
 /// # Errors
-/// When there are no test files.
-pub(crate) fn hand_over(command: &mut Command, rig: Option<&Rig>) -> Result<()> {
-    if let Some(rig) = rig {
-        command.arg("--tests").envs(rig.site().test_variables());
-        return Ok(());
-    }
-    let (run, left_out) = test_files(project::root())?;
-    ensure!(!run.is_empty(), "no test files found");
-    println!("{} test files skipped, which need servers: {}", left_out.len(), left_out.join(", "));
-    for name in run {
-        command.args(["--test", &name]);
-    }
+/// When there are no such files.
+pub(crate) fn select_without_servers(command: &mut Command) -> Result<()> {
+    let (run, _) = test_files(project::root())?;
+    select(command, &run)?;
     for variable in TEST_VARIABLES {
         command.env_remove(variable);
+    }
+    Ok(())
+}
+
+/// Makes a `cargo test` of the workspace run the test files that need servers, over these servers.
+///
+/// # Errors
+/// When there are no such files.
+pub(crate) fn select_with_servers(command: &mut Command, rig: &Rig) -> Result<()> {
+    let (_, wanting) = test_files(project::root())?;
+    select(command, &wanting)?;
+    command.envs(rig.site().test_variables());
+    Ok(())
+}
+
+/// Prints the names of the test files that are left out without servers.
+pub(crate) fn print_left_out() -> Result<()> {
+    let (_, names) = test_files(project::root())?;
+    println!("{} test files skipped, which need servers: {}", names.len(), names.join(", "));
+    Ok(())
+}
+
+fn select(command: &mut Command, names: &[String]) -> Result<()> {
+    ensure!(!names.is_empty(), "no test files found");
+    for name in names {
+        command.args(["--test", name]);
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Runs `cargo test` and counts its cases from its output.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::AddAssign;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result, ensure};
 
@@ -41,20 +42,46 @@ impl Counts {
 
 /// Runs a `cargo test` command, passes its output through, and adds up its `test result:` lines.
 pub(crate) fn run(command: &mut Command) -> Result<Counts> {
-    let mut child = command
-        .stdout(Stdio::piped())
-        .spawn()
-        .with_context(|| format!("starting {}", project::words(command)))?;
+    let output = command.stdout(Stdio::piped());
+    let mut child =
+        output.spawn().with_context(|| format!("starting {}", project::words(command)))?;
     let output = child.stdout.take().expect("asked for a pipe");
+    count(child, output, "", &project::words(command))
+}
+
+/// Runs two `cargo test` commands at the same time. Each line of the second one begins with its
+/// label.
+///
+/// The programs must be built already: cargo holds a lock while it builds.
+pub(crate) fn run_both(first: &mut Command, label: &str, mut second: Command) -> Result<Counts> {
+    let words = project::words(&second);
+    // Its standard error too: cargo prints there which program runs.
+    let (output, input) = io::pipe()?;
+    second.stdout(input.try_clone()?).stderr(input);
+    let child = second.spawn().with_context(|| format!("starting {words}"))?;
+    // It holds the other end of the pipe, which would never end.
+    drop(second);
+    thread::scope(|scope| {
+        let beside = scope.spawn(|| count(child, output, label, &words));
+        let counts = run(first);
+        let beside = beside.join().expect("counting does not panic");
+        let mut counts = counts?;
+        counts += beside?;
+        Ok(counts)
+    })
+}
+
+/// Prints the output of a running `cargo test`, and adds up its `test result:` lines.
+fn count(mut child: Child, output: impl Read, label: &str, words: &str) -> Result<Counts> {
     let mut counts = Counts::default();
     for line in BufReader::new(output).split(b'\n') {
         // A test may print anything; only cargo's own ASCII lines matter here.
         let line = String::from_utf8_lossy(&line?).into_owned();
-        println!("{line}");
+        println!("{label}{line}");
         counts += result_line(&line).unwrap_or_default();
     }
     let status = child.wait()?;
-    ensure!(status.code().is_some(), "{} was killed: {status}", project::words(command));
+    ensure!(status.code().is_some(), "{words} was killed: {status}");
     counts.unsuccessful = !status.success();
     Ok(counts)
 }
@@ -94,5 +121,19 @@ mod tests {
         assert!(counts(0, 0, false).failure().is_some());
         assert!(counts(3, 1, true).failure().is_some());
         assert!(counts(3, 0, true).failure().is_some());
+    }
+
+    #[test]
+    fn the_cases_of_both_commands_count() -> Result<()> {
+        let shell = |script: &str| {
+            let mut command = Command::new("sh");
+            command.args(["-c", script]);
+            command
+        };
+        let mut first = shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'");
+        let second = shell("echo 'test result: FAILED. 3 passed; 1 failed; 0 ignored'; exit 101");
+        let counts = run_both(&mut first, "second: ", second)?;
+        assert_eq!(counts, Counts { passed: 5, failed: 1, unsuccessful: true });
+        Ok(())
     }
 }

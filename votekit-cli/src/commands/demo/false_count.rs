@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use tokio::runtime::Runtime;
 use votekit_core::id::ElectionId;
-use votekit_liar::{Attempt, Folder, Leader, Lie, Outcome};
+use votekit_liar::{Attempt, AuthorityFolder, Leader, Lie, Outcome};
 use votekit_node::memory::overwriting_stack;
 use votekit_store::Ledger;
 
@@ -74,7 +74,7 @@ fn propose_on(
     liar: usize,
     elector: &Elector,
 ) -> Result<FalseCount, CommandError> {
-    let folder = Folder::open(cluster.data(liar))?;
+    let folder = AuthorityFolder::open(cluster.data(liar))?;
     let ledger = cluster.ledger(demo, runtime)?;
     let leader = take_lead(runtime, demo, cluster, &ledger, &folder)?;
     let law_id: ElectionId = LAW.parse().expect("the law of the demo is one");
@@ -109,7 +109,7 @@ fn take_lead(
     demo: &Demo<'_>,
     cluster: &Cluster,
     ledger: &Arc<dyn Ledger>,
-    folder: &Folder,
+    folder: &AuthorityFolder,
 ) -> Result<Leader, CommandError> {
     let (ledger, name) = (Arc::clone(ledger), folder.name().clone());
     let acquired = runtime.spawn(async move { Leader::acquire(ledger, &name, LEAD_TIMEOUT).await });

@@ -70,8 +70,8 @@ pub(super) struct CreateArgs {
     #[arg(long, value_name = "POLICY", value_parser = parse_policy)]
     results: Option<ResultsPolicy>,
 
-    /// Before the close, update the results only when N accepted votes are new and N newer ones
-    /// are not included yet; below 20, readers can learn how single voters chose [default: 20]
+    /// Before the close, update the results only when N accepted votes are new and N newer ones are
+    /// not included yet; below 20, readers can learn how single voters chose [default: 20]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     publish_every: Option<u64>,
 

@@ -26,14 +26,14 @@ pub(super) fn refuse(
     let contradict = if total == 1 { "contradicts" } else { "contradict" };
     let mut message = format!("{total} {rows} {contradict} the roll; nothing was written");
     for found in contradictions.iter().take(PRINTED_MAX) {
-        let (name, line, law_id) = (names.of(found.file), found.line, &found.law_id);
+        let (name, line, law_id) = (names.name(found.file), found.line, &found.law_id);
         let rule = words(&found.rule, names, before);
         let _ = write!(message, "\n  {name}: line {line}, law {law_id}: {rule}");
     }
     and_more(&mut message, total);
     let described = |found: &Contradiction| {
         json!({
-            "file": names.of(found.file),
+            "file": names.name(found.file),
             "line": found.line,
             "law_id": found.law_id,
             "code": found.rule.code(),
@@ -59,7 +59,7 @@ pub(super) fn readmitted(found: &Readmission, names: &ChangeNames, before: &Prio
 }
 
 impl ChangeNames {
-    fn of(&self, file: ChangeFile) -> &str {
+    fn name(&self, file: ChangeFile) -> &str {
         match file {
             ChangeFile::Add => &self.add,
             ChangeFile::Revoke => &self.revoke,

@@ -1,9 +1,9 @@
 //! `votekit review export`.
 
-use std::fs;
 use std::path::PathBuf;
 
 use super::case::{Case, Filter};
+use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::ArchiveArgs;
@@ -50,7 +50,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
         }
     }?;
     match &args.output {
-        Some(path) => fs::write(path, bytes).map_err(|error| CommandError::writing(path, &error)),
+        Some(path) => write_output(path, &bytes),
         None => context.output.data(&bytes),
     }
 }

@@ -1,7 +1,6 @@
 //! `votekit review show`.
 
 use std::fmt;
-use std::fs;
 use std::path::PathBuf;
 
 use serde::Serialize;
@@ -10,6 +9,7 @@ use votekit_core::id::RequestId;
 
 use super::case::{self, Case, for_each_case};
 use super::receipt;
+use crate::atomic_output::write_output;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::log_source::ArchiveArgs;
@@ -72,8 +72,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     })?;
     let receipt = receipt::make(&archive, &law_id, case.leaf_index)?;
     if let Some(path) = &args.output {
-        fs::write(path, receipt.proof.to_string())
-            .map_err(|error| CommandError::writing(path, &error))?;
+        write_output(path, receipt.proof.to_string().as_bytes())?;
     }
     let path = receipt.path.iter().map(|hash| const_hex::encode(hash.as_bytes())).collect();
     let inclusion = Inclusion {

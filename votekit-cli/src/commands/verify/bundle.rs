@@ -150,7 +150,7 @@ impl serde::Serialize for Report<'_> {
             "registered": self.0.registered,
             "report": self.0.report,
             "shards_checked": self.0.shards_checked,
-            "results": self.0.results.as_ref().map(Document::of),
+            "results": self.0.results.as_ref().map(Document::new),
             "failure_count": failures.total(),
             "failure_counts": counts,
             "failures": listed.collect::<Vec<_>>(),
@@ -221,14 +221,8 @@ impl Report<'_> {
         if results.counts.spoiled > 0 {
             writeln!(out, "{:>12}  illisible / spoiled", results.counts.spoiled)?;
         }
-        let turnout = results.turnout_basis_points();
-        writeln!(
-            out,
-            "{:>12}  in all, turnout {}.{:02} %",
-            results.counts.total(),
-            turnout / 100,
-            turnout % 100
-        )?;
+        let (total, turnout) = (results.counts.total(), results.turnout_percent());
+        writeln!(out, "{total:>12}  in all, turnout {turnout} %")?;
         // Before the close the results omit the latest votes, while turnout includes them.
         if results.counts.total() < results.report.accepted {
             writeln!(

@@ -56,7 +56,7 @@ pub(super) fn read(
         0 => {
             for place in 0.. {
                 let Some(chunk) = chunks.next()? else { break };
-                merge.take(place, Hashed::of(&chunk), &mut take);
+                merge.take(place, Hashed::new(&chunk), &mut take);
             }
         }
         workers => read_with_workers(&mut chunks, &mut merge, workers, &mut take)?,
@@ -114,7 +114,7 @@ fn read_with_workers(
 fn work(jobs: &Mutex<mpsc::Receiver<(u64, Vec<u8>)>>, results: &mpsc::Sender<(u64, Hashed)>) {
     loop {
         let Ok(Ok((place, chunk))) = jobs.lock().map(|jobs| jobs.recv()) else { return };
-        if results.send((place, Hashed::of(&chunk))).is_err() {
+        if results.send((place, Hashed::new(&chunk))).is_err() {
             return;
         }
     }
@@ -129,7 +129,7 @@ struct Hashed {
 }
 
 impl Hashed {
-    fn of(chunk: &[u8]) -> Self {
+    fn new(chunk: &[u8]) -> Self {
         let mut hashed = Self {
             items: Vec::with_capacity(CHUNK_LINES),
             root: RootHasher::new(),

@@ -423,7 +423,7 @@ impl Forgery {
 
     /// Replaces the content of the block by a batch and its entries.
     pub(super) fn votes(&mut self, mut content: Vec<Leaf>, at: u64) {
-        content.push(Leaf::Counts(leaf::Counts { commitments: vec![] }));
+        content.push(Leaf::Counts(leaf::CountsLeaf { commitments: vec![] }));
         content.push(Leaf::Totals(Totals { through: 1, values: vec![], blindings: vec![] }));
         self.events(content, at);
         self.settle();

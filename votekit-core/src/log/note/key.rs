@@ -22,7 +22,7 @@ hex_bytes! {
 impl KeyId {
     /// The id of a key of this name, type and public key.
     #[must_use]
-    pub fn of(name: &KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Self {
+    pub fn new(name: &KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Self {
         let digest = Sha256::new()
             .chain_update(name.as_str())
             .chain_update([b'\n', kind.byte()])
@@ -156,11 +156,11 @@ impl VerifierKey {
     /// Makes a verifier key from a name and a public key.
     ///
     /// # Errors
-    /// [`KeyError::Point`] if the bytes are not the canonical encoding of a point, or the point
-    /// is of small order.
+    /// [`KeyError::Point`] if the bytes are not the canonical encoding of a point, or the point is
+    /// of small order.
     pub fn new(name: KeyName, kind: KeyKind, public_key: &[u8; 32]) -> Result<Self, KeyError> {
         let point = ed25519::public_key(public_key).ok_or(KeyError::Point)?;
-        Ok(Self { id: KeyId::of(&name, kind, public_key), name, kind, public_key: point })
+        Ok(Self { id: KeyId::new(&name, kind, public_key), name, kind, public_key: point })
     }
 
     /// The name.
@@ -338,7 +338,7 @@ impl VerifierKey {
         key: &ed25519_dalek::SigningKey,
     ) -> Self {
         let public_key = key.verifying_key();
-        Self { id: KeyId::of(&name, kind, public_key.as_bytes()), name, kind, public_key }
+        Self { id: KeyId::new(&name, kind, public_key.as_bytes()), name, kind, public_key }
     }
 }
 

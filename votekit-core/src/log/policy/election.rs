@@ -116,8 +116,8 @@ impl Policy {
     }
 }
 
-/// Whether the witness's name is that of a key and its URL one word. With a space or a line feed
-/// in them the lines would read as something else than was meant.
+/// Whether the witness's name is that of a key and its URL one word. With a space or a line feed in
+/// them the lines would read as something else than was meant.
 fn is_plain(witness: &Witness) -> bool {
     let Witness { name, url, .. } = witness;
     let is_name =

@@ -140,7 +140,7 @@ impl Policy {
         signed: &SignedCheckpoint,
         quorum: Option<Member>,
     ) -> Result<VerifiedCheckpoint, VerifyError> {
-        let keys = Keys::of(self, signed.unverified().origin());
+        let keys = Keys::new(self, signed.unverified().origin());
         match signed.note().verify(&keys.keys) {
             Ok(signatures) => self.evaluate(signed, &keys, &signatures, quorum),
             Err(NoteError::NoKnownKey) => Err(no_log(signed)),
@@ -167,7 +167,7 @@ impl Policy {
         if !signed.unverified().extensions().is_empty() {
             return Err(VerifyError::Extension);
         }
-        let keys = Keys::of(self, signed.unverified().origin());
+        let keys = Keys::new(self, signed.unverified().origin());
         let signatures = signed.note().verify_strict(&keys.keys)?;
         // Key indices below `keys.logs` are logs: one of them first, then witnesses in rising
         // order.
@@ -232,7 +232,7 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(policy: &Policy, origin: &str) -> Self {
+    fn new(policy: &Policy, origin: &str) -> Self {
         let logs =
             policy.logs.iter().map(|log| &log.key).filter(|key| key.name().as_str() == origin);
         let mut keys: Vec<VerifierKey> = logs.cloned().collect();

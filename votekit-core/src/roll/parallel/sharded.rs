@@ -150,7 +150,7 @@ pub fn hash_roll(
     let manifest = Manifest::new(ManifestBody {
         tool: options.tool.clone(),
         scheme: hasher.scheme(),
-        pepper: options.pepper.map(PepperMarks::of),
+        pepper: options.pepper.map(PepperMarks::new),
         date: options.date.clone(),
         parent: None,
         roll: roll.facts(file.sha256),

@@ -1,6 +1,7 @@
-//! The pages on which signed-in officials watch and change elections. Every form has a token of its
-//! session; each step that cannot be undone asks for the id of the election. Observers and auditors
-//! read, administrators change: the table of routes defines who may open which page.
+//! The pages on which signed-in officials watch and change elections. Each form contains a form
+//! token of the session; a step that cannot be undone also requires the id of the election. The
+//! table of routes defines who may open which page: observers and auditors read, administrators
+//! change.
 
 mod actions;
 mod attention;

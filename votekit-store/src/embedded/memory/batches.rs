@@ -166,7 +166,7 @@ pub(super) fn purge_part(
         // With `secure_delete`, SQLite overwrites the removed bytes with zeros.
         destroyed += connection
             .prepare_cached(&format!(
-                "UPDATE {table} SET bytes = NULL WHERE id IN
+                "UPDATE {table} SET bytes = NULL WHERE id IN \
                  (SELECT id FROM {table} WHERE election = ?1 AND bytes IS NOT NULL \
                  ORDER BY id LIMIT ?2)"
             ))?

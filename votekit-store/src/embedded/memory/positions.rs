@@ -12,6 +12,7 @@ use super::error::{MemoryError, Stop};
 use crate::embedded::columns::{self, ElectionRow, TableRow, column, find_or_create_election};
 use crate::embedded::fault::{Fault, corrupt};
 use crate::embedded::queries::collect;
+use crate::error::NUMBER_RULE;
 
 /// A table of positions of elections in their logs.
 struct PositionTable {
@@ -26,8 +27,8 @@ struct PositionTable {
 const ACCEPTED: PositionTable = PositionTable {
     name: "accepted",
     select: "SELECT height, size, root, digest, term, x'' FROM accepted WHERE election = ?1",
-    insert: "INSERT INTO accepted (election, height, size, root, digest, term)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    insert: "INSERT INTO accepted (election, height, size, root, digest, term) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT (election) DO UPDATE SET term = excluded.term, height = excluded.height, \
          size = excluded.size, root = excluded.root, digest = excluded.digest",
 };
@@ -51,7 +52,7 @@ const CERTIFIED: PositionTable = PositionTable {
 /// # Errors
 /// [`MemoryError::Malformed`] if it needs more than 63 bits.
 pub(super) fn integer(number: u64) -> Result<i64, MemoryError> {
-    column(number).ok_or(MemoryError::Malformed { rule: "numbers are at most 2^63 - 1" })
+    column(number).ok_or(MemoryError::Malformed { rule: NUMBER_RULE })
 }
 
 /// An election, and its row.
@@ -130,8 +131,8 @@ impl AuthorityRow {
         let leader = self.promise.as_ref().map(|promise| promise.leader.as_str());
         connection
             .prepare_cached(
-                "INSERT INTO authority (one, incarnation, promise_term, promise_leader, digest)
-                 VALUES (1, ?1, ?2, ?3, ?4)
+                "INSERT INTO authority (one, incarnation, promise_term, promise_leader, digest) \
+                 VALUES (1, ?1, ?2, ?3, ?4) \
                  ON CONFLICT (one) DO UPDATE SET incarnation = excluded.incarnation, \
                  promise_term = excluded.promise_term, \
                  promise_leader = excluded.promise_leader, digest = excluded.digest",

@@ -1,4 +1,5 @@
-//! Appends a block and moves the head in one step.
+//! The writes that move a head: one appends a block with its tiles, the other sets only whether the
+//! head takes votes.
 
 use std::sync::Arc;
 
@@ -7,7 +8,9 @@ use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::merkle::empty_root;
 use votekit_core::log::tile::encode_hashes;
 
-use crate::block_rows::{Appending, check, head_digest, runs};
+use crate::block_rows::{
+    Appending, HEIGHT_RULE, SEALED_RULE, check, head_digest, report_rows_replaced, runs,
+};
 use crate::clock;
 use crate::embedded::columns::{ElectionRow, column, find_election, find_or_create_election};
 use crate::embedded::fault::{Fault, malformed};
@@ -15,9 +18,10 @@ use crate::embedded::leases::LeaseTable;
 use crate::embedded::queries;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
+use crate::error::NUMBER_RULE;
 use crate::{BlockCommit, Conflict, EngineError, Head, StagingId, TERM_STEP_MAX};
 
-/// A commit that is consistent in itself.
+/// A block to append, consistent in itself.
 pub(in crate::embedded) struct Commit {
     commit: Arc<BlockCommit>,
     columns: Columns,
@@ -25,7 +29,8 @@ pub(in crate::embedded) struct Commit {
     appending: Appending,
 }
 
-/// The numbers of a commit as SQLite integers, except the fence.
+/// The numbers of a commit as SQLite integers, except the fence: the stored fence depends on the
+/// present term.
 struct Columns {
     first_leaf: i64,
     size: i64,
@@ -33,16 +38,34 @@ struct Columns {
     sealed_through: i64,
 }
 
+impl Columns {
+    fn new(commit: &BlockCommit) -> Result<Self, &'static str> {
+        let number = |number| column(number).ok_or(NUMBER_RULE);
+        number(commit.head.fence)?;
+        Ok(Self {
+            first_leaf: number(commit.block.first_leaf)?,
+            size: number(commit.head.size)?,
+            height: number(commit.block.height)?,
+            sealed_through: number(commit.head.sealed_through.0)?,
+        })
+    }
+}
+
 impl Commit {
     /// Makes the checks that do not need the log.
+    ///
+    /// # Errors
+    /// [`Conflict::Malformed`] with the broken rule.
     pub(in crate::embedded) fn new(
         commit: Arc<BlockCommit>,
         leases: Arc<LeaseTable>,
         appending: Appending,
     ) -> Result<Self, EngineError> {
-        let columns = columns(&commit).and_then(|columns| check(&commit).map(|()| columns));
-        let columns = columns.map_err(|rule| malformed(&commit.law_id, rule))?;
-        Ok(Self { commit, columns, leases, appending })
+        let columns = Columns::new(&commit).and_then(|columns| check(&commit).map(|()| columns));
+        match columns {
+            Ok(columns) => Ok(Self { commit, columns, leases, appending }),
+            Err(rule) => Err(malformed(&commit.law_id, rule)),
+        }
     }
 }
 
@@ -60,7 +83,7 @@ impl Write for Commit {
         // Compare with the head before all other checks: repeating the last commit must succeed,
         // even after its deadline or in a later term.
         let head = match &found {
-            Some((election, head)) if self.is_head(connection, *election, head)? => {
+            Some((election, head)) if self.is_repeated(connection, *election, head)? => {
                 return Ok(head.clone());
             }
             Some((_, head)) => self.check_against(connection, head)?,
@@ -70,6 +93,9 @@ impl Write for Commit {
             Some((election, _)) => election,
             None => find_or_create_election(connection, law_id)?,
         };
+        if self.appending == Appending::InAnyTerm {
+            self.remove_rows_above(connection, election)?;
+        }
         self.insert_block(connection, election)?;
         self.insert_tiles(connection, election)?;
         self.move_head(connection, election, &head)?;
@@ -86,7 +112,8 @@ impl Write for Commit {
 }
 
 impl Commit {
-    fn is_head(
+    /// Whether the block is the last one of the log already.
+    fn is_repeated(
         &self,
         connection: &Connection,
         election: ElectionRow,
@@ -97,7 +124,7 @@ impl Commit {
                 == Some(&self.commit.block))
     }
 
-    /// Returns the head to store.
+    /// Checks the commit against the stored head, and returns the head to store.
     fn check_against(&self, connection: &Connection, found: &Head) -> Result<Head, Fault> {
         let BlockCommit { law_id, block, head, .. } = &*self.commit;
         if self.commit.not_after.is_some_and(|time| clock::now() > time) {
@@ -123,13 +150,13 @@ impl Commit {
             .into());
         }
         if block.height != found.height + 1 {
-            return Err(malformed(law_id, "heights follow one another, from 1").into());
+            return Err(malformed(law_id, HEIGHT_RULE).into());
         }
         if head.sealed_through < found.sealed_through {
-            return Err(malformed(law_id, "what is sealed stays sealed").into());
+            return Err(malformed(law_id, SEALED_RULE).into());
         }
-        // If the ledger was restored from an older copy, a position that was read before may be
-        // given to another batch, which must not count as sealed.
+        // If the ledger was restored from an older copy, a position that was read before may belong
+        // to another batch now, which must not count as sealed.
         let sealed_through = head.sealed_through;
         if sealed_through > found.sealed_through
             && (self.commit.sealed_batch.is_none()
@@ -139,10 +166,36 @@ impl Commit {
             let (law_id, position) = (law_id.clone(), sealed_through.0);
             return Err(Conflict::NotStaged { law_id, position }.into());
         }
-        // A block in any term may be appended by an authority that lies: it raises the term no
-        // further than a request for the lease could.
+        // An authority that lies may append a certified block with any fence: it must not raise the
+        // term further than a request for the lease could.
         let fence = head.fence.min(term.saturating_add(TERM_STEP_MAX)).max(term);
         Ok(Head { fence, ..head.clone() })
+    }
+
+    /// Removes rows in the place of a certified block. The head says where the log ends: another
+    /// program wrote them, or has set the head back.
+    fn remove_rows_above(
+        &self,
+        connection: &Connection,
+        election: ElectionRow,
+    ) -> Result<(), Fault> {
+        let Columns { first_leaf, height, .. } = self.columns;
+        let mut removed = connection
+            .prepare_cached("DELETE FROM block WHERE election = ?1 AND height >= ?2")?
+            .execute((election.0, height))?;
+        removed += connection
+            .prepare_cached("DELETE FROM leaves WHERE election = ?1 AND first_leaf >= ?2")?
+            .execute((election.0, first_leaf))?;
+        let mut statement = connection
+            .prepare_cached("DELETE FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?;
+        for full in &self.commit.full_tiles {
+            let index = column(full.tile.index());
+            removed += statement.execute((election.0, full.tile.level(), index))?;
+        }
+        if removed > 0 {
+            report_rows_replaced(&self.commit.law_id, self.commit.block.height);
+        }
+        Ok(())
     }
 
     fn insert_block(&self, connection: &Connection, election: ElectionRow) -> Result<(), Fault> {
@@ -202,16 +255,16 @@ impl Commit {
         head: &Head,
     ) -> Result<(), Fault> {
         let Columns { size, height, sealed_through, .. } = self.columns;
-        // The block's own fence was checked to fit, and the others are stored.
-        let fence = column(head.fence);
+        let fence =
+            column(head.fence).ok_or_else(|| malformed(&self.commit.law_id, NUMBER_RULE))?;
         connection
             .prepare_cached(
                 "INSERT INTO head (election, created, size, height, root, fence, checkpoint, \
-                 sealed_through, takes_votes, digest)
+                 sealed_through, takes_votes, digest) \
                  VALUES (?1, (SELECT coalesce(max(created), 0) + 1 FROM head), \
-                 ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
                  ON CONFLICT (election) DO UPDATE SET size = excluded.size, \
-                 height = excluded.height, root = excluded.root, fence = excluded.fence,
+                 height = excluded.height, root = excluded.root, fence = excluded.fence, \
                  checkpoint = excluded.checkpoint, sealed_through = excluded.sealed_through, \
                  takes_votes = excluded.takes_votes, digest = excluded.digest",
             )?
@@ -230,14 +283,14 @@ impl Commit {
     }
 }
 
-/// Grants leases, or none, whatever the last block said.
+/// Sets whether ingest leases are granted, until the next block sets it again.
 pub(in crate::embedded) struct SetTakesVotes {
     pub(in crate::embedded) law_id: ElectionId,
     pub(in crate::embedded) takes_votes: bool,
 }
 
 impl Write for SetTakesVotes {
-    /// The head as it is now.
+    /// The stored head; `None` without a log.
     type Output = Option<Head>;
 
     fn apply(&self, connection: &Connection) -> Result<Option<Head>, Fault> {
@@ -259,17 +312,6 @@ impl Write for SetTakesVotes {
             tail.advance(&self.law_id, head.clone());
         }
     }
-}
-
-fn columns(commit: &BlockCommit) -> Result<Columns, &'static str> {
-    let number = |number| column(number).ok_or("numbers are at most 2^63 - 1");
-    number(commit.head.fence)?;
-    Ok(Columns {
-        first_leaf: number(commit.block.first_leaf)?,
-        size: number(commit.head.size)?,
-        height: number(commit.block.height)?,
-        sealed_through: number(commit.head.sealed_through.0)?,
-    })
 }
 
 /// The head of an empty log.

@@ -7,6 +7,7 @@ use crate::ReviewNote;
 use crate::embedded::columns::{column, find_or_create_election};
 use crate::embedded::fault::{Fault, malformed, malformed_write};
 use crate::embedded::writer::Write;
+use crate::error::NUMBER_RULE;
 use crate::ledger::broken_name_rule;
 
 /// Stores a reviewer's remark.
@@ -23,8 +24,7 @@ impl Write for AddReviewNote {
         if let Some(rule) = self.note.broken_rule() {
             return Err(malformed(&self.law_id, rule).into());
         }
-        let at =
-            column(at.0).ok_or_else(|| malformed(&self.law_id, "a time is at most 2^63 - 1"))?;
+        let at = column(at.0).ok_or_else(|| malformed(&self.law_id, NUMBER_RULE))?;
         let election = find_or_create_election(connection, &self.law_id)?;
         connection
             .prepare_cached(

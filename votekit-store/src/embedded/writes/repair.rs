@@ -9,6 +9,7 @@ use crate::embedded::fault::{Fault, malformed};
 use crate::embedded::queries;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
+use crate::error::NUMBER_RULE;
 use crate::{Head, LogRow};
 
 /// Removes the rows of a log above a head, if they are those that were seen.
@@ -33,7 +34,7 @@ impl Write for DiscardAbove {
             return Ok(false);
         }
         let (Some(height), Some(size)) = (column(head.height), column(head.size)) else {
-            return Err(malformed(law_id, "numbers are at most 2^63 - 1").into());
+            return Err(malformed(law_id, NUMBER_RULE).into());
         };
         connection
             .prepare_cached("DELETE FROM block WHERE election = ?1 AND height > ?2")?

@@ -10,6 +10,7 @@ use crate::embedded::fault::{Fault, malformed_write};
 use crate::embedded::leases::LeaseTable;
 use crate::embedded::tail::Tail;
 use crate::embedded::writer::Write;
+use crate::error::NUMBER_RULE;
 use crate::round_row::{FAR_TERM_RULE, row_digest};
 use crate::{EngineError, NewRow, RowId, RowKind, RowOutcome, TERM_STEP_MAX};
 
@@ -36,7 +37,7 @@ impl PutRow {
         if let Some(rule) = row.broken_rule() {
             return Err(broken(rule));
         }
-        let number = |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
+        let number = |number| column(number).ok_or_else(|| broken(NUMBER_RULE));
         let (height, term) = (number(row.height)?, number(row.term)?);
         let digest = row_digest(&row.bytes, &row.leaves);
         let holder = holder.map(str::to_owned);

@@ -6,6 +6,7 @@ use votekit_core::id::ElectionId;
 use crate::embedded::columns::{column, find_or_create_election};
 use crate::embedded::fault::{Fault, malformed};
 use crate::embedded::writer::Write;
+use crate::error::NUMBER_RULE;
 use crate::{EngineError, WitnessLine};
 
 /// Stores a line, replaces another line of the same witness over the same head, and removes the
@@ -27,9 +28,7 @@ impl PutWitnessLine {
         if let Some(rule) = line.broken_rule() {
             return Err(malformed(law_id, rule));
         }
-        let number = |number| {
-            column(number).ok_or_else(|| malformed(law_id, "numbers are at most 2^63 - 1"))
-        };
+        let number = |number| column(number).ok_or_else(|| malformed(law_id, NUMBER_RULE));
         let (height, size) = (number(line.height)?, number(line.size)?);
         Ok(Self { law_id: law_id.clone(), line: line.clone(), height, size })
     }

@@ -278,8 +278,8 @@ pub(super) async fn staged_places(
     rows.iter().map(|row| of_table("batch", place(row))).collect()
 }
 
-/// Whether each of these batches is stored with this digest and with its bytes, at a position that
-/// the ledger gave.
+/// Whether each of these batches is stored with this digest and with bytes that have it, at a
+/// position that the ledger gave. The digest covers the bytes without the signature, the last 64.
 pub(super) async fn are_staged(
     session: &mut Session,
     batches: &[BatchName],
@@ -289,7 +289,9 @@ pub(super) async fn are_staged(
             SELECT FROM batch JOIN election ON election.id = batch.election
             WHERE election.law_id = wanted.law_id AND batch.node = wanted.node
                 AND batch.epoch = wanted.epoch AND batch.sequence = wanted.sequence
-                AND batch.digest = wanted.digest AND octet_length(batch.bytes) > 0
+                AND batch.digest = wanted.digest
+                AND sha256(substr(batch.bytes, 1, greatest(octet_length(batch.bytes) - 64, 0)))
+                    = wanted.digest
                 AND batch.id + 0 BETWEEN 1 AND (SELECT last FROM staging)
         ) AS is_staged
         FROM unnest($1::text[], $2::bytea[], $3::bigint[], $4::bigint[], $5::bytea[])

@@ -7,6 +7,7 @@ use super::connections::Session;
 use super::fault::malformed_write;
 use super::rows::{column, value};
 use crate::block_rows::head_digest;
+use crate::error::NUMBER_RULE;
 use crate::{EngineError, Head, LogRow};
 
 /// The head of a log, and its rows above a position, as they are.
@@ -51,6 +52,6 @@ pub(super) async fn discard_above(
 }
 
 fn position(law_id: &ElectionId, height: u64, size: u64) -> Result<(i64, i64), EngineError> {
-    let rule = || malformed_write(Some(law_id), "numbers are at most 2^63 - 1");
+    let rule = || malformed_write(Some(law_id), NUMBER_RULE);
     Ok((column(height).ok_or_else(rule)?, column(size).ok_or_else(rule)?))
 }

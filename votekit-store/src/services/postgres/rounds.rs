@@ -7,6 +7,7 @@ use super::connections::Session;
 use super::fault::{corrupt, malformed_write};
 use super::queries::{READ_BYTES_MAX, limit_column};
 use super::rows::{column, fixed_bytes, law_id, number, of_table, value};
+use crate::error::NUMBER_RULE;
 use crate::round_row::{FAR_TERM_RULE, row_digest};
 use crate::{
     DamagedRow, EngineError, NewRow, RoundRow, RowId, RowKind, RowOutcome, RowsRead, TERM_STEP_MAX,
@@ -21,8 +22,7 @@ pub(super) async fn put_row(
     if let Some(rule) = row.broken_rule() {
         return Err(broken(rule));
     }
-    let number_column =
-        |number| column(number).ok_or_else(|| broken("numbers are at most 2^63 - 1"));
+    let number_column = |number| column(number).ok_or_else(|| broken(NUMBER_RULE));
     let (height, term) = (number_column(row.height)?, number_column(row.term)?);
     let sql = "SELECT outcome, present_term
         FROM put_round_row($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";

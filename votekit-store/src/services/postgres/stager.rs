@@ -11,6 +11,7 @@ use super::connections::Connections;
 use super::fault::{corrupt, malformed, unavailable};
 use super::rows::{column, value};
 use crate::emptied_row::report_bytes_restored;
+use crate::error::NUMBER_RULE;
 use crate::essential;
 use crate::services::hints;
 use crate::{Conflict, EngineError, Hints, StagingId};
@@ -49,7 +50,7 @@ impl Stager {
         batch: &Arc<Batch>,
         hints: &Hints,
     ) -> Result<StagingId, EngineError> {
-        let rule = || malformed(&batch.header().law_id, "a sequence is at most 2^63 - 1");
+        let rule = || malformed(&batch.header().law_id, NUMBER_RULE);
         let sequence = column(batch.number().sequence.0).ok_or_else(rule)?;
         let (reply, answer) = oneshot::channel();
         let waiting =

@@ -10,6 +10,7 @@ use super::connections::Session;
 use super::fault::malformed;
 use super::queries::listed;
 use super::rows::{column, fixed_bytes, number, of_table, value};
+use crate::error::NUMBER_RULE;
 use crate::{EngineError, WitnessLine};
 
 /// A longer line is another program's, and is left out.
@@ -23,8 +24,7 @@ pub(super) async fn put_witness_line(
     if let Some(rule) = line.broken_rule() {
         return Err(malformed(law_id, rule));
     }
-    let number_column =
-        |number| column(number).ok_or_else(|| malformed(law_id, "numbers are at most 2^63 - 1"));
+    let number_column = |number| column(number).ok_or_else(|| malformed(law_id, NUMBER_RULE));
     let (size, height) = (number_column(line.size)?, number_column(line.height)?);
     let kept = WitnessLine::KEPT_PER_WITNESS as i64;
     let root = line.root.as_bytes().as_slice();

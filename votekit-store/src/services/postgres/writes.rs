@@ -13,9 +13,12 @@ use super::connections::Session;
 use super::fault::{corrupt, malformed, malformed_write, unavailable};
 use super::queries::seconds;
 use super::rows::{column, number, value};
-use crate::block_rows::{Appending, check, head_digest, runs};
+use crate::block_rows::{
+    Appending, HEIGHT_RULE, SEALED_RULE, check, head_digest, report_rows_replaced, runs,
+};
 use crate::emptied_row::report_restaged;
-use crate::ledger::broken_name_rule;
+use crate::error::NUMBER_RULE;
+use crate::ledger::{NEW_TERM_RULE, broken_name_rule};
 use crate::services::hints;
 use crate::{
     BlockCommit, Conflict, EngineError, Head, Hints, Leadership, NoLease, Restaged, ReviewNote,
@@ -51,7 +54,7 @@ impl<'commit> PreparedCommit<'commit> {
     }
 
     fn columns(commit: &'commit BlockCommit) -> Result<Self, &'static str> {
-        let number = |number| column(number).ok_or("numbers are at most 2^63 - 1");
+        let number = |number| column(number).ok_or(NUMBER_RULE);
         let BlockCommit { block, head, full_tiles, .. } = commit;
         let first_leaf = number(block.first_leaf)?;
         let mut prepared = Self {
@@ -136,6 +139,14 @@ impl<'commit> PreparedCommit<'commit> {
         let law_id = law_id.clone();
         match value::<&str>(row, "outcome")? {
             "committed" | "repeated" => Ok(()),
+            "replaced" => {
+                report_rows_replaced(&law_id, block.height);
+                Ok(())
+            }
+            "occupied" => Err(corrupt(format!(
+                "tables block, leaves, tile: block {} of {law_id} has rows above the head",
+                block.height
+            ))),
             "late" => Err(Conflict::Late { law_id }.into()),
             "term" => {
                 Err(Conflict::Term { law_id, offered: head.fence, found: number(row, "present")? }
@@ -147,8 +158,8 @@ impl<'commit> PreparedCommit<'commit> {
                 found: number(row, "present")?,
             }
             .into()),
-            "height" => Err(malformed(&law_id, "heights follow one another, from 1")),
-            "unsealed" => Err(malformed(&law_id, "what is sealed stays sealed")),
+            "height" => Err(malformed(&law_id, HEIGHT_RULE)),
+            "unsealed" => Err(malformed(&law_id, SEALED_RULE)),
             "unstaged" => {
                 Err(Conflict::NotStaged { law_id, position: head.sealed_through.0 }.into())
             }
@@ -170,7 +181,7 @@ pub(super) async fn restage(
     above: StagingId,
 ) -> Result<Restaged, EngineError> {
     let (law_id, batch_number) = (&batch.header().law_id, batch.number());
-    let rule = || malformed(law_id, "a sequence is at most 2^63 - 1");
+    let rule = || malformed(law_id, NUMBER_RULE);
     let sequence = column(batch_number.sequence.0).ok_or_else(rule)?;
     let above = column(above.0).unwrap_or(i64::MAX);
     let (digest, hints) = (batch.digest(), hints::encode(hints));
@@ -290,7 +301,7 @@ pub(super) async fn acquire_leadership(
     at_least: u64,
     passed_over: Option<u64>,
 ) -> Result<Leadership, EngineError> {
-    let refused = || malformed_write(None, "a term begins at most 1,000 above the present one");
+    let refused = || malformed_write(None, NEW_TERM_RULE);
     let at_least = column(at_least).ok_or_else(refused)?;
     let step_max = column(TERM_STEP_MAX).expect("a small number");
     let sql = "SELECT left(who, 600) AS who, in_term, remaining_seconds
@@ -362,7 +373,7 @@ pub(super) async fn add_review_note(
     if let Some(rule) = note.broken_rule() {
         return Err(malformed(law_id, rule));
     }
-    let at = column(note.at.0).ok_or_else(|| malformed(law_id, "a time is at most 2^63 - 1"))?;
+    let at = column(note.at.0).ok_or_else(|| malformed(law_id, NUMBER_RULE))?;
     let sql = "WITH kept AS (
         INSERT INTO review_note (election, request, at, by, text, digest)
         VALUES (election_number($1), $2, $3, $4, $5, $6)

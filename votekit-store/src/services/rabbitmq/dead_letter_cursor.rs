@@ -40,7 +40,7 @@ pub(super) struct Probe(ShortString);
 pub(super) enum Entry {
     /// A dead letter.
     Letter(Box<Message>),
-    /// A probe of another process, or of an earlier look.
+    /// A probe of another process, or of an earlier cursor.
     Probe(Probe, Acker),
 }
 
@@ -58,7 +58,7 @@ pub(super) struct DeadLetterCursor<'a> {
 }
 
 impl<'a> DeadLetterCursor<'a> {
-    /// Waits until no other look is active. At most `unacknowledged_max` messages can be read
+    /// Waits until no other cursor is open. At most `unacknowledged_max` messages can be read
     /// without being acknowledged.
     pub(super) async fn open(
         publisher: &'a Publisher,
@@ -121,13 +121,13 @@ impl<'a> DeadLetterCursor<'a> {
         Ok(None)
     }
 
-    /// Ends the look and leaves its probe in the queue. Returns the probe if the end was reached.
+    /// Ends the cursor and leaves its probe in the queue. Returns the probe if the end was reached.
     pub(super) async fn leave_probe(self) -> Option<Probe> {
         self.holding.close().await;
         self.last_acker.and(self.last)
     }
 
-    /// Ends the look, and removes its probe if the end was reached.
+    /// Ends the cursor, and removes its probe if the end was reached.
     pub(super) async fn close(self) {
         if let Some(acker) = &self.last_acker {
             acknowledge(acker).await;

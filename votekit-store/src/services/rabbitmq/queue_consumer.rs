@@ -251,7 +251,7 @@ impl Consumption {
         tasks.shutdown().await;
     }
 
-    /// Consumes one queue, and subscribes again each time it was given to another process.
+    /// Consumes one queue, and subscribes again each time it was handed over to another process.
     async fn consume_queue(
         self: &Arc<Self>,
         session: Arc<Session>,
@@ -272,7 +272,7 @@ impl Consumption {
         }
     }
 
-    /// Handles messages until the queue is to be given to another process.
+    /// Handles messages until the queue is to be handed over to another process.
     async fn consume_until_released(
         self: &Arc<Self>,
         session: &Arc<Session>,

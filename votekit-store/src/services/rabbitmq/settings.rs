@@ -17,8 +17,8 @@ const QUEUES_MAX: usize = 64;
 /// Maximum length of a prefix, in bytes: names in the broker have at most 255 bytes.
 const PREFIX_BYTES_MAX: usize = 100;
 
-/// AMQP heartbeat, in seconds: a connection is probed after this silence, and closed after twice
-/// as long.
+/// AMQP heartbeat, in seconds: a connection is probed after this silence, and closed after twice as
+/// long.
 const HEARTBEAT_SECONDS: u16 = 5;
 
 /// The broker and the names of its queues. Not `Debug`: the URI contains the password.

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::str::FromStr;
 
-use votekit_core::export::csv::inert;
+use votekit_core::export::csv::escape_formula;
 use votekit_core::id::ElectionId;
 use votekit_core::roll::{MemberList, MemberRow};
 use zeroize::Zeroizing;
@@ -78,7 +78,11 @@ impl LinkForm<'_> {
 fn cells(member: &MemberRow, has_ids: bool) -> Vec<Zeroizing<String>> {
     let email = member.email.as_ref().map_or("", |email| email.as_str());
     let cells = [has_ids.then_some(member.id.as_str()), Some(email), Some(member.name.as_str())];
-    cells.into_iter().flatten().map(|cell| Zeroizing::new(inert(cell).into_owned())).collect()
+    cells
+        .into_iter()
+        .flatten()
+        .map(|cell| Zeroizing::new(escape_formula(cell).into_owned()))
+        .collect()
 }
 
 impl LinkLang {

@@ -65,8 +65,8 @@ pub(super) struct CheckedElection {
 }
 
 impl TypedElection {
-    /// The form for a new election: a question with yes and no, results after the close. Its
-    /// nature is left open: a default would be overlooked.
+    /// The form for a new election: a question with yes and no, results after the close. Its nature
+    /// is left open: a default would be overlooked.
     pub(super) fn new(zone: Option<&TimeZone>) -> Self {
         let customary = |id: &str| {
             let id: ChoiceId = id.parse().expect("a choice id");
