@@ -13,7 +13,9 @@
 //! ```text
 //! clocks ─▶ term read ─▶ leases stopped ─▶ leases read until none is left ─▶ term read again
 //!                                                                              │
-//!     gives up ◀── leases granted again ◀── too late, or refused ◀── closing recorded ─▶ …
+//!                           closing recorded, as above ◀── same term, in time ─┤
+//!       gives up ◀── leases granted again ◀── too late, or the log refuses it ─┤
+//!                                                   gives up ◀── another term ─┘
 //! ```
 //!
 //! The closing is durable before the looks begin. After a close gives up, or its node ends,
