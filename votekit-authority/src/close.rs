@@ -6,7 +6,19 @@
 //!              closed ◀── close recorded ◀── unused epochs retired
 //! ```
 //!
-//! The closing is durable before the polls begin. After a close gives up, or its node ends,
+//! With one authority the block of the closing has a deadline: nodes get leases until the block is
+//! stored. With several authorities it has none, because it may be certified late. Therefore no
+//! leases are granted before it is proposed, and the proposal waits until the last lease has ended:
+//!
+//! ```text
+//! clocks ─▶ term read ─▶ leases stopped ─▶ leases read until none is left ─▶ term read again
+//!                                                                              │
+//!                           closing recorded, as above ◀── same term, in time ─┤
+//!       gives up ◀── leases granted again ◀── too late, or the log refuses it ─┤
+//!                                                   gives up ◀── another term ─┘
+//! ```
+//!
+//! The closing is durable before the looks begin. After a close gives up, or its node ends,
 //! [`Close::resume`] resumes it, on any node.
 
 use std::time::Duration;
@@ -24,13 +36,15 @@ use crate::quiescence::{
 pub struct Rules {
     /// Whether other nodes may answer voters.
     pub has_other_nodes: bool,
+    /// Whether several authorities certify the blocks.
+    pub has_several_authorities: bool,
     /// Length of the leases under which nodes answer voters.
     pub lease_length: Duration,
     /// The maximum difference between the clocks of nodes.
     pub clock_margin: Duration,
     /// How long the ledger may take to store the closing. Other nodes can get leases until then, so
     /// the closing time depends on this duration. The ledger refuses a closing that it would store
-    /// later.
+    /// later. With several authorities: how much longer than a lease the proposal may wait.
     pub recording: Duration,
     /// How long a close waits for other nodes before it gives up.
     pub timeout: Duration,
@@ -46,15 +60,35 @@ pub struct Close {
     polls: QuiescencePolls,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Clocks,
+    /// The term is read before the leases are stopped.
+    Term {
+        closes: UnixMinutes,
+    },
+    Stop(LeaseWait),
+    Leases(LeaseWait),
+    /// The term is read again after the wait.
+    TermAgain(LeaseWait),
     Closing,
+    /// Leases are granted again before the close gives up.
+    Grant(Obstacle),
     Intake,
     QuiescencePolls,
     Retirements,
     Close,
     Ended,
+}
+
+/// The wait for the end of the last lease, before a closing without a deadline is proposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct LeaseWait {
+    closes: UnixMinutes,
+    /// The term in which this node led when the wait began.
+    term: Option<u64>,
+    /// The end of the wait. The closing time allows for a wait until then.
+    until: Monotonic,
 }
 
 impl Close {
@@ -101,6 +135,52 @@ impl Close {
         (closes.next(), not_after)
     }
 
+    fn begin_closing(&mut self, clocks: Clocks) -> Command {
+        let (closes, not_after) = self.closing(clocks);
+        if self.rules.has_several_authorities {
+            self.step = Step::Term { closes };
+            return Command::ReadTerm;
+        }
+        self.step = Step::Closing;
+        Command::RecordClosing { closes, not_after }
+    }
+
+    fn await_leases(&mut self, wait: LeaseWait, now: Monotonic) -> Command {
+        if now < wait.until {
+            self.step = Step::Leases(wait);
+            return Command::ReadLeases;
+        }
+        self.step = Step::TermAgain(wait);
+        Command::ReadTerm
+    }
+
+    /// Proposes the closing after the wait, if this node still leads in the same term. The closing
+    /// time allows for the whole wait: see [`Close::closing`].
+    fn propose_closing(&mut self, wait: LeaseWait, term: Option<u64>, now: Monotonic) -> Command {
+        if term != wait.term {
+            // The next leader has granted leases again, or may be closing: nothing is changed.
+            return self.give_up(Obstacle::NotLeading);
+        }
+        if now >= wait.until {
+            return self.grant_leases(Obstacle::TooLate);
+        }
+        self.step = Step::Closing;
+        Command::RecordClosing { closes: wait.closes, not_after: None }
+    }
+
+    /// Grants leases again after a closing that is certainly not in the log. A closing with an
+    /// unknown outcome may still be certified; if it is not, a leader of the next term grants
+    /// leases again.
+    fn grant_leases(&mut self, obstacle: Obstacle) -> Command {
+        self.step = Step::Grant(obstacle);
+        Command::GrantLeases
+    }
+
+    fn give_up(&mut self, obstacle: Obstacle) -> Command {
+        self.step = Step::Ended;
+        Command::GiveUp(obstacle)
+    }
+
     fn compare(&mut self, epochs: &[EpochProgress], now: Monotonic) -> Command {
         match obstacle(epochs) {
             Some(obstacle) => self.polls.retry(obstacle, now),
@@ -119,12 +199,30 @@ impl Close {
 
 impl Process for Close {
     fn step(&mut self, event: Event, now: Monotonic) -> Command {
-        match (&self.step, event) {
-            (Step::Clocks, Event::Clocks(clocks)) => {
-                self.step = Step::Closing;
-                let (closes, not_after) = self.closing(clocks);
-                Command::RecordClosing { closes, not_after }
+        match (self.step, event) {
+            (Step::Clocks, Event::Clocks(clocks)) => self.begin_closing(clocks),
+            (Step::Term { closes }, Event::Term(term)) => {
+                let until = now + self.rules.lease_length + self.rules.recording;
+                self.step = Step::Stop(LeaseWait { closes, term, until });
+                Command::StopLeases
             }
+            (Step::Stop(wait), Event::LeasesStopped) | (Step::Leases(wait), Event::Waited) => {
+                self.await_leases(wait, now)
+            }
+            (Step::Leases(wait), Event::Leases(leases)) => {
+                if !leases.is_empty() {
+                    return Command::Wait(self.rules.poll_interval);
+                }
+                self.step = Step::TermAgain(wait);
+                Command::ReadTerm
+            }
+            (Step::Leases(_), Event::Unavailable) => self.give_up(Obstacle::Unavailable),
+            (Step::TermAgain(wait), Event::Term(term)) => self.propose_closing(wait, term, now),
+            (Step::Closing, Event::Refused) if self.rules.has_several_authorities => {
+                self.grant_leases(Obstacle::Refused)
+            }
+            (Step::Closing, Event::Refused) => self.give_up(Obstacle::Refused),
+            (Step::Grant(obstacle), Event::LeasesGranted) => self.give_up(obstacle),
             (Step::Closing, Event::Recorded) => {
                 self.step = Step::Intake;
                 Command::FinishIntake

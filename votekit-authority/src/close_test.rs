@@ -11,6 +11,7 @@ const LEASE_LENGTH_MS: u64 = 3000;
 
 const RULES: Rules = Rules {
     has_other_nodes: true,
+    has_several_authorities: false,
     lease_length: Duration::from_millis(LEASE_LENGTH_MS),
     clock_margin: Duration::from_secs(2),
     recording: Duration::from_secs(2),
@@ -19,6 +20,8 @@ const RULES: Rules = Rules {
 };
 
 const SINGLE_NODE: Rules = Rules { has_other_nodes: false, ..RULES };
+
+const SEVERAL_AUTHORITIES: Rules = Rules { has_several_authorities: true, ..RULES };
 
 fn at(milliseconds: u64) -> Monotonic {
     Monotonic(Duration::from_millis(milliseconds))
@@ -80,7 +83,106 @@ fn the_closing_time_lies_after_every_stamp_given_and_every_time_in_the_log() {
     assert_eq!(recorded_closing(SINGLE_NODE, logged).0, UnixMinutes(31));
 }
 
-/// The command that follows when the polls find these epochs.
+/// A lease of node 1.
+fn lease() -> Event {
+    Event::Leases(vec![(node(1), Epoch(1))])
+}
+
+/// A close by several authorities in term 3. The leases were stopped at 0, and those that are left
+/// are read next.
+fn awaiting_leases() -> Close {
+    let (mut close, first) = Close::begin(SEVERAL_AUTHORITIES, at(0));
+    assert_eq!(first, Command::ReadClocks);
+    assert_eq!(close.step(Event::Clocks(clocks(50_000, Some(90_000))), at(0)), Command::ReadTerm);
+    assert_eq!(close.step(Event::Term(Some(3)), at(0)), Command::StopLeases);
+    assert_eq!(close.step(Event::LeasesStopped, at(10)), Command::ReadLeases);
+    close
+}
+
+/// The command after the term was read again at a time in milliseconds.
+fn read_term_again(mut close: Close, term: Option<u64>, milliseconds: u64) -> (Close, Command) {
+    let command = close.step(Event::Term(term), at(milliseconds));
+    (close, command)
+}
+
+#[test]
+fn several_authorities_propose_a_closing_after_the_last_lease() {
+    let mut close = awaiting_leases();
+    for milliseconds in [20, 2000] {
+        let wait = close.step(lease(), at(milliseconds));
+        assert_eq!(wait, Command::Wait(SEVERAL_AUTHORITIES.poll_interval));
+        assert_eq!(close.step(Event::Waited, at(milliseconds + 50)), Command::ReadLeases);
+    }
+    assert_eq!(close.step(Event::Leases(Vec::new()), at(3000)), Command::ReadTerm);
+    let (mut close, proposed) = read_term_again(close, Some(3), 4999);
+    // The same closing time as with one authority, and no deadline.
+    let (closes, _) = recorded_closing(RULES, clocks(50_000, Some(90_000)));
+    assert_eq!(proposed, Command::RecordClosing { closes, not_after: None });
+    assert_eq!(close.step(Event::Recorded, at(5100)), Command::FinishIntake);
+}
+
+#[test]
+fn several_authorities_wait_for_leases_no_longer_than_a_lease_and_the_recording() {
+    let too_late = |close: Close| {
+        let (mut close, granted) = read_term_again(close, Some(3), 5000);
+        assert_eq!(granted, Command::GrantLeases);
+        let given_up = close.step(Event::LeasesGranted, at(5010));
+        assert_eq!(given_up, Command::GiveUp(Obstacle::TooLate));
+    };
+    // A lease is left at the end of the wait.
+    let mut close = awaiting_leases();
+    close.step(lease(), at(4940));
+    assert_eq!(close.step(Event::Waited, at(4999)), Command::ReadLeases);
+    close.step(lease(), at(4999));
+    assert_eq!(close.step(Event::Waited, at(5000)), Command::ReadTerm);
+    too_late(close);
+    // The last read of the leases takes too long.
+    let mut close = awaiting_leases();
+    assert_eq!(close.step(Event::Leases(Vec::new()), at(4999)), Command::ReadTerm);
+    too_late(close);
+    // The leases were stopped too late.
+    let (mut close, _) = Close::begin(SEVERAL_AUTHORITIES, at(0));
+    close.step(Event::Clocks(clocks(50_000, Some(90_000))), at(0));
+    close.step(Event::Term(Some(3)), at(0));
+    assert_eq!(close.step(Event::LeasesStopped, at(5000)), Command::ReadTerm);
+    too_late(close);
+}
+
+#[test]
+fn a_closing_is_not_proposed_in_another_term() {
+    // Not even leases are granted again: that is for the next leader to decide.
+    let not_leading = Command::GiveUp(Obstacle::NotLeading);
+    for term in [None, Some(2), Some(4)] {
+        for milliseconds in [3000, 5000] {
+            let mut close = awaiting_leases();
+            close.step(Event::Leases(Vec::new()), at(milliseconds));
+            assert_eq!(read_term_again(close, term, milliseconds).1, not_leading);
+        }
+    }
+}
+
+#[test]
+fn leases_are_granted_again_after_a_refused_closing_of_several_authorities() {
+    let mut close = awaiting_leases();
+    close.step(Event::Leases(Vec::new()), at(20));
+    let (mut close, _) = read_term_again(close, Some(3), 20);
+    assert_eq!(close.step(Event::Refused, at(30)), Command::GrantLeases);
+    let given_up = close.step(Event::LeasesGranted, at(40));
+    assert_eq!(given_up, Command::GiveUp(Obstacle::Refused));
+    // One authority has not stopped them.
+    let (mut close, _) = Close::begin(RULES, at(0));
+    close.step(Event::Clocks(clocks(0, Some(0))), at(0));
+    assert_eq!(close.step(Event::Refused, at(0)), Command::GiveUp(Obstacle::Refused));
+}
+
+#[test]
+fn a_closing_is_given_up_when_the_leases_cannot_be_read() {
+    let mut close = awaiting_leases();
+    let given_up = close.step(Event::Unavailable, at(20));
+    assert_eq!(given_up, Command::GiveUp(Obstacle::Unavailable));
+}
+
+/// The command that follows when the looks find these epochs.
 fn compare_epochs(epochs: Vec<EpochProgress>) -> Command {
     let (mut close, first) = Close::resume(RULES, at(0));
     assert_eq!(first, Command::ReadLeases);
@@ -233,6 +335,8 @@ struct Installation {
     random_state: u64,
     now_ms: u64,
     is_closing_recorded: bool,
+    /// Whether the ledger grants leases before the closing is recorded.
+    grants_leases: bool,
     nodes: Vec<Node>,
     /// A command that is reported as done but not executed: shows that the simulation detects a
     /// close that skips it.
@@ -261,7 +365,14 @@ impl Installation {
             end: None,
         };
         let nodes = vec![node(), node(), node()];
-        Self { random_state: seed, now_ms: 0, is_closing_recorded: false, nodes, skipped }
+        Self {
+            random_state: seed,
+            now_ms: 0,
+            is_closing_recorded: false,
+            grants_leases: true,
+            nodes,
+            skipped,
+        }
     }
 
     /// Draws a number below `limit` (SplitMix64).
@@ -280,6 +391,7 @@ impl Installation {
             let which = usize::try_from(self.draw(3)).expect("small");
             let event = self.draw(12);
             let (now_ms, is_closing_recorded) = (self.now_ms, self.is_closing_recorded);
+            let grants_leases = self.grants_leases && !is_closing_recorded;
             let node = &mut self.nodes[which];
             let answers = node.is_alive && node.end.is_none() && now_ms < node.lease_until_ms;
             match event {
@@ -287,8 +399,8 @@ impl Installation {
                 4..6 => node.staged = node.published.min(node.staged + 1),
                 6 => node.sealed = node.staged.min(node.sealed + 1),
                 7 if which > 0 => node.is_alive = false,
-                // The ledger renews no lease once the closing is recorded.
-                8 if answers && !is_closing_recorded => {
+                // The ledger renews no lease once they are stopped or the closing is recorded.
+                8 if answers && grants_leases => {
                     node.lease_until_ms = now_ms + LEASE_LENGTH_MS;
                 }
                 9 | 10 if node.is_alive && is_closing_recorded && node.end.is_none() => {
@@ -320,7 +432,20 @@ impl Installation {
         }
         match command {
             Command::ReadClocks => Event::Clocks(clocks(self.now_ms, Some(self.now_ms))),
-            Command::RecordClosing { .. } => {
+            Command::ReadTerm => Event::Term(Some(1)),
+            Command::StopLeases => {
+                self.grants_leases = false;
+                Event::LeasesStopped
+            }
+            Command::GrantLeases => {
+                self.grants_leases = true;
+                Event::LeasesGranted
+            }
+            Command::RecordClosing { not_after, .. } => {
+                // Without a deadline it may be certified late: no node may answer voters by now.
+                let mut nodes = self.nodes.iter();
+                let is_quiet = nodes.all(|node| self.now_ms >= node.lease_until_ms);
+                assert!(not_after.is_some() || is_quiet, "a node can answer after the closing");
                 self.is_closing_recorded = true;
                 Event::Recorded
             }
@@ -358,11 +483,11 @@ impl Installation {
         }
     }
 
-    fn run_close(&mut self) -> CloseOutcome {
+    fn run_close(&mut self, rules: Rules) -> CloseOutcome {
         for _ in 0..self.draw(8) {
             self.simulate_events();
         }
-        let (mut close, mut command) = Close::begin(RULES, at(self.now_ms));
+        let (mut close, mut command) = Close::begin(rules, at(self.now_ms));
         loop {
             self.simulate_events();
             let event = match &command {
@@ -395,13 +520,16 @@ enum CloseOutcome {
 
 #[test]
 fn no_answered_vote_is_missing_from_a_closed_log() {
-    let mut closed = 0;
-    for seed in 0..20_000 {
-        let outcome = Installation::new(seed, None).run_close();
-        assert_ne!(outcome, CloseOutcome::VotesLost, "seed {seed}");
-        closed += usize::from(outcome == CloseOutcome::Closed);
+    // With several authorities more nodes die while the close waits for leases.
+    for (rules, closed_min) in [(RULES, 5_000), (SEVERAL_AUTHORITIES, 1_000)] {
+        let mut closed = 0;
+        for seed in 0..20_000 {
+            let outcome = Installation::new(seed, None).run_close(rules);
+            assert_ne!(outcome, CloseOutcome::VotesLost, "seed {seed}, {rules:?}");
+            closed += usize::from(outcome == CloseOutcome::Closed);
+        }
+        assert!(closed > closed_min, "{closed} of 20000 closes ended: too few to be evidence");
     }
-    assert!(closed > 5_000, "{closed} of 20000 closes ended: too few to be evidence");
 }
 
 #[test]
@@ -409,7 +537,7 @@ fn close_that_skips_a_poll_loses_votes() {
     for skipped in [Command::ReadLeases, Command::SettleBallotBox] {
         let loses_votes = (0..20_000).any(|seed| {
             let mut installation = Installation::new(seed, Some(skipped.clone()));
-            installation.run_close() == CloseOutcome::VotesLost
+            installation.run_close(RULES) == CloseOutcome::VotesLost
         });
         assert!(loses_votes, "{skipped:?} is not needed, or the simulation is too simple");
     }

@@ -30,16 +30,24 @@ pub trait Process {
 }
 
 /// The next action of the driver. Each command has one kind of event as its outcome. A command that
-/// fails ends the process; only a failed poll is reported, as [`Event::Unavailable`].
+/// fails ends the process; only a failed look is reported, as [`Event::Unavailable`], and a closing
+/// that was refused, as [`Event::Refused`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
     /// Read the clocks: [`Event::Clocks`].
     ReadClocks,
-    /// Record a closing: [`Event::Recorded`].
+    /// Read the term in which this node leads: [`Event::Term`].
+    ReadTerm,
+    /// Stop granting leases in the election: [`Event::LeasesStopped`].
+    StopLeases,
+    /// Grant leases in the election again: [`Event::LeasesGranted`].
+    GrantLeases,
+    /// Record a closing: [`Event::Recorded`], or [`Event::Refused`].
     RecordClosing {
         /// Votes with this stamp or a later stamp do not count.
         closes: UnixMinutes,
-        /// The ledger refuses the record after this time by its own clock.
+        /// The ledger refuses the record after this time by its own clock. `None` for a record
+        /// without a deadline.
         not_after: Option<UnixMillis>,
     },
     /// Make the intake of this node publish all votes that it has received, and end its epoch:
@@ -73,8 +81,16 @@ pub enum Command {
 pub enum Event {
     /// The clocks were read.
     Clocks(Clocks),
+    /// The term in which this node leads; `None` if it does not lead.
+    Term(Option<u64>),
+    /// The ledger grants no more leases in the election.
+    LeasesStopped,
+    /// The ledger grants leases in the election again.
+    LeasesGranted,
     /// The events are in the log.
     Recorded,
+    /// The closing is not in the log and will not be: the log refuses it, or it came too late.
+    Refused,
     /// The intake of this node accepts no more votes, and has published all votes that it received.
     IntakeFinished,
     /// The ledger grants the node no more leases in its present epochs.
@@ -164,6 +180,12 @@ pub enum Obstacle {
     },
     /// A poll failed.
     Unavailable,
+    /// This node lost the lead, or leads in another term, before it proposed the closing.
+    NotLeading,
+    /// Leases were left until it was too late for the closing, which was not proposed.
+    TooLate,
+    /// The closing was refused.
+    Refused,
 }
 
 /// The maximum distance of an epoch from the last epoch of the same node that has a signed batch.

@@ -4,7 +4,7 @@
 use votekit_core::manifest::ManifestError;
 use votekit_messages::InWords as _;
 use votekit_node::data_folder::{FileDamage, FolderError};
-use votekit_node::{AdminError, NodeError, RollError};
+use votekit_node::{AdminError, ElectionFault, NodeError, RollError};
 use votekit_store::EngineError;
 #[cfg(feature = "services")]
 use votekit_store::services::url::AddressError;
@@ -132,7 +132,13 @@ impl From<AdminError> for CommandError {
                  id of a pepper",
             ),
             AdminError::Engine(error) => error.into(),
-            AdminError::Stopping
+            // As for the ledger's refusal of the block.
+            AdminError::Election(
+                ElectionFault::Superseded { .. }
+                | ElectionFault::LeadershipLost { .. }
+                | ElectionFault::TooLate { .. },
+            )
+            | AdminError::Stopping
             | AdminError::Halted { .. }
             | AdminError::OutcomeUnknown
             | AdminError::AccountsBusy
@@ -194,6 +200,28 @@ mod tests {
         assert_eq!(panicked.message, "bug in votekit: the writer of SQLite panicked");
         let conflict = EngineError::from(Conflict::AccountChanged);
         assert_eq!(CommandError::from(conflict).message, "the account was changed meanwhile");
+    }
+
+    #[test]
+    fn a_lost_block_is_printed_like_the_ledgers_refusal() {
+        let law_id = || "L1".parse().expect("a law id");
+        for (fault, conflict) in [
+            (
+                ElectionFault::Superseded { law_id: law_id(), expected: 4, found: 6 },
+                Conflict::Head { law_id: law_id(), expected: 4, found: 6 },
+            ),
+            (
+                ElectionFault::LeadershipLost { law_id: law_id(), offered: 2, found: 3 },
+                Conflict::Term { law_id: law_id(), offered: 2, found: 3 },
+            ),
+            (ElectionFault::TooLate { law_id: law_id() }, Conflict::Late { law_id: law_id() }),
+        ] {
+            let found = CommandError::from(AdminError::from(fault));
+            let refused = CommandError::from(AdminError::Engine(conflict.into()));
+            assert_eq!(found.kind, ErrorKind::Configuration);
+            assert_eq!(found.kind, refused.kind);
+            assert_eq!((found.message, found.hint), (refused.message, refused.hint));
+        }
     }
 
     #[test]

@@ -302,7 +302,14 @@ impl DecisionState {
         pending.epochs.get(&(node, epoch)).copied().unwrap_or_else(applied)
     }
 
-    fn find_first(&self, pending: &PendingDecisions, request: &RequestId) -> Option<FirstDecision> {
+    /// The first decision on a request, also if it is pending. The places of the new requests
+    /// follow those of the decided requests, in the order of their decision: after
+    /// [`DecisionState::apply`] they are the same.
+    pub(crate) fn find_first(
+        &self,
+        pending: &PendingDecisions,
+        request: &RequestId,
+    ) -> Option<FirstDecision> {
         self.requests.find_first(request).or_else(|| {
             let first = pending.requests.find_first(request)?;
             Some(FirstDecision { place: self.requests.len() + first.place, ..first })

@@ -1,6 +1,4 @@
 //! Compares the roll parser with the csv crate, across chunk sizes, and with bad input.
-//!
-//! Long because it lists inputs, each with its expected result.
 
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The golden vectors of `fixtures/vectors/` that state their inputs: every file is built here from
 //! fixed inputs and compared byte for byte.
 //!
-//! Long because the vectors of all formats are one list; add the vector of a new format here.
+//! The vectors of all formats are one list; add the vector of a new format here.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use votekit_core::election_log::{Change, ElectionLogError};
 use votekit_core::id::ElectionId;
-use votekit_node::{AdminError, FileRule, SubmitError, UploadError};
+use votekit_node::{AdminError, ElectionFault, FileRule, SubmitError, UploadError};
 use votekit_store::{Conflict, EngineError};
 
 use super::*;
@@ -236,6 +236,38 @@ fn an_uncertain_outcome_is_called_unknown() {
         let text = json(refused);
         assert!(text.contains("this attempt was not stored"), "{text}");
         assert!(!text.contains("nothing was stored"), "{text}");
+    }
+}
+
+/// Whether the node or the ledger finds that a block is lost, the answer is the same.
+#[test]
+fn a_lost_block_has_the_problem_of_the_ledgers_refusal() {
+    let law_id: ElectionId = "L1".parse().expect("a law id");
+    let law = || law_id.clone();
+    for (fault, conflict, code, status) in [
+        (
+            ElectionFault::Superseded { law_id: law(), expected: 1, found: 2 },
+            Conflict::Head { law_id: law(), expected: 1, found: 2 },
+            "outcome-unknown",
+            503,
+        ),
+        (
+            ElectionFault::LeadershipLost { law_id: law(), offered: 1, found: 2 },
+            Conflict::Term { law_id: law(), offered: 1, found: 2 },
+            "outcome-unknown",
+            503,
+        ),
+        (
+            ElectionFault::TooLate { law_id: law() },
+            Conflict::Late { law_id: law() },
+            "unavailable",
+            503,
+        ),
+    ] {
+        let found = Problem::from(AdminError::Election(fault));
+        assert_eq!((found.kind().code, found.kind().status.as_u16()), (code, status));
+        let refused = Problem::from(AdminError::Engine(conflict.into()));
+        assert_eq!(json(found), json(refused));
     }
 }
 

@@ -32,7 +32,7 @@ use crate::web;
 use crate::web::official_visit::{ACCOUNT_READERS, ADMINISTRATORS, OFFICIALS};
 use crate::web::pages::{
     accounts as account_pages, articles, ballot, cast, members, officials, outcome, receipts,
-    session, sign_in, sign_out, start,
+    session, sign_in, start,
 };
 
 /// The permission that a route requires; it determines the listener that serves the route. A path
@@ -123,7 +123,7 @@ fn pages() -> Vec<Route> {
         member_page("/{lang}/members/{law_id}", get(members::enter).post(members::enter_again)),
         page("/{lang}/session", get(session::ballots)),
         page("/{lang}/session/extend", post(session::extend)),
-        page("/{lang}/sign-out", post(sign_out::sign_out)),
+        page("/{lang}/sign-out", post(session::sign_out)),
         page("/{lang}/help", get(articles::help)),
         page("/{lang}/accessibility", get(articles::accessibility)),
         page("/{lang}/privacy", get(articles::privacy)),

@@ -9,7 +9,7 @@ use votekit_node::data_folder::{
 use votekit_node::log_repair::RepairError;
 use votekit_node::{ElectionFault, NodeError, NotReady};
 
-use crate::InWords;
+use crate::{InWords, store};
 
 impl InWords for FolderError {
     fn in_words(&self) -> String {
@@ -259,6 +259,14 @@ impl InWords for ElectionFault {
         match self {
             Self::Engine(error) => error.in_words(),
             Self::NotReady(error) => format!("this node is not ready: {}", error.in_words()),
+            // In the words of the ledger's refusals, which mean the same to the reader.
+            Self::Superseded { law_id, expected, found } => {
+                store::other_head(law_id, *expected, *found)
+            }
+            Self::LeadershipLost { law_id, offered, found } => {
+                store::later_term(law_id, *offered, *found)
+            }
+            Self::TooLate { law_id } => store::after_deadline(law_id),
             Self::Damaged { reason } => reason.clone(),
         }
     }

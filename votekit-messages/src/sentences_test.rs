@@ -13,10 +13,12 @@ use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
 use votekit_node::config::Role;
 use votekit_node::data_folder::{Exposure, FolderError};
-use votekit_node::{AdminError, CallRule, FieldFault, FileKind, FileRule, NodeError};
+use votekit_node::{
+    AdminError, CallRule, ElectionFault, FieldFault, FileKind, FileRule, NodeError,
+};
 use votekit_node::{RollError, UnsignedReason, UploadError};
-use votekit_store::EngineError;
 use votekit_store::memory::MemoryError;
+use votekit_store::{Conflict, EngineError};
 
 use super::*;
 
@@ -132,6 +134,31 @@ fn each_error_that_a_node_starts_with_has_a_sentence_beside_its_display() {
     }
     let lost = NodeError::Memory(MemoryError::Missing { path: PathBuf::from("/d/memory") });
     assert!(lost.hint().is_some_and(|hint| hint.contains("votekit authority renew")));
+}
+
+/// An official reads the same, whether the node or the ledger found that a block was lost.
+#[test]
+fn a_lost_block_has_the_words_of_the_ledgers_refusal() {
+    for (fault, conflict, expected) in [
+        (
+            ElectionFault::Superseded { law_id: law(), expected: 4, found: 6 },
+            Conflict::Head { law_id: law(), expected: 4, found: 6 },
+            "the log of L1 has 6 leaves, the block expects 4",
+        ),
+        (
+            ElectionFault::LeadershipLost { law_id: law(), offered: 2, found: 3 },
+            Conflict::Term { law_id: law(), offered: 2, found: 3 },
+            "the log of L1 is in term 3, the block is of term 2",
+        ),
+        (
+            ElectionFault::TooLate { law_id: law() },
+            Conflict::Late { law_id: law() },
+            "the block of L1 reached the ledger after its deadline and was not stored: retry",
+        ),
+    ] {
+        assert_eq!(AdminError::from(fault).in_words(), expected);
+        assert_eq!(AdminError::Engine(conflict.into()).in_words(), expected);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The texts for errors of the engines.
 
+use votekit_core::id::ElectionId;
 use votekit_store::memory::MemoryError;
 use votekit_store::{Conflict, EngineError, NoLease};
 
@@ -79,16 +80,9 @@ impl InWords for Conflict {
                 "batch {number} of {law_id} is already stored with another digest: stored \
                  {stored}, offered {offered}"
             ),
-            Self::Head { law_id, expected, found } => {
-                format!("the log of {law_id} has {found} leaves, the block expects {expected}")
-            }
-            Self::Term { law_id, offered, found } => {
-                format!("the log of {law_id} is in term {found}, the block is of term {offered}")
-            }
-            Self::Late { law_id } => format!(
-                "the block of {law_id} reached the ledger after its deadline and was not stored: \
-                 retry"
-            ),
+            Self::Head { law_id, expected, found } => other_head(law_id, *expected, *found),
+            Self::Term { law_id, offered, found } => later_term(law_id, *offered, *found),
+            Self::Late { law_id } => after_deadline(law_id),
             Self::NotStaged { law_id, position } => format!(
                 "the block of {law_id} seals staging through position {position}, where the ledger \
                  has another batch or none: it was restored from an older copy"
@@ -111,6 +105,21 @@ impl InWords for Conflict {
             }
         }
     }
+}
+
+/// A block that does not build on the stored log.
+pub(crate) fn other_head(law_id: &ElectionId, expected: u64, found: u64) -> String {
+    format!("the log of {law_id} has {found} leaves, the block expects {expected}")
+}
+
+/// A block of an earlier term.
+pub(crate) fn later_term(law_id: &ElectionId, offered: u64, found: u64) -> String {
+    format!("the log of {law_id} is in term {found}, the block is of term {offered}")
+}
+
+/// A block that came too late.
+pub(crate) fn after_deadline(law_id: &ElectionId) -> String {
+    format!("the block of {law_id} reached the ledger after its deadline and was not stored: retry")
 }
 
 fn no_lease(reason: NoLease) -> &'static str {

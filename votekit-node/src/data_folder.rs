@@ -25,43 +25,37 @@
 //!   accounts.sqlite   accounts of officials and members, without a ledger on services; other
 //!                     processes may write to it beside a running node
 //! ```
-//!
-//! Long because the files of a folder, their order of creation and their checks are one contract.
+
+mod error;
+mod permissions;
+mod private_file;
+
+mod lock;
 
 mod authority;
 mod belonging;
-mod error;
-mod lock;
-mod permissions;
+mod keys;
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, OFlags, flock};
+use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
-use votekit_core::ballot::BallotSecretKey;
-use votekit_core::batch::{NodeKey, NodePublicKey};
-use votekit_core::credential::{Pepper, PepperId};
-use votekit_core::envelope::RequestKey;
 use votekit_core::id::{Digest, ElectionId};
-use votekit_core::key_file::{self, KeyFileError};
 use votekit_core::log::note::KeyName;
-use votekit_files::{TemporaryFile, sync_folder, sync_parent};
-use zeroize::Zeroizing;
+use votekit_files::{TemporaryFile, sync_folder};
 
 pub use self::belonging::Belonging;
 pub use self::error::{AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch};
+pub use self::keys::read_admin_token;
 pub use self::permissions::check_private;
 pub(crate) use self::permissions::make_private_folder;
+pub(crate) use self::private_file::write_whole;
 use crate::node_name::NodeName;
-use crate::node_record::NodeRecord;
 use lock::{lock, shared_lock};
 use permissions::tighten;
-
-/// The file of the embedded ledger. Once it exists, no key of the node is generated again.
-pub(crate) const LEDGER: &str = votekit_store::embedded::FILE_NAME;
+use private_file::{TOKEN, clear_temporary, random, read_secret, write_secret};
 
 /// The file that marks a folder as a data folder.
 const IDENTITY: &str = "votekit.toml";
@@ -78,12 +72,6 @@ const FOLDERS: [&str; 6] =
 /// The folder of uploaded rolls.
 const INCOMING: &str = "incoming";
 
-/// A key, a space, its check.
-const KEY_LINE_BYTES: usize = 64 + 1 + 8;
-
-/// The administrator's token. People copy it from its file, so the file contains nothing else.
-const TOKEN: &str = "admin-token";
-
 /// The format that this program writes.
 const FORMAT: u32 = 1;
 
@@ -95,9 +83,6 @@ struct Identity {
     base: String,
     authority: String,
 }
-
-/// Opens no symbolic link.
-pub(crate) const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits().cast_signed();
 
 /// A data folder locked by this process. Dropping it releases the folder.
 #[derive(Debug)]
@@ -291,223 +276,6 @@ impl DataFolder {
         })
     }
 
-    /// The ingest key, generated on first use.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn node_key(&self) -> Result<NodeKey, FolderError> {
-        match &self.own {
-            None => self.secret("node").map(|seed| NodeKey::from_seed(&seed)),
-            Some(own) => node_key_at(&own.join("key")),
-        }
-    }
-
-    /// The public keys of the named nodes in this folder.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn named_nodes(&self) -> Result<Vec<(NodeName, NodePublicKey)>, FolderError> {
-        let path = self.path.join("nodes");
-        let entries = match fs::read_dir(&path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(source) => return Err(FolderError::Io { path, source }),
-        };
-        let mut nodes = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(FolderError::io(&path))?;
-            let Some(name) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
-            // A node that is being created has no key yet.
-            if entry.path().join("key").exists() {
-                nodes.push((name, node_key_at(&entry.path().join("key"))?.public_key()));
-            }
-        }
-        nodes.sort_unstable();
-        Ok(nodes)
-    }
-
-    /// The record of this folder's node, by which it is admitted to an installation: of the named
-    /// node, if a node with this name shares the folder, else of the folder's own node. Generates
-    /// nothing.
-    ///
-    /// # Errors
-    /// [`FolderError`], among others if the folder lacks the node's key.
-    pub fn node_record(&self, name: &NodeName) -> Result<NodeRecord, FolderError> {
-        let named = self.path.join("nodes").join(name.as_str()).join("key");
-        let own = self.path.join("keys/node");
-        let key = node_key_at(if named.exists() { &named } else { &own })?.public_key();
-        Ok(NodeRecord { name: name.clone(), key, transport: self.transport_key()?.public_key() })
-    }
-
-    /// The seed of the log key, generated on first use.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn log_seed(&self) -> Result<Zeroizing<[u8; 32]>, FolderError> {
-        self.secret("log")
-    }
-
-    /// The seed of the cosigner key, generated on first use.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn cosigner_seed(&self) -> Result<Zeroizing<[u8; 32]>, FolderError> {
-        self.secret("cosigner")
-    }
-
-    /// The key from which the request ids of an election are derived. `None` if it was never
-    /// generated, or was destroyed.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn request_key(&self, law_id: &ElectionId) -> Result<Option<RequestKey>, FolderError> {
-        Ok(read_secret(&self.election_key("request", law_id))?
-            .map(|bytes| RequestKey::from_bytes(*bytes)))
-    }
-
-    /// Generates the request key of a new election, or returns the existing one.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn make_request_key(&self, law_id: &ElectionId) -> Result<RequestKey, FolderError> {
-        let path = self.election_key("request", law_id);
-        if let Some(key) = self.request_key(law_id)? {
-            // The run that wrote it may have been killed before the sync.
-            sync_parent(&path).map_err(FolderError::io(&path))?;
-            return Ok(key);
-        }
-        let bytes = random(&self.path)?;
-        write_secret(&path, &bytes)?;
-        Ok(RequestKey::from_bytes(*bytes))
-    }
-
-    /// Keeps the request key of an election that was encrypted to this node.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub(crate) fn keep_request_key(
-        &self,
-        law_id: &ElectionId,
-        key: &[u8; 32],
-    ) -> Result<(), FolderError> {
-        write_secret(&self.election_key("request", law_id), key)
-    }
-
-    /// Keeps the ballot key of an election that was encrypted to this authority.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub(crate) fn keep_ballot_key(
-        &self,
-        law_id: &ElectionId,
-        key: &[u8; 32],
-    ) -> Result<(), FolderError> {
-        write_secret(&self.election_key("ballot", law_id), key)
-    }
-
-    /// The administrator's token: 64 hexadecimal digits, generated on first use.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn admin_token(&self) -> Result<Zeroizing<String>, FolderError> {
-        self.secret(TOKEN).map(|bytes| Zeroizing::new(const_hex::encode(bytes.as_slice())))
-    }
-
-    /// The ballot key of an election. `None` if it was never generated, or was destroyed.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn ballot_key(&self, law_id: &ElectionId) -> Result<Option<BallotSecretKey>, FolderError> {
-        let path = self.election_key("ballot", law_id);
-        Ok(read_secret(&path)?.map(|bytes| BallotSecretKey::from_bytes(*bytes)))
-    }
-
-    /// Generates the ballot key of a new election, or returns the existing one.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn make_ballot_key(&self, law_id: &ElectionId) -> Result<BallotSecretKey, FolderError> {
-        let path = self.election_key("ballot", law_id);
-        if let Some(key) = self.ballot_key(law_id)? {
-            // The run that wrote it may have been killed before the sync.
-            sync_parent(&path).map_err(FolderError::io(&path))?;
-            return Ok(key);
-        }
-        let key = BallotSecretKey::from_seed(&*random(&self.path)?);
-        write_secret(&path, key.expose_bytes())?;
-        Ok(key)
-    }
-
-    /// Destroys the ballot key and the request key of an election: renames each file, overwrites it
-    /// and removes it. If the process is killed meanwhile, the next opening of the folder removes
-    /// the rest. Either key would link public data to who chose what.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn destroy_election_keys(&self, law_id: &ElectionId) -> Result<(), FolderError> {
-        ["ballot", "request"]
-            .iter()
-            .try_for_each(|kind| self.destroy(&self.election_key(kind, law_id)))
-    }
-
-    /// Whether the ballot key of an election is here. The node that performs the purge destroys it.
-    #[must_use]
-    pub fn has_ballot_key(&self, law_id: &ElectionId) -> bool {
-        self.election_key("ballot", law_id).exists()
-    }
-
-    fn destroy(&self, path: &Path) -> Result<(), FolderError> {
-        if !path.exists() {
-            return Ok(());
-        }
-        // Renamed first: if the process is killed while overwriting, the next start finds no half
-        // key.
-        let aside = temporary(path);
-        let destroy = || {
-            fs::rename(path, &aside)?;
-            sync_parent(path)?;
-            overwrite_and_remove(&aside)
-        };
-        destroy().map_err(FolderError::io(path))
-    }
-
-    /// Returns a pepper that was loaded with a roll.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn pepper(&self, id: &PepperId) -> Result<Option<Pepper>, FolderError> {
-        Ok(read_secret(&self.path.join("keys/pepper").join(id.to_hex()))?
-            .map(|bytes| Pepper::from_bytes(*bytes)))
-    }
-
-    /// Destroys a pepper that no kept roll uses any more.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn destroy_pepper(&self, id: &PepperId) -> Result<(), FolderError> {
-        self.destroy(&self.path.join("keys/pepper").join(id.to_hex()))
-    }
-
-    /// Stores a pepper. Its bytes are taken from its file form.
-    ///
-    /// # Errors
-    /// [`FolderError`].
-    pub fn keep_pepper(&self, pepper: &Pepper) -> Result<(), FolderError> {
-        let path = self.path.join("keys/pepper").join(pepper.id().to_hex());
-        if path.exists() {
-            return Ok(());
-        }
-        let text = pepper.to_file_text();
-        let digits = text.trim_end().rsplit(' ').next().unwrap_or_default();
-        let mut bytes = Zeroizing::new([0; 32]);
-        const_hex::decode_to_slice(digits, bytes.as_mut_slice()).map_err(|_| {
-            FolderError::Damaged { path: path.clone(), damage: FileDamage::KeyForm }
-        })?;
-        write_secret(&path, &bytes)
-    }
-
     /// The folder of a kept roll.
     #[must_use]
     pub fn roll_path(&self, manifest: &Digest) -> PathBuf {
@@ -549,45 +317,6 @@ impl DataFolder {
         rolls.sort_unstable();
         Ok(rolls)
     }
-
-    fn election_key(&self, kind: &str, law_id: &ElectionId) -> PathBuf {
-        self.path.join("keys").join(kind).join(law_id.as_str())
-    }
-
-    fn key_path(&self, name: &str) -> PathBuf {
-        self.path.join("keys").join(name)
-    }
-
-    fn secret(&self, name: &str) -> Result<Zeroizing<[u8; 32]>, FolderError> {
-        let path = self.key_path(name);
-        if let Some(bytes) = read_secret(&path)? {
-            return Ok(bytes);
-        }
-        // A key missing beside a ledger was lost: no log in that ledger would know a new one.
-        if self.locks.is_empty() || self.path.join(LEDGER).exists() {
-            return Err(FolderError::Damaged { path, damage: FileDamage::KeyMissing });
-        }
-        let bytes = random(&path)?;
-        write_secret(&path, &bytes)?;
-        Ok(bytes)
-    }
-}
-
-/// Reads the administrator's token from the folder of a node, which may be running.
-///
-/// # Errors
-/// [`FolderError`], among others if the folder has none.
-pub fn read_admin_token(path: &Path) -> Result<Zeroizing<String>, FolderError> {
-    if !DataFolder::is_one(path) {
-        return Err(FolderError::NotOne { path: path.to_owned() });
-    }
-    check_private(&path.join("keys"))?;
-    let path = path.join("keys/admin-token");
-    let bytes = read_secret(&path)?.ok_or_else(|| FolderError::Damaged {
-        path: path.clone(),
-        damage: FileDamage::TokenMissing,
-    })?;
-    Ok(Zeroizing::new(const_hex::encode(bytes.as_slice())))
 }
 
 /// Refuses to turn a folder with other content into a data folder.
@@ -611,11 +340,6 @@ fn refuse_all_but(allowed: &[&str], path: &Path) -> Result<(), FolderError> {
         }
     }
     Ok(())
-}
-
-fn node_key_at(path: &Path) -> Result<NodeKey, FolderError> {
-    let missing = || FolderError::Damaged { path: path.to_owned(), damage: FileDamage::KeyMissing };
-    read_secret(path)?.map(|seed| NodeKey::from_seed(&seed)).ok_or_else(missing)
 }
 
 fn identity(folder: &Path, base: Option<&KeyName>) -> Result<Identity, FolderError> {
@@ -668,78 +392,6 @@ fn make_folders(path: &Path) -> Result<[PathBuf; FOLDERS.len()], FolderError> {
     Ok(folders)
 }
 
-fn random(path: &Path) -> Result<Zeroizing<[u8; 32]>, FolderError> {
-    let mut bytes = Zeroizing::new([0; 32]);
-    getrandom::fill(bytes.as_mut_slice()).map_err(|error| FolderError::Io {
-        path: path.to_owned(),
-        source: io::Error::other(error.to_string()),
-    })?;
-    Ok(bytes)
-}
-
-fn read_secret(path: &Path) -> Result<Option<Zeroizing<[u8; 32]>>, FolderError> {
-    let mut text = Zeroizing::new(String::new());
-    let mut file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(FolderError::io(path)(error)),
-    };
-    permissions::check_metadata(path, &file.metadata().map_err(FolderError::io(path))?)?;
-    file.read_to_string(&mut text).map_err(FolderError::io(path))?;
-    let damaged = |damage| FolderError::Damaged { path: path.to_owned(), damage };
-    if has_check(path) {
-        // At the start most exchanged keys would be noticed without the check, but not the node's
-        // own key or a request key.
-        return key_file::parse(&text).map(Some).map_err(|error| match error {
-            KeyFileError::Check => damaged(FileDamage::KeyCheck),
-            _ => damaged(FileDamage::KeyForm),
-        });
-    }
-    let mut bytes = Zeroizing::new([0; 32]);
-    const_hex::decode_to_slice(text.trim_end(), bytes.as_mut_slice())
-        .map_err(|_| damaged(FileDamage::KeyForm))?;
-    Ok(Some(bytes))
-}
-
-fn write_secret(path: &Path, bytes: &[u8; 32]) -> Result<(), FolderError> {
-    let text = match has_check(path) {
-        true => key_file::to_text(bytes),
-        false => Zeroizing::new(format!("{}\n", const_hex::encode(bytes))),
-    };
-    write_whole(path, text.as_bytes()).map_err(FolderError::io(path))
-}
-
-/// Whether a key file has a check: all except the token's.
-fn has_check(path: &Path) -> bool {
-    !path.ends_with(TOKEN)
-}
-
-/// Writes a file of mode 0600 atomically, and durably: it survives a power cut.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = TemporaryFile::create_anew(&temporary(path), 0o600)?;
-    file.write_all(bytes)?;
-    file.replace(path)
-}
-
-/// The name under which a file is written, or moved aside before it is destroyed.
-fn temporary(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    // No law id contains this character, so no key has the name of another key's unfinished copy.
-    name.push("~");
-    path.with_file_name(name)
-}
-
-/// Removes keys whose writing or destruction was interrupted.
-fn clear_temporary(folder: &Path) -> Result<(), FolderError> {
-    for entry in fs::read_dir(folder).map_err(FolderError::io(folder))? {
-        let path = entry.map_err(FolderError::io(folder))?.path();
-        if path.as_os_str().as_encoded_bytes().ends_with(b"~") {
-            overwrite_and_remove(&path).map_err(FolderError::io(&path))?;
-        }
-    }
-    Ok(())
-}
-
 /// Removes the remains of uploads that were interrupted by a kill.
 fn clear_uploads(incoming: &Path) -> Result<(), FolderError> {
     for upload in entries_of(incoming)? {
@@ -760,21 +412,6 @@ fn entries_of(folder: &Path) -> Result<Vec<PathBuf>, FolderError> {
     }
     let entries = fs::read_dir(folder).map_err(FolderError::io(folder))?;
     entries.map(|entry| Ok(entry.map_err(FolderError::io(folder))?.path())).collect()
-}
-
-fn overwrite_and_remove(path: &Path) -> io::Result<()> {
-    let mut open = OpenOptions::new();
-    match open.write(true).custom_flags(NO_FOLLOW).open(path) {
-        Ok(mut file) => {
-            file.write_all(&[b'0'; KEY_LINE_BYTES])?;
-            file.sync_all()?;
-        }
-        // A symbolic link contains no key: the link is removed, and its target stays.
-        Err(_) if fs::symlink_metadata(path)?.is_symlink() => {}
-        Err(error) => return Err(error),
-    }
-    fs::remove_file(path)?;
-    sync_parent(path)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
 
+use super::private_file::KEY_LINE_BYTES;
 use super::*;
 
 fn folder() -> tempfile::TempDir {
@@ -118,10 +119,10 @@ fn a_destruction_that_was_cut_off_is_finished_at_the_next_start() {
     data.make_ballot_key(&law_id).expect("made");
     let path = data.election_key("ballot", &law_id);
     drop(data);
-    fs::rename(&path, super::temporary(&path)).expect("put aside");
+    fs::rename(&path, super::private_file::temporary(&path)).expect("put aside");
     // As left by a kill before, during and after the overwriting.
     for bytes in [KEY_LINE_BYTES + 1, KEY_LINE_BYTES, 0] {
-        fs::write(super::temporary(&path), vec![b'0'; bytes]).expect("written");
+        fs::write(super::private_file::temporary(&path), vec![b'0'; bytes]).expect("written");
         let data = DataFolder::open(temporary.path(), None).expect("opened");
         assert!(data.ballot_key(&law_id).expect("read").is_none());
         assert_eq!(fs::read_dir(temporary.path().join("keys/ballot")).expect("there").count(), 0);
@@ -245,7 +246,8 @@ fn no_symbolic_link_is_followed_when_writing() {
     // The paths at which a key is written, and at which a key that was moved aside is destroyed.
     let law_id: ElectionId = "L1".parse().expect("law id");
     let data = DataFolder::open(path, None).expect("opened");
-    symlink(&victim, super::temporary(&data.election_key("ballot", &law_id))).expect("planted");
+    symlink(&victim, super::private_file::temporary(&data.election_key("ballot", &law_id)))
+        .expect("planted");
     data.make_ballot_key(&law_id).expect("made");
     untouched();
     drop(data);

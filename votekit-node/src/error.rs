@@ -325,7 +325,8 @@ pub enum AdminError {
     /// An engine failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The election cannot be changed on this node.
+    /// The election cannot be changed on this node, or the block of the call was lost: another
+    /// leader continued the log, or its deadline passed.
     #[error(transparent)]
     Election(ElectionFault),
     /// Another node leads, and only the leader executes administrative calls.
@@ -436,6 +437,34 @@ pub enum ElectionFault {
     /// This node cannot do it now. Nothing was stored.
     #[error("not ready: {0}")]
     NotReady(NotReady),
+    /// Another block was appended at the height of a proposed block: the proposal is dropped, and
+    /// the log in memory has not changed.
+    #[error("log of {law_id}: {found} leaves, {expected} expected")]
+    Superseded {
+        /// The election.
+        law_id: ElectionId,
+        /// The log size that the proposed block builds on.
+        expected: u64,
+        /// The size of the stored log.
+        found: u64,
+    },
+    /// A later term has begun, or this node no longer leads in the term of a proposed block: the
+    /// proposal is dropped.
+    #[error("log of {law_id}: term {found}, block of term {offered}")]
+    LeadershipLost {
+        /// The election.
+        law_id: ElectionId,
+        /// The term in which the block was proposed.
+        offered: u64,
+        /// The current term, as far as it is known.
+        found: u64,
+    },
+    /// The deadline of a block has passed: it was not proposed.
+    #[error("block of {law_id} after its deadline")]
+    TooLate {
+        /// The election.
+        law_id: ElectionId,
+    },
     /// The stored log, its evidence or this node's keys contradict each other. Nothing was
     /// repaired.
     #[error("{reason}")]
@@ -498,14 +527,12 @@ impl ElectionFault {
         match self {
             Self::Engine(error) => is_passing(error),
             Self::NotReady(_) => true,
-            Self::Damaged { .. } => false,
+            // The proposal is dropped: a retry makes another one.
+            Self::Superseded { .. }
+            | Self::LeadershipLost { .. }
+            | Self::TooLate { .. }
+            | Self::Damaged { .. } => false,
         }
-    }
-}
-
-impl From<Conflict> for ElectionFault {
-    fn from(conflict: Conflict) -> Self {
-        Self::Engine(conflict.into())
     }
 }
 

@@ -72,11 +72,13 @@ pub mod archive;
 pub mod log_repair;
 
 pub use admin::cluster::RetiredNode;
-pub use admin::elections::{
+pub use admin::drafts::CreatedElection;
+pub use admin::election_requests::{
     AmendElection, AnnulElection, CertifyElection, ChoiceRequest, CloseElection, CreateElection,
-    CreatedElection, LoadOutcome, LoadReport, LoadedLaw, OpenElection, PUBLISH_EVERY,
+    OpenElection, PUBLISH_EVERY,
 };
 pub use admin::member_accounts::{CreatedWithMembers, MemberInvitation};
+pub use admin::roll_loading::{LoadOutcome, LoadReport, LoadedLaw};
 pub use admin::stopped_authority::keep_roll_of_stopped;
 pub use admin::supplement_report::SupplementReport;
 pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView, UploadedFile};

@@ -1,184 +1,31 @@
 //! Rolls in the data folder: checked completely before anything changes, and stored under the
 //! digest of their manifest.
-//!
-//! Long because keeping, listing and discarding rolls share the checks of their files.
+
+mod error;
+mod files;
 
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use votekit_core::credential::{CredentialHasher, HashScheme, Pepper, PepperError, PepperId};
+use votekit_core::credential::{CredentialHasher, HashScheme, PepperId};
 use votekit_core::election_log::RollContent;
-use votekit_core::electorate::{Changes, KeyList};
 use votekit_core::id::{Digest, ElectionId};
-use votekit_core::log::note::{Note, NoteError, VerifierKey};
-use votekit_core::manifest::{FileRow, Manifest, ManifestError};
+use votekit_core::manifest::Manifest;
 use votekit_files::{sync_parent, sync_placed};
 
+pub use self::error::{RollError, UnsignedReason};
+pub(crate) use self::files::requires_signatures;
+pub use self::files::{CheckedRoll, read_roll};
+use self::files::{
+    check_signature, content_of, for_each_file, read_manifest, read_pepper, stored_pepper,
+};
 use crate::data_folder::{DataFolder, FileDamage, FolderError, write_whole};
-use crate::regular_file::{self, FileKind, ReadError};
-
-/// The file of officials' keys in the data folder, one vkey per line. If the file exists, manifests
-/// must be signed with one of these keys.
-const OFFICIALS: &str = "officials";
-
-/// The largest manifest: enough for tens of thousands of shards.
-const MANIFEST_BYTES_MAX: u64 = 16 << 20;
-
-/// The largest file of signatures.
-const NOTE_BYTES_MAX: u64 = 64 << 10;
-
-/// The largest pepper file.
-const PEPPER_BYTES_MAX: u64 = 4 << 10;
-
-/// The maximum size of a change file, for any manifest.
-const CHANGES_BYTES_MAX: u64 = 2 << 30;
-
-/// Bytes that a shard or change file may have besides its keys.
-const HEAD_BYTES_MAX: u64 = 64 << 10;
-
-/// The most bytes that a key takes: 64 hexadecimal digits, quotation marks, commas, indentation.
-const KEY_BYTES_MAX: u64 = 128;
-
-/// Why a roll was not loaded. Nothing has changed then.
-#[derive(Debug, thiserror::Error)]
-// Exhaustive: the edges have a sentence for each variant.
-pub enum RollError {
-    /// A file could not be read.
-    #[error("{path}: {source}", path = path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The system's error.
-        source: io::Error,
-    },
-    /// A file of the roll is not a regular file.
-    #[error("{path}: {found}", path = path.display())]
-    NotRegular {
-        /// The path.
-        path: PathBuf,
-        /// The kind of file found.
-        found: FileKind,
-    },
-    /// A file is larger than its limit.
-    #[error("{path}: more than {bytes_max} bytes", path = path.display())]
-    TooLarge {
-        /// The file.
-        path: PathBuf,
-        /// The limit in bytes.
-        bytes_max: u64,
-    },
-    /// The load was aborted before it was complete.
-    #[error("load aborted")]
-    GivenUp,
-    /// The manifest, or a file it lists, is not valid.
-    #[error("{path}: {source}", path = path.display())]
-    Manifest {
-        /// The file.
-        path: PathBuf,
-        /// The fault.
-        source: ManifestError,
-    },
-    /// The pepper file cannot be parsed.
-    #[error("{path}: {source}", path = path.display())]
-    Pepper {
-        /// The file.
-        path: PathBuf,
-        /// The fault.
-        source: PepperError,
-    },
-    /// This node requires signed manifests, and this manifest is not signed.
-    #[error(
-        "{path}: no valid signature by a known official: {reason}",
-        path = path.display()
-    )]
-    Unsigned {
-        /// The file of the signatures.
-        path: PathBuf,
-        /// The fault.
-        reason: UnsignedReason,
-    },
-    /// The parent of a supplement is not loaded.
-    #[error("parent {parent} of the supplement not loaded")]
-    NoParent {
-        /// The parent.
-        parent: Digest,
-    },
-    /// The data folder failed.
-    #[error(transparent)]
-    Folder(#[from] FolderError),
-}
-
-/// Why a manifest has no valid signature by a known official.
-#[derive(Debug, thiserror::Error)]
-// Exhaustive: the edges have a sentence for each variant.
-pub enum UnsignedReason {
-    /// There are no signatures.
-    #[error("no such file")]
-    NoFile,
-    /// The file cannot be read.
-    #[error("{0}")]
-    Unreadable(io::Error),
-    /// The signatures are of another manifest.
-    #[error("signature of another manifest")]
-    OtherManifest,
-    /// It is not a note, or none of its signatures is valid.
-    #[error("{0}")]
-    Note(NoteError),
-}
-
-/// A completely checked roll or supplement, with its content for each election.
-#[derive(Debug)]
-pub struct CheckedRoll {
-    /// Its manifest.
-    pub manifest: Manifest,
-    /// By election, in the manifest's order.
-    pub contents: Vec<(ElectionId, RollContent)>,
-    /// The names of the officials whose signatures were verified; empty where none is required.
-    pub signed_by: Vec<String>,
-}
-
-impl CheckedRoll {
-    /// Reads and checks a folder that `hashgen` made, by the rules of a node that loads it: every
-    /// digest and count, the pepper's check value, and, if the data folder names officials, the
-    /// signature of an official. Stores nothing.
-    ///
-    /// # Errors
-    /// [`RollError`] with the file and the rule.
-    pub fn read(
-        source: &Path,
-        data: Option<&DataFolder>,
-        pepper_file: Option<&Path>,
-    ) -> Result<Self, RollError> {
-        let manifest = read_manifest(source)?;
-        let mut pepper = pepper_file.map(read_pepper).transpose()?;
-        let mut signed_by = Vec::new();
-        if let Some(data) = data {
-            signed_by = check_signature(data, source, &manifest)?;
-            if pepper.is_none() {
-                pepper = stored_pepper(data, &manifest)?;
-            }
-        }
-        manifest.hasher(pepper.as_ref()).map_err(|error| RollError::Manifest {
-            path: source.join("manifest.json"),
-            source: error,
-        })?;
-        let mut contents = Vec::with_capacity(manifest.body().laws.len());
-        for row in &manifest.body().laws {
-            if let Some(content) = content_of(source, &manifest, &row.law_id)? {
-                contents.push((row.law_id.clone(), content));
-            }
-        }
-        Ok(Self { manifest, contents, signed_by })
-    }
-}
 
 /// The progress of a load. It can be aborted until it begins to store the roll.
 #[derive(Debug, Default)]
@@ -363,11 +210,6 @@ fn destroy_pepper(folder: &DataFolder, id: &PepperId, roll: &Digest) -> Result<(
     Ok(folder.destroy_pepper(id)?)
 }
 
-/// Whether every manifest must be signed by an official.
-pub(crate) fn requires_signatures(folder: &DataFolder) -> bool {
-    folder.path().join(OFFICIALS).exists()
-}
-
 /// Every stored manifest, each after its parent.
 ///
 /// # Errors
@@ -532,56 +374,6 @@ pub(crate) fn content(
     content_of(&path, &read_manifest(&path)?, law_id)
 }
 
-/// The content of the roll or supplement in a folder for one election, with the digest of its
-/// manifest. `None` when it has none.
-///
-/// # Errors
-/// [`RollError`] with the file and the rule.
-pub fn read_roll(
-    path: &Path,
-    law_id: &ElectionId,
-) -> Result<(Digest, Option<RollContent>), RollError> {
-    let manifest = read_manifest(path)?;
-    Ok((manifest.digest(), content_of(path, &manifest, law_id)?))
-}
-
-fn content_of(
-    path: &Path,
-    manifest: &Manifest,
-    law_id: &ElectionId,
-) -> Result<Option<RollContent>, RollError> {
-    let body = manifest.body();
-    if let Some(row) = body.changes.iter().find(|row| row.law_id == *law_id) {
-        let (file, bytes) = read_file(path, &row.file, changes_bytes_max(row))?;
-        let changes = manifest
-            .read_changes(row, &bytes)
-            .map_err(|source| RollError::Manifest { path: file, source })?;
-        return Ok(Some(RollContent::Supplement(Arc::new(Changes::from(&changes)))));
-    }
-    if manifest.law(law_id).is_none() {
-        return Ok(None);
-    }
-    let rows: Vec<_> = body.shards.iter().filter(|row| row.law_id == *law_id).collect();
-    let read = |row: &&FileRow| {
-        let (file, bytes) = read_file(path, &row.file, shard_bytes_max(row))?;
-        manifest
-            .read_shard(row, &bytes)
-            .map_err(|source| RollError::Manifest { path: file, source })
-    };
-    let mut keys =
-        Vec::with_capacity(rows.iter().map(|row| usize::try_from(row.count).unwrap_or(0)).sum());
-    // One chunk per number of threads: the shards of a large roll need not all be in memory beside
-    // its keys.
-    for rows in rows.chunks(rayon::current_num_threads()) {
-        for shard in rows.par_iter().map(read).collect::<Result<Vec<_>, _>>()? {
-            keys.extend(shard);
-        }
-    }
-    let list = KeyList::new(keys)
-        .map_err(|error| FolderError::Damaged { path: path.to_owned(), damage: error.into() })?;
-    Ok(Some(RollContent::Roll(Arc::new(list))))
-}
-
 /// The stored rolls of one election, each read only once.
 pub(crate) struct Rolls<'a> {
     folder: &'a DataFolder,
@@ -643,92 +435,6 @@ pub(crate) fn hasher_of(
     })
 }
 
-fn read_manifest(folder: &Path) -> Result<Manifest, RollError> {
-    let (path, bytes) = read_file(folder, "manifest.json", MANIFEST_BYTES_MAX)?;
-    Manifest::parse(&bytes).map_err(|source| RollError::Manifest { path, source })
-}
-
-fn shard_bytes_max(row: &FileRow) -> u64 {
-    row.count.saturating_mul(KEY_BYTES_MAX).saturating_add(HEAD_BYTES_MAX)
-}
-
-fn changes_bytes_max(row: &FileRow) -> u64 {
-    // A replacement names two keys and counts as two.
-    shard_bytes_max(row).min(CHANGES_BYTES_MAX)
-}
-
-fn read_file(folder: &Path, name: &str, bytes_max: u64) -> Result<(PathBuf, Vec<u8>), RollError> {
-    let path = folder.join(name);
-    let bytes = read_regular(&path, bytes_max)?;
-    Ok((path, bytes))
-}
-
-fn read_regular(path: &Path, bytes_max: u64) -> Result<Vec<u8>, RollError> {
-    let path = || path.to_owned();
-    regular_file::read(&path(), bytes_max).map_err(|error| match error {
-        ReadError::Io(source) => RollError::Read { path: path(), source },
-        ReadError::NotRegular(found) => RollError::NotRegular { path: path(), found },
-        ReadError::TooLarge => RollError::TooLarge { path: path(), bytes_max },
-    })
-}
-
-fn read_pepper(path: &Path) -> Result<Pepper, RollError> {
-    let bytes = zeroize::Zeroizing::new(read_regular(path, PEPPER_BYTES_MAX)?);
-    let text = std::str::from_utf8(&bytes).map_err(|error| RollError::Read {
-        path: path.to_owned(),
-        source: io::Error::new(io::ErrorKind::InvalidData, error),
-    })?;
-    Pepper::from_file_text(text)
-        .map_err(|source| RollError::Pepper { path: path.to_owned(), source })
-}
-
-fn stored_pepper(folder: &DataFolder, manifest: &Manifest) -> Result<Option<Pepper>, RollError> {
-    match &manifest.body().pepper {
-        Some(marks) => Ok(folder.pepper(&marks.id)?),
-        None => Ok(None),
-    }
-}
-
-/// Verifies the signatures of a manifest, if the data folder names officials; returns the names of
-/// those who signed it.
-fn check_signature(
-    folder: &DataFolder,
-    source: &Path,
-    manifest: &Manifest,
-) -> Result<Vec<String>, RollError> {
-    let officials = folder.path().join(OFFICIALS);
-    let keys = match fs::read_to_string(&officials) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RollError::Read { path: officials, source }),
-    };
-    let keys: Result<Vec<VerifierKey>, _> = keys.lines().map(str::parse).collect();
-    let keys = keys.map_err(|error| FolderError::Damaged {
-        path: officials,
-        damage: FileDamage::NotVerifierKeys(error),
-    })?;
-    let path = source.join("manifest.note");
-    let unsigned = |reason| RollError::Unsigned { path: path.clone(), reason };
-    let bytes = read_regular(&path, NOTE_BYTES_MAX).map_err(|error| match error {
-        RollError::Read { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-            unsigned(UnsignedReason::NoFile)
-        }
-        RollError::Read { source, .. } => unsigned(UnsignedReason::Unreadable(source)),
-        other => other,
-    })?;
-    let verify = || -> Result<Option<Vec<String>>, NoteError> {
-        let note = Note::parse(&bytes)?;
-        let signed = note.verify(&keys)?;
-        let names = signed.iter().map(|signature| keys[signature.key].name().to_string());
-        Ok((note.text() == manifest.note_text()).then(|| names.collect()))
-    };
-    match verify() {
-        Ok(Some(names)) => Ok(names),
-        Ok(None) => Err(unsigned(UnsignedReason::OtherManifest)),
-        Err(error) => Err(unsigned(UnsignedReason::Note(error))),
-    }
-}
-
 fn copy_files(
     source: &Path,
     manifest: &Manifest,
@@ -756,27 +462,6 @@ fn copy_files(
         let _ = fs::remove_dir_all(target);
     }
     copied
-}
-
-/// Reads and checks every file that the manifest lists.
-fn for_each_file(
-    source: &Path,
-    manifest: &Manifest,
-    mut each: impl FnMut(&str, &[u8]) -> Result<(), RollError>,
-) -> Result<(), RollError> {
-    for row in &manifest.body().shards {
-        let (path, bytes) = read_file(source, &row.file, shard_bytes_max(row))?;
-        manifest.read_shard(row, &bytes).map_err(|source| RollError::Manifest { path, source })?;
-        each(&row.file, &bytes)?;
-    }
-    for row in &manifest.body().changes {
-        let (path, bytes) = read_file(source, &row.file, changes_bytes_max(row))?;
-        manifest
-            .read_changes(row, &bytes)
-            .map_err(|source| RollError::Manifest { path, source })?;
-        each(&row.file, &bytes)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -201,6 +201,36 @@ fn a_refusal_names_the_leaf_and_the_rule() {
     assert!(error.to_string().contains("is not the one that follows"), "{error}");
 }
 
+/// A block whose second copy of a request carries another choice is refused before anything of it
+/// is applied or recorded: the replay then reads another block in its place.
+#[test]
+fn a_refused_block_leaves_the_replay_unchanged() {
+    let (mut log, mut stored) = opened(ResultsPolicy::AfterClose, 1);
+    seal(&mut log, &mut stored, &[batch(1, false, &[(1, 1, 0)])]);
+    let ballot_key = keys().ballot;
+    let mut replay = LogReplay::new();
+    for leaves in stored.blocks.iter().map(|block| block.leaves.clone()).collect::<Vec<_>>() {
+        replay.read(&leaves, &ballot_key, &mut stored).expect("own log");
+    }
+    let state = |replay: &LogReplay| encoded(replay.log().expect("a log has a block"));
+    let (before, size) = (state(&replay), log.tree().size());
+    seal(&mut log, &mut stored, &[batch(2, true, &[(2, 2, 0), (1, 1, 1)])]);
+    let false_block = stored.blocks.pop().expect("sealed").leaves;
+    for _ in 0..2 {
+        let read = replay.read(&false_block, &ballot_key, &mut stored);
+        let error = read.expect_err("another choice");
+        let ReplayError::Check(CheckError::Refused(refused)) = error else { panic!("{error}") };
+        assert_eq!((refused.leaf, refused.rule.as_str()), (size + 2, "replayed-choice"));
+        assert_eq!(state(&replay), before, "the refused block was applied");
+    }
+    // The choice of request 2 in the refused block is not compared with.
+    let mut honest = follower(&mut stored, 3);
+    seal(&mut honest, &mut stored, &[batch(2, true, &[(2, 2, 1), (2, 2, 1)])]);
+    let leaves = stored.blocks[3].leaves.clone();
+    replay.read(&leaves, &ballot_key, &mut stored).expect("an honest block");
+    assert_eq!(state(&replay), encoded(&honest));
+}
+
 #[test]
 #[should_panic(expected = "a block follows the log it was made for")]
 fn a_stale_effect_is_not_applied() {

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use super::batch_leaf;
 use crate::ballot::ChoiceIndex;
 use crate::batch::{Batch, BatchError, NodePublicKey, VerifiedBatch};
-use crate::decision::Outcome;
+use crate::decision::{DecisionState, Outcome, PendingDecisions};
 use crate::epochs::OrderError;
 use crate::id::ElectionId;
 use crate::log::leaf::BatchLeaf;
-use crate::request_index::RequestIndex;
 
 /// The evidence of a batch: the stored bytes, and the choices that the ballot key decrypts.
 #[derive(Debug, Clone)]
@@ -197,11 +196,15 @@ impl DecidedChoices {
 /// Marks a choice that does not decrypt: it matches any choice.
 const SPOILED: u16 = u16::MAX;
 
-/// The position of a request among the decided requests.
-pub(super) fn index_of(requests: &RequestIndex, outcome: &Outcome) -> Option<usize> {
+/// The position of a request among the decided requests, after the pending decisions of a block.
+pub(super) fn index_of(
+    decisions: &DecisionState,
+    pending: &PendingDecisions,
+    outcome: &Outcome,
+) -> Option<usize> {
     let request = match outcome {
         Outcome::Decided(entry) => &entry.request,
         Outcome::Replayed(replay) => &replay.request,
     };
-    requests.find_first(request).map(|first| first.place)
+    decisions.find_first(pending, request).map(|first| first.place)
 }

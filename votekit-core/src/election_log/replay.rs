@@ -76,8 +76,7 @@ impl LogReplay {
     /// ([`ElectionLog::evidence_missing`]).
     ///
     /// # Errors
-    /// [`ReplayError`]; the log is unchanged, unless a second copy of a request carries another
-    /// choice.
+    /// [`ReplayError`]; nothing has changed then.
     pub fn read(
         &mut self,
         leaves: &[u8],
@@ -90,32 +89,48 @@ impl LogReplay {
         };
         let mut outcomes: Vec<(Outcome, Option<ChoiceIndex>)> = Vec::new();
         let mut keep = |outcome: &Outcome, choice| outcomes.push((*outcome, choice));
-        let size = log.tree().size();
         let effect = match log.check_with(leaves, ballot_key, source, &mut keep) {
-            Ok(proposal) => proposal.effect,
+            Ok(proposal) => {
+                if let Some(choices) = &mut self.choices {
+                    take_choices(choices, log, &proposal.effect, &outcomes, leaves)?;
+                }
+                proposal.effect
+            }
             Err(CheckError::MissingEvidence { .. } | CheckError::UnknownSums { .. }) => {
+                let effect = log.replay(leaves, source)?;
                 // Without this block's choices, later copies have nothing to be compared with.
                 self.choices = None;
-                outcomes.clear();
-                log.replay(leaves, source)?
+                effect
             }
             Err(error) => return Err(error.into()),
         };
         log.apply(effect);
-        if let Some(choices) = &mut self.choices {
-            for (outcome, choice) in outcomes {
-                let place = index_of(log.decisions().requests(), &outcome);
-                if !choices.take(&outcome, choice, place) {
-                    let theirs = Some(Leaf::from(outcome).to_bytes());
-                    let rule = RefusalRule::ReplayedChoice;
-                    let leaf = leaf_index(leaves, size, theirs.as_deref());
-                    let refused = Refusal { leaf, rule, own: None, theirs };
-                    return Err(CheckError::Refused(Box::new(refused)).into());
-                }
-            }
-        }
         Ok(())
     }
+}
+
+/// Compares the choice of each second copy in a block with that of the first copy, and records the
+/// choices of the block's new requests. The block is not applied yet: after a refusal neither the
+/// log nor the choices have changed.
+fn take_choices(
+    choices: &mut DecidedChoices,
+    log: &ElectionLog,
+    effect: &Effect,
+    outcomes: &[(Outcome, Option<ChoiceIndex>)],
+    leaves: &[u8],
+) -> Result<(), CheckError> {
+    let known = choices.0.len();
+    for (outcome, choice) in outcomes {
+        let place = index_of(log.decisions(), &effect.decisions, outcome);
+        if !choices.take(outcome, *choice, place) {
+            choices.0.truncate(known);
+            let theirs = Some(Leaf::from(*outcome).to_bytes());
+            let rule = RefusalRule::ReplayedChoice;
+            let leaf = leaf_index(leaves, log.tree().size(), theirs.as_deref());
+            return Err(Box::new(Refusal { leaf, rule, own: None, theirs }).into());
+        }
+    }
+    Ok(())
 }
 
 /// The index of a leaf in the log, by its bytes.

@@ -102,8 +102,7 @@ fn admin_kind(error: &AdminError) -> &'static Kind {
         AdminError::NotAnAuthority => &NOT_SERVED_HERE,
         AdminError::Answering { .. } | AdminError::NotEnded { .. } => &REFUSED_BY_LOG,
         AdminError::Engine(error) => engine_kind(error),
-        AdminError::Election(ElectionFault::NotReady(_)) => &UNAVAILABLE,
-        AdminError::Election(_) => &INTERNAL,
+        AdminError::Election(fault) => fault_kind(fault),
         AdminError::Folder(_) | AdminError::Setup(_) => &INTERNAL,
     }
 }
@@ -118,6 +117,17 @@ fn upload_kind(error: &UploadError) -> &'static Kind {
         UploadError::TooLarge { .. } | UploadError::TooMuch { .. } => &BODY_TOO_LARGE,
         UploadError::NoRoom => &STORAGE_FULL,
         UploadError::Busy { .. } => &ADMIN_BUSY,
+    }
+}
+
+/// The kind for a fault of an election during a change. A lost block has the kind of the ledger's
+/// refusal: see [`engine_kind`].
+fn fault_kind(fault: &ElectionFault) -> &'static Kind {
+    match fault {
+        ElectionFault::Engine(error) => engine_kind(error),
+        ElectionFault::NotReady(_) | ElectionFault::TooLate { .. } => &UNAVAILABLE,
+        ElectionFault::Superseded { .. } | ElectionFault::LeadershipLost { .. } => &OUTCOME_UNKNOWN,
+        ElectionFault::Damaged { .. } => &INTERNAL,
     }
 }
 

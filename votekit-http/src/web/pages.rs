@@ -14,7 +14,6 @@ pub(crate) mod cast;
 
 pub(crate) mod outcome;
 pub(crate) mod session;
-pub(crate) mod sign_out;
 
 mod receipt_check;
 pub(crate) mod receipts;

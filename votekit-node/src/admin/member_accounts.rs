@@ -11,7 +11,8 @@ use votekit_store::{
 };
 
 use crate::accounts::{OneTimeLink, add, invited_account};
-use crate::admin::elections::{CreateElection, CreatedElection};
+use crate::admin::drafts::CreatedElection;
+use crate::admin::election_requests::CreateElection;
 use crate::call_rule::{CallRule, MemberFault, MemberRule};
 use crate::error::{AdminError, NodeError};
 use crate::node::Node;

@@ -15,7 +15,8 @@ use votekit_core::shard::{ShardFormat, ShardHead};
 use votekit_store::AccountId;
 use zeroize::Zeroizing;
 
-use crate::admin::elections::{CreateElection, CreatedElection};
+use crate::admin::drafts::CreatedElection;
+use crate::admin::election_requests::CreateElection;
 use crate::call_rule::{CallRule, MemberFault};
 use crate::data_folder::{DataFolder, FolderError, make_private_folder, write_whole};
 use crate::error::{AdminError, NodeError};

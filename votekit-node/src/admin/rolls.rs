@@ -13,7 +13,6 @@ use votekit_core::manifest::{LawRow, Manifest};
 use votekit_store::retry::until_definite;
 use votekit_store::{EngineError, RollOrigin};
 
-use crate::admin::elections::LoadOutcome;
 use crate::call_rule::CallRule;
 use crate::data_folder::DataFolder;
 use crate::election::ElectionHandle;
@@ -234,7 +233,7 @@ impl Node {
         &self,
         election: &ElectionHandle,
         roll: PreparedRoll,
-    ) -> Result<LoadOutcome, AdminError> {
+    ) -> Result<(), AdminError> {
         let PreparedRoll { load, hasher, origin } = roll;
         let digest = load.manifest;
         let (content, is_replacement) = (load.content.clone(), load.replaces.is_some());
@@ -264,7 +263,7 @@ impl Node {
             manifest = %origin.manifest,
             "roll loaded"
         );
-        Ok(LoadOutcome::Loaded)
+        Ok(())
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use votekit_core::id::Digest;
 
-use crate::admin::elections::{LoadOutcome, LoadReport, LoadedLaw};
+use crate::admin::roll_loading::{LoadOutcome, LoadReport, LoadedLaw};
 use crate::admin::rolls::follows;
 use crate::admin::supplement_report::SupplementReport;
 use crate::data_folder::DataFolder;

@@ -28,7 +28,7 @@ use votekit_files::sync_parent;
 pub use self::error::{FileRule, UploadError};
 pub use self::file::{FileUpload, UploadedFile};
 use self::format::bytes_max;
-use crate::admin::elections::LoadReport;
+use crate::admin::roll_loading::LoadReport;
 use crate::data_folder::{DataFolder, FolderError};
 use crate::error::AdminError;
 use crate::node::Node;

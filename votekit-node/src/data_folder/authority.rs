@@ -23,10 +23,8 @@ use zeroize::Zeroizing;
 use super::error::{AuthorityMismatch, FileDamage, FolderError};
 use super::lock::lock;
 use super::permissions::{check_private, make_private_folder, tighten};
-use super::{
-    DataFolder, FORMAT, Identity, TOKEN, identity, make_folders, random, read_secret,
-    refuse_all_but, write_identity, write_secret,
-};
+use super::private_file::{TOKEN, random, read_secret, write_secret};
+use super::{DataFolder, FORMAT, Identity, identity, make_folders, refuse_all_but, write_identity};
 use crate::memory::stack_used;
 
 /// The file of all authorities: the same bytes on every machine.

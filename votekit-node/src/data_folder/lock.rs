@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 
-use super::{FolderError, NO_FOLLOW};
+use super::error::FolderError;
+use super::private_file::NO_FOLLOW;
 
 /// Takes a shared lock. Waits about two seconds for an exclusive one: the first node may be
 /// creating the folder.

@@ -1,7 +1,6 @@
 //! Drives the close of an election and the retirement of a node: executes the commands of the state
 //! machines in votekit-authority.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -14,7 +13,6 @@ use votekit_authority::retirement::Retirement;
 use votekit_core::election::State;
 use votekit_core::election_log::{BlockContent, Change, ElectionLogError, LogEvent};
 use votekit_core::id::{BatchNumber, Epoch, NodeId, Sequence};
-use votekit_core::instant::UnixMillis;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::{Conflict, EngineError};
 
@@ -61,6 +59,7 @@ impl Sealer {
         match self.drive(close, first, None).await {
             Ok(()) => Ok(()),
             Err(AdminError::Engine(error @ EngineError::Conflict(_))) => Err(error.into()),
+            Err(AdminError::Election(fault)) if is_lost(&fault) => Err(fault),
             Err(error) => {
                 let law_id = self.election.law_id();
                 tracing::debug!(
@@ -95,6 +94,7 @@ impl Sealer {
             // An authority accepts no votes, even without a name: ingest nodes do.
             has_other_nodes: self.context.config.name.is_some()
                 || self.context.authorities.is_some(),
+            has_several_authorities: self.context.authority.is_some(),
             lease_length: LEASE_LENGTH,
             clock_margin: CLOCK_MARGIN,
             recording: RECORDING_TIMEOUT,
@@ -110,7 +110,8 @@ impl Sealer {
         mut command: Command,
         mut reason: Option<String>,
     ) -> Result<(), AdminError> {
-        let mut failure = None;
+        // The failure of the last look, or the refusal of the closing.
+        let mut failure: Option<AdminError> = None;
         loop {
             let event = match command {
                 Command::Done => return Ok(()),
@@ -124,13 +125,24 @@ impl Sealer {
                 | Command::SealStaged
                 | Command::ReadEpochs => match self.read_in_flight(&command).await {
                     Ok(event) => event,
-                    Err(error) if is_lost(error.conflict()) => return Err(error.into()),
+                    Err(error) if is_lost(&error) => return Err(error.into()),
                     Err(error) => {
-                        failure = Some(error);
+                        failure = Some(error.into());
                         Event::Unavailable
                     }
                 },
-                command => self.act(command, &mut reason).await?,
+                Command::RecordClosing { closes, not_after } => {
+                    let closing = LogEvent::Closing { closes, reason: reason.take() };
+                    match self.record_before(vec![closing], not_after).await {
+                        Ok(()) => Event::Recorded,
+                        Err(error) if is_refused(&error) => {
+                            failure = Some(error);
+                            Event::Refused
+                        }
+                        Err(error) => return Err(error),
+                    }
+                }
+                command => self.act(command).await?,
             };
             command = process.step(event, monotonic());
         }
@@ -178,16 +190,17 @@ impl Sealer {
         Ok(())
     }
 
-    async fn act(
-        &mut self,
-        command: Command,
-        reason: &mut Option<String>,
-    ) -> Result<Event, AdminError> {
+    async fn act(&mut self, command: Command) -> Result<Event, AdminError> {
         match command {
             Command::ReadClocks => return Ok(Event::Clocks(self.clocks().await?)),
-            Command::RecordClosing { closes, not_after } => {
-                let closing = LogEvent::Closing { closes, reason: reason.take() };
-                self.record_closing(closing, not_after).await?;
+            Command::ReadTerm => return Ok(Event::Term(self.context.leader_lease.term())),
+            Command::StopLeases => {
+                self.context.ledger.set_takes_votes(self.election.law_id(), false).await?;
+                return Ok(Event::LeasesStopped);
+            }
+            Command::GrantLeases => {
+                self.context.ledger.set_takes_votes(self.election.law_id(), true).await?;
+                return Ok(Event::LeasesGranted);
             }
             Command::FinishIntake => {
                 let (reply, finished) = oneshot::channel();
@@ -212,51 +225,6 @@ impl Sealer {
             other => unreachable!("{other:?} is executed by its caller"),
         }
         Ok(Event::Recorded)
-    }
-
-    /// Records the closing. With one authority the block has a deadline: nodes get leases until the
-    /// block is stored. With several authorities the block has no deadline, because it may be
-    /// certified late. Therefore no leases are granted before it is proposed, and the proposal
-    /// waits until the last lease has ended.
-    async fn record_closing(
-        &mut self,
-        closing: LogEvent,
-        not_after: Option<UnixMillis>,
-    ) -> Result<(), AdminError> {
-        if self.context.authority.is_none() {
-            return self.record_before(vec![closing], not_after).await;
-        }
-        let law_id = self.election.law_id().clone();
-        let ledger = Arc::clone(&self.context.ledger);
-        let (began, term) = (Instant::now(), self.context.leader_lease.term());
-        ledger.set_takes_votes(&law_id, false).await?;
-        while began.elapsed() < LEASE_LENGTH + RECORDING_TIMEOUT
-            && !ledger.leases(&law_id).await?.is_empty()
-        {
-            tokio::time::sleep(POLL_INTERVAL).await;
-        }
-        if self.context.leader_lease.term() != term {
-            // The next leader has granted leases again, or may be closing: this node changes
-            // nothing.
-            return Err(ElectionFault::NotReady(NotReady::NotLeading).into());
-        }
-        // The closing time includes this duration: see `Close::closing`.
-        let recorded = if began.elapsed() < LEASE_LENGTH + RECORDING_TIMEOUT {
-            self.record(vec![closing]).await
-        } else {
-            Err(EngineError::from(Conflict::Late { law_id: law_id.clone() }).into())
-        };
-        // A proposal with an unknown outcome may still be certified. A leader of the next term
-        // grants leases again if it is not.
-        if matches!(recorded, Err(AdminError::Refused(_)))
-            || matches!(
-                &recorded,
-                Err(AdminError::Engine(EngineError::Conflict(Conflict::Late { .. })))
-            )
-        {
-            ledger.set_takes_votes(&law_id, true).await?;
-        }
-        recorded
     }
 
     async fn clocks(&self) -> Result<Clocks, ElectionFault> {
@@ -393,7 +361,7 @@ impl Sealer {
     fn explain(
         &self,
         obstacle: Obstacle,
-        failure: Option<ElectionFault>,
+        failure: Option<AdminError>,
     ) -> Result<AdminError, AdminError> {
         Ok(match obstacle {
             Obstacle::Lease { node, epoch } => AdminError::Answering { node, epoch },
@@ -409,7 +377,22 @@ impl Sealer {
                     .map(|(name, _)| name.to_string());
                 AdminError::NotEnded { node, name, epoch }
             }
-            Obstacle::Unavailable => failure.map_or(AdminError::OutcomeUnknown, AdminError::from),
+            Obstacle::Unavailable | Obstacle::Refused => {
+                failure.unwrap_or(AdminError::OutcomeUnknown)
+            }
+            Obstacle::NotLeading => ElectionFault::NotReady(NotReady::NotLeading).into(),
+            Obstacle::TooLate => {
+                ElectionFault::TooLate { law_id: self.election.law_id().clone() }.into()
+            }
         })
+    }
+}
+
+/// Whether a closing was refused, and is certainly not in the log.
+fn is_refused(error: &AdminError) -> bool {
+    match error {
+        AdminError::Refused(_) => true,
+        AdminError::Engine(error) => matches!(error.conflict(), Some(Conflict::Late { .. })),
+        _ => false,
     }
 }

@@ -16,7 +16,7 @@ use votekit_store::{BlockCommit, Conflict, EngineError, Head, StoredBlock};
 
 use crate::context::NodeContext;
 use crate::election::CheckpointSigner;
-use crate::error::ElectionFault;
+use crate::error::{AdminError, ElectionFault};
 use crate::seal::seal_queue::StagingMark;
 
 /// A block proposed by its leader.
@@ -130,22 +130,97 @@ impl Endorse for SoleAuthority {
     }
 }
 
-/// Whether the ledger reports that another node has extended the log.
-pub(crate) fn is_overtaken(conflict: Option<&Conflict>) -> bool {
-    matches!(conflict, Some(Conflict::Head { .. } | Conflict::Term { .. }))
+/// Whether another node has extended the log, or leads: the proposal is dropped. The endorsement
+/// states it, or the ledger with its refusal.
+pub(crate) fn is_overtaken(fault: &ElectionFault) -> bool {
+    matches!(fault, ElectionFault::Superseded { .. } | ElectionFault::LeadershipLost { .. })
+        || matches!(fault.conflict(), Some(Conflict::Head { .. } | Conflict::Term { .. }))
 }
 
-/// The present term of the ledger, if its refusal states it.
-pub(crate) fn term_found(conflict: Option<&Conflict>) -> Option<u64> {
-    match conflict {
-        Some(Conflict::Term { found, .. }) => Some(*found),
+/// The present term, if the fault states it.
+pub(crate) fn term_found(fault: &ElectionFault) -> Option<u64> {
+    match (fault, fault.conflict()) {
+        (ElectionFault::LeadershipLost { found, .. }, _)
+        | (_, Some(Conflict::Term { found, .. })) => Some(*found),
         _ => None,
     }
 }
 
-/// Whether the ledger refused a proposal permanently: another block was appended at its height, it
-/// came too late, or it was made before the ledger was restored from an older copy.
-pub(crate) fn is_lost(conflict: Option<&Conflict>) -> bool {
-    is_overtaken(conflict)
-        || matches!(conflict, Some(Conflict::Late { .. } | Conflict::NotStaged { .. }))
+/// Whether a block came after its deadline.
+pub(crate) fn is_too_late(fault: &ElectionFault) -> bool {
+    matches!(fault, ElectionFault::TooLate { .. })
+        || matches!(fault.conflict(), Some(Conflict::Late { .. }))
+}
+
+/// Whether a proposal is refused permanently: another block was appended at its height, it came too
+/// late, or it was made before the ledger was restored from an older copy.
+pub(crate) fn is_lost(fault: &ElectionFault) -> bool {
+    is_overtaken(fault)
+        || is_too_late(fault)
+        || matches!(fault.conflict(), Some(Conflict::NotStaged { .. }))
+}
+
+/// The fault of a call whose proposal [is lost](is_lost): its sealer follows the log again.
+pub(crate) fn lost_proposal(error: &AdminError) -> Option<ElectionFault> {
+    let fault = match error {
+        AdminError::Engine(error) => ElectionFault::Engine(error.clone()),
+        AdminError::Election(fault) => fault.clone(),
+        _ => return None,
+    };
+    is_lost(&fault).then_some(fault)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::NotReady;
+
+    fn law() -> ElectionId {
+        "L1".parse().expect("a law id")
+    }
+
+    /// What a fault means for the leader: overtaken, the term found, too late, lost.
+    fn meaning(fault: &ElectionFault) -> (bool, Option<u64>, bool, bool) {
+        (is_overtaken(fault), term_found(fault), is_too_late(fault), is_lost(fault))
+    }
+
+    #[test]
+    fn a_fault_of_the_node_means_what_the_refusal_of_the_ledger_means() {
+        let superseded = ElectionFault::Superseded { law_id: law(), expected: 4, found: 6 };
+        let later_term = ElectionFault::LeadershipLost { law_id: law(), offered: 2, found: 3 };
+        let too_late = ElectionFault::TooLate { law_id: law() };
+        let head = Conflict::Head { law_id: law(), expected: 4, found: 6 };
+        let term = Conflict::Term { law_id: law(), offered: 2, found: 3 };
+        let late = Conflict::Late { law_id: law() };
+        for (fault, conflict, expected) in [
+            (superseded, head, (true, None, false, true)),
+            (later_term, term, (true, Some(3), false, true)),
+            (too_late, late, (false, None, true, true)),
+        ] {
+            let refused = ElectionFault::Engine(conflict.into());
+            assert_eq!(meaning(&fault), expected, "{fault}");
+            assert_eq!(meaning(&refused), expected, "{refused}");
+            assert_eq!(fault.to_string(), refused.to_string());
+            assert_eq!(fault.is_passing(), refused.is_passing(), "{fault}");
+        }
+    }
+
+    #[test]
+    fn only_a_lost_proposal_makes_the_sealer_follow_after_a_call() {
+        let fault = ElectionFault::Superseded { law_id: law(), expected: 4, found: 6 };
+        let not_staged = Conflict::NotStaged { law_id: law(), position: 7 };
+        for error in [AdminError::from(fault), AdminError::Engine(not_staged.into())] {
+            let lost = lost_proposal(&error);
+            assert_eq!(lost.map(|fault| fault.to_string()), Some(error.to_string()));
+        }
+        let unavailable = EngineError::Unavailable { engine: "SQLite", reason: String::new() };
+        for error in [
+            AdminError::Engine(unavailable),
+            AdminError::from(ElectionFault::NotReady(NotReady::NotLeading)),
+            AdminError::from(ElectionFault::damaged("block 3 is missing")),
+            AdminError::OutcomeUnknown,
+        ] {
+            assert!(lost_proposal(&error).is_none(), "{error}");
+        }
+    }
 }

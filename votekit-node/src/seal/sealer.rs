@@ -32,7 +32,8 @@ use crate::metrics::{self, Status};
 use crate::recovery::READ_BATCH_LEN;
 use crate::seal::due_batch::LeaderWatch;
 use crate::seal::endorse::{
-    Endorse, Endorsement, ProposedBlock, is_lost, is_overtaken, term_found,
+    Endorse, Endorsement, ProposedBlock, is_lost, is_overtaken, is_too_late, lost_proposal,
+    term_found,
 };
 use crate::seal::endorser::endorser;
 use crate::seal::made_block::{
@@ -138,17 +139,17 @@ impl Sealer {
             };
             let worked = match worked {
                 // The proposal was dropped: the log in memory is still the one in the ledger.
-                Err(error) if self.context.is_shared && is_overtaken(error.conflict()) => {
+                Err(error) if self.context.is_shared && is_overtaken(&error) => {
                     tracing::warn!(
                         event = "leadership_lost",
                         law_id = %self.election.law_id(),
                         %error,
                         "another leader appended to the log"
                     );
-                    self.context.leader_lease.overtaken(term_found(error.conflict()));
+                    self.context.leader_lease.overtaken(term_found(&error));
                     Ok(Flow::Continue)
                 }
-                Err(error) if matches!(error.conflict(), Some(Conflict::Late { .. })) => {
+                Err(error) if is_too_late(&error) => {
                     tracing::warn!(
                         event = "closing_timed_out",
                         law_id = %self.election.law_id(),
@@ -376,7 +377,7 @@ impl Sealer {
         let inputs = RoundInputs { batches: Vec::new(), sealed_through, term: maker.term };
         let committed = self.endorse_and_apply(proposal, inputs, not_after).await;
         Ok(committed.inspect_err(|error| {
-            if !(self.context.is_shared && is_lost(error.conflict())) {
+            if !(self.context.is_shared && is_lost(error)) {
                 self.context.fail_election(&self.election, error);
             }
         })?)
@@ -497,11 +498,12 @@ impl Sealer {
             Endorsement::Certified(head) => head,
             // The proposal is dropped: nothing has changed here.
             Endorsement::Superseded { by } => {
-                let (expected, found) = (first_leaf, by.size);
-                return Err(Conflict::Head { law_id: law_id(), expected, found }.into());
+                let (law_id, expected, found) = (law_id(), first_leaf, by.size);
+                return Err(ElectionFault::Superseded { law_id, expected, found });
             }
             Endorsement::LeadershipLost { term: found } => {
-                return Err(Conflict::Term { law_id: law_id(), offered: term, found }.into());
+                let (law_id, offered) = (law_id(), term);
+                return Err(ElectionFault::LeadershipLost { law_id, offered, found });
             }
         };
         self.election.apply(effect);
@@ -588,10 +590,7 @@ fn answer(
     reply: oneshot::Sender<Result<(), AdminError>>,
     done: Result<(), AdminError>,
 ) -> Option<ElectionFault> {
-    let lost = match &done {
-        Err(AdminError::Engine(error)) if is_lost(error.conflict()) => Some(error.clone().into()),
-        _ => None,
-    };
+    let lost = done.as_ref().err().and_then(lost_proposal);
     // The receiver may be gone.
     let _ = reply.send(done);
     lost

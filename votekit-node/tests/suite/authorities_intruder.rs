@@ -18,7 +18,7 @@ use votekit_node::{AdminError, CallRule};
 use votekit_store::{Leadership, Ledger, NewRow, RowId, RowKind, RowOutcome};
 
 use crate::installation::{Installation, WAIT, base, wait_until};
-use crate::support::law;
+use crate::support::{law, vote};
 
 /// The length of the intruder's lease.
 const LEASE: Duration = Duration::from_secs(2);

@@ -13,7 +13,7 @@ use votekit_core::manifest::{FileRow, LawRow, Manifest, ManifestBody, PepperMark
 use votekit_core::shard::{Changes, ShardFormat, ShardHead};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
-use votekit_node::{AdminError, CreateElection, Node, OpenElection, VoteStatus};
+use votekit_node::{AdminError, CreateElection, ElectionFault, Node, OpenElection, VoteStatus};
 
 pub(crate) const LAW: &str = "L2025-001";
 
@@ -280,7 +280,8 @@ pub(crate) async fn decided_at_last(node: &Node, request: RequestId) -> Decision
     }
 }
 
-/// Retries while the node does not lead, or an engine is unavailable.
+/// Retries while the node does not lead, another leader's block overtakes the call's block, or an
+/// engine is unavailable.
 pub(crate) async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminError>) -> T {
     let until = Instant::now() + HANG_TIMEOUT;
     loop {
@@ -289,6 +290,11 @@ pub(crate) async fn insist<T>(mut call: impl AsyncFnMut() -> Result<T, AdminErro
             Err(
                 error @ (AdminError::NotLeading { .. }
                 | AdminError::Engine(_)
+                | AdminError::Election(
+                    ElectionFault::Superseded { .. }
+                    | ElectionFault::LeadershipLost { .. }
+                    | ElectionFault::TooLate { .. },
+                )
                 | AdminError::Busy { .. }),
             ) => {
                 assert!(Instant::now() < until, "{error}");

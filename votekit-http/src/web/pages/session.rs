@@ -1,10 +1,13 @@
-//! The ballots of a session, which can cover several elections. Each vote has its own outcome and
-//! its own idempotency key; this page only lists them.
+//! The session of a voter: its ballots, its renewal, and the sign-out.
+//!
+//! A session can cover several elections. Each vote has its own outcome and its own idempotency
+//! key; the page of the ballots only lists them.
 
 use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{Request, State};
+use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use votekit_core::decision::Decision;
@@ -20,7 +23,7 @@ use crate::web::error_page::MessagePage;
 use crate::web::frame::Frame;
 use crate::web::lang::Lang;
 use crate::web::page_form::read_page_form;
-use crate::web::visit::Visit;
+use crate::web::visit::{Visit, clear_site_data};
 
 #[derive(Template)]
 #[template(path = "session.html")]
@@ -130,4 +133,25 @@ pub(crate) async fn extend(
     let page =
         MessagePage::new(visit.frame(lang.session_over_title(), "/session")?, lang.session_ended());
     visit.answer(StatusCode::FORBIDDEN, &page)
+}
+
+/// `POST /{lang}/sign-out`: ends the session, so that a copied cookie is void too, and removes the
+/// cookie and the data of this site that the browser kept.
+pub(crate) async fn sign_out(
+    State(api): State<Arc<Api>>,
+    PathText(lang): PathText<Lang>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (head, form) = read_page_form(&api, request).await?;
+    let mut visit = Visit::begin(&api, lang, &head.headers);
+    if visit.session.is_some() && !visit.has_sent(&Form::SignOut, form.text("token")) {
+        return Err(Problem::ForeignOrigin);
+    }
+    visit.session = None;
+    let page = MessagePage::new(visit.frame(lang.signed_out_title(), "/")?, lang.signed_out_text());
+    let mut response = visit.answer(StatusCode::OK, &page)?;
+    let cleared = api.sessions.end(&head.headers, api.now());
+    response.headers_mut().insert(SET_COOKIE, cleared);
+    clear_site_data(&mut response);
+    Ok(response)
 }
