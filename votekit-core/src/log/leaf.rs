@@ -10,7 +10,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::batch::{
-    BatchHeader, BatchSignature, NodePublicKey, is_signed, signed_header, signed_message,
+    BatchHeader, BatchSignature, NodePublicKey, NodeVerifier, signed_header, signed_message,
 };
 use crate::commitment::Commitment;
 use crate::credential::{CredentialHash, HashScheme};
@@ -230,7 +230,7 @@ impl BatchLeaf {
 
     /// Whether this node key made the signature over the fields of the leaf.
     #[must_use]
-    pub fn is_signed_by(&self, law_id: &ElectionId, key: &NodePublicKey) -> bool {
+    pub fn is_signed_by(&self, law_id: &ElectionId, key: &NodeVerifier) -> bool {
         let header = BatchHeader {
             law_id: law_id.clone(),
             number: self.number(),
@@ -239,7 +239,7 @@ impl BatchLeaf {
         };
         let header = signed_header(&header, self.count as usize);
         let message = signed_message(&header, &self.envelopes, &self.digest);
-        is_signed(key, &message, &self.signature)
+        key.has_signed(&message, &self.signature)
     }
 }
 

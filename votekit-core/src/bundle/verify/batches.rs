@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest as _, Sha256};
 
 use super::Line;
-use crate::batch::{NodePublicKey, envelopes_hasher};
+use crate::batch::{NodePublicKey, NodeVerifier, envelopes_hasher};
 use crate::bundle::{Failures, Rule, file};
 use crate::decision::Outcome;
 use crate::election::State;
@@ -20,7 +20,8 @@ const SIGNATURE_BATCH_LEN: usize = 2048;
 /// The admitted nodes, the progress of each epoch, and the current batch.
 #[derive(Default)]
 pub(super) struct Batches {
-    nodes: BTreeMap<NodeId, NodePublicKey>,
+    /// `None` for a node whose key is not usable.
+    nodes: BTreeMap<NodeId, Option<NodeVerifier>>,
     epochs: Epochs,
     /// The first 16 bytes of each digest.
     digests: BTreeSet<[u8; 16]>,
@@ -40,7 +41,7 @@ struct Current {
 struct Unverified {
     line: u64,
     leaf: BatchLeaf,
-    key: NodePublicKey,
+    key: Option<NodeVerifier>,
     law_id: ElectionId,
 }
 
@@ -97,10 +98,11 @@ impl Batches {
         if key.node_id() != node {
             fail(format_args!("node {node} is not the id of its key"));
         }
-        if !key.is_usable() {
+        let verifier = key.verifier();
+        if verifier.is_none() {
             fail(format_args!("the key of node {node} is not a usable Ed25519 key"));
         }
-        if self.nodes.insert(node, *key).is_some() {
+        if self.nodes.insert(node, verifier).is_some() {
             fail(format_args!("node {node} is admitted twice"));
         }
     }
@@ -223,7 +225,8 @@ impl Batches {
 /// Returns those whose signature is not their node's, in order. With 0 or 1 threads none is
 /// started.
 fn find_bad(unverified: &[Unverified], threads: usize) -> Vec<&Unverified> {
-    let is_bad = |one: &&Unverified| !one.leaf.is_signed_by(&one.law_id, &one.key);
+    let is_bad =
+        |one: &&Unverified| !one.key.is_some_and(|key| one.leaf.is_signed_by(&one.law_id, &key));
     if threads <= 1 {
         return unverified.iter().filter(is_bad).collect();
     }
