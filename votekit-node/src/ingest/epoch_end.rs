@@ -116,9 +116,9 @@ async fn end(
     Ok(())
 }
 
-/// The last staged batch of an epoch; `None` if none is staged. Waits while the ledger lacks batches
-/// or blocks that this node knows: it was restored from an older copy, and the authorities will
-/// append them again. The end of the epoch must not reuse the number of a batch that counts.
+/// The last staged batch of an epoch; `None` if none is staged. Waits while the ledger lacks
+/// batches or blocks that this node knows: it was restored from an older copy, and the authorities
+/// will append them again. The end of the epoch must not reuse the number of a batch that counts.
 async fn staged_through(
     context: &NodeContext,
     election: &ElectionHandle,

@@ -3,10 +3,10 @@
 //!
 //! A batch number must never be signed for two batches. The ledger contains the allocated epochs
 //! and their staged batches, but after it was restored from an older copy it lacks some of them,
-//! until the authorities have restored them. The file is the node's own lower bound: a later run begins
-//! no epoch that is in the file, and ends none below its last batch in the file. Nor does a later
-//! run take votes, or end an epoch, before it has read the log up to the height in the file: a
-//! ledger that was restored from an older copy can show a closing poll as open, and grant leases
+//! until the authorities have restored them. The file is the node's own lower bound: a later run
+//! begins no epoch that is in the file, and ends none below its last batch in the file. Nor does a
+//! later run take votes, or end an epoch, before it has read the log up to the height in the file:
+//! a ledger that was restored from an older copy can show a closing poll as open, and grant leases
 //! for it.
 //!
 //! ```text

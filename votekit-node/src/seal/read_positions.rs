@@ -1,6 +1,6 @@
-//! The places in staging that were read and are not sealed yet, to be compared with those that the
-//! ledger has: after it was rolled back, or by another program, a place that was read may have
-//! another batch, and a place between two that were read may have one that no one has read.
+//! The positions in staging that were read and are not sealed yet, to be compared with those in the
+//! ledger: after a roll-back, or a change by another program, a position that was read may have
+//! another batch, and an unread batch may be between two positions that were read.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Included, Unbounded};
@@ -21,9 +21,9 @@ pub(crate) struct ReadPositions {
     read: BTreeMap<StagingId, Digest>,
     /// The rows that were passed over, since they are no batches.
     unreadable: BTreeSet<StagingId>,
-    /// The positions of further such rows, from the first to the last one: in between, a row that
-    /// was not read is no difference, and none is looked at again. A batch that is moved there is
-    /// found once a block seals past it, by the node that has it, or when a node starts.
+    /// The range of the positions of further such rows: an unread row in this range is not a
+    /// difference, and none is read again. A batch that is moved there is found once a block seals
+    /// past it, by the node that has it, or when a node starts.
     unrecorded: Option<RangeInclusive<StagingId>>,
 }
 
@@ -74,8 +74,8 @@ impl ReadPositions {
         self.read.insert(id, batch);
     }
 
-    /// Records a row that is no batch: of the first [`UNREADABLE_MAX`], each position; of further
-    /// ones, from where to where they are.
+    /// Records a row that is not a batch: the position of each of the first [`UNREADABLE_MAX`], and
+    /// the range of further ones.
     pub(crate) fn add_unreadable(&mut self, id: StagingId) {
         if self.unreadable.len() < UNREADABLE_MAX {
             self.unreadable.insert(id);

@@ -28,8 +28,8 @@ pub(crate) fn batch_of(by: u8, sequence: u64, count: u64) -> Arc<Batch> {
     sealed(by, Epoch(1), sequence, (0..count).map(vote))
 }
 
-/// A batch by its number, with one vote for each hash of a credential: the first half of the hash is
-/// the id of the request.
+/// A batch by its number, with one vote for each hash of a credential: the first half of the hash
+/// is the id of the request.
 pub(crate) fn sealed(
     by: u8,
     epoch: Epoch,
