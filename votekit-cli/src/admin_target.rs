@@ -443,8 +443,9 @@ pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CommandError> {
 
 /// Parses the name that the logs of a new folder begin with.
 pub(crate) fn base_name(base: Option<&str>) -> Result<Option<KeyName>, CommandError> {
-    base.map(str::parse).transpose().map_err(|error| {
-        CommandError::usage(format!("--log-base: {error}")).hint("such as elections.example.ca")
+    base.map(str::parse::<KeyName>).transpose().map_err(|error| {
+        let words = error.in_words();
+        CommandError::usage(format!("--log-base: {words}")).hint("such as elections.example.ca")
     })
 }
 

@@ -11,6 +11,8 @@
 mod fields;
 mod logs;
 mod manifests;
+mod records;
+mod signatures;
 mod tables;
 
 #[cfg(feature = "node")]

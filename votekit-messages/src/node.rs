@@ -7,6 +7,8 @@ use votekit_node::data_folder::{
     AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
 };
 use votekit_node::log_repair::RepairError;
+use votekit_node::node_name::NodeNameError;
+use votekit_node::node_record::NodeRecordError;
 use votekit_node::{ElectionFault, NodeError, NotReady};
 
 use crate::{InWords, store};
@@ -104,11 +106,11 @@ impl InWords for FileDamage {
             Self::KeyCheck => {
                 "the key does not match its check: restore it from a backup of the folder"
             }
-            Self::Name(reason) => return reason.to_string(),
+            Self::Name(reason) => return reason.in_words(),
             Self::NotVerifierKeys(reason) => {
-                return format!("expected one verifier key per line: {reason}");
+                return format!("expected one verifier key per line: {}", reason.in_words());
             }
-            Self::Authorities(reason) => return reason.to_string(),
+            Self::Authorities(reason) => return reason.in_words(),
             Self::NotDigest => "a line that is not a digest",
             Self::Roll(error) => return error.in_words(),
             Self::Settings { reason } => return reason.clone(),
@@ -162,7 +164,10 @@ impl InWords for NodeError {
                 "this votekit was built without the services engine (the feature `services`)"
                     .to_owned()
             }
-            // Keys, policies, signatures and addresses are described by their parsers.
+            Self::Key(error) => error.in_words(),
+            Self::Policy(error) => error.in_words(),
+            Self::Sign(error) => error.in_words(),
+            // An address is described by its parser.
             other => other.to_string(),
         }
     }
@@ -173,6 +178,32 @@ impl InWords for NodeError {
             Self::Engine(error) => error.hint(),
             _ => None,
         }
+    }
+}
+
+impl InWords for NodeNameError {
+    fn in_words(&self) -> String {
+        "the name of a node has 1 to 40 characters of a-z, 0-9 and '-', such as ingest-1".to_owned()
+    }
+}
+
+impl InWords for NodeRecordError {
+    fn in_words(&self) -> String {
+        let text = match self {
+            Self::Form => {
+                "a record is one line `node <name> <node key> <transport key>`, its keys as 64 \
+                 lower-case hexadecimal digits"
+            }
+            Self::Name(error) => return error.in_words(),
+            Self::NodeKey => "the node key is not a usable Ed25519 key",
+            Self::TransportKey => "the transport key is not a usable X25519 key",
+            other => return other.to_string(),
+        };
+        text.to_owned()
+    }
+
+    fn hint(&self) -> Option<String> {
+        Some("`votekit node show` prints the record of a node".to_owned())
     }
 }
 

@@ -39,7 +39,7 @@ impl InWords for UnsignedReason {
             Self::NoFile => "there is no such file".to_owned(),
             Self::Unreadable(error) => error.to_string(),
             Self::OtherManifest => "it signs another manifest".to_owned(),
-            Self::Note(error) => error.to_string(),
+            Self::Note(error) => error.in_words(),
         }
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use votekit_core::batch::Batch;
 use votekit_core::id::{BatchNumber, ElectionId, Epoch, Sequence};
+use votekit_messages::InWords as _;
 
 use crate::argument;
 use crate::atomic_output::write_output;
@@ -84,8 +85,9 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         None => {
             let file = PathBuf::from(&args.batch);
             let bytes = fs::read(&file).map_err(|error| CommandError::reading(&file, &error))?;
-            Batch::parse(bytes)
-                .map_err(|error| CommandError::bad_input(format!("{}: {error}", file.display())))?
+            Batch::parse(bytes).map_err(|error| {
+                CommandError::bad_input(format!("{}: {}", file.display(), error.in_words()))
+            })?
         }
     };
     if let Some(path) = &args.output {

@@ -10,6 +10,7 @@ use votekit_core::export;
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::policy::Policy;
 use votekit_core::results::Results;
+use votekit_messages::InWords as _;
 
 use crate::admin_target;
 use crate::atomic_output::{StagedFolder, write_output};
@@ -121,7 +122,7 @@ pub(crate) fn read_results(log: &LogArgs) -> Result<Results, CommandError> {
         let mut writer = Writer::new();
         let head = source.read(&mut writer, |_| Ok(())).await?;
         let checkpoint = SignedCheckpoint::parse(&head.checkpoint)
-            .map_err(|error| CommandError::verification_failed(error.to_string()))?;
+            .map_err(|error| CommandError::verification_failed(error.in_words()))?;
         writer.account().results(checkpoint.unverified().root()).ok_or_else(|| {
             CommandError::bad_input(format!("the results of {} have not been opened", source.law_id))
                 .hint("they are opened at the close, or while voting when the election was created with --results live")

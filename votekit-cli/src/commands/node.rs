@@ -14,6 +14,7 @@ use votekit_node::node_record::{NodeRecord, NodeRecordError};
 use votekit_node::{AdmittedNode, NodeView, RetiredNode};
 
 use crate::admin_target::{self, AdminTargetArgs, ElectionArgs, TargetLocation};
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 use crate::output::plain;
@@ -64,7 +65,7 @@ struct ShowArgs {
     data: PathBuf,
 
     /// Name of the node in the installation: 1 to 40 of a-z, 0-9 and -
-    #[arg(long)]
+    #[arg(long, value_parser = argument::parse::<NodeName>)]
     name: NodeName,
 }
 
@@ -208,10 +209,8 @@ fn admit_record(args: &AdmitArgs, context: &Context) -> Result<(), CommandError>
         return Err(CommandError::usage("a record must be the only argument")
             .hint("put the whole line into quotation marks"));
     }
-    let wrong = |error: NodeRecordError| {
-        CommandError::usage(error.to_string())
-            .hint("`votekit node show` prints the record of a node")
-    };
+    let wrong =
+        |error: NodeRecordError| CommandError::usage(error.in_words()).hint_if(error.hint());
     let record: NodeRecord = args.subject.trim_end().parse().map_err(wrong)?;
     let TargetLocation::Running(client) = args.target.location()? else {
         return Err(CommandError::usage(

@@ -18,6 +18,7 @@ use votekit_node::memory;
 use votekit_node::node_name::NodeName;
 
 use crate::admin_target;
+use crate::argument;
 use crate::context::Context;
 use crate::error::{CommandError, ErrorKind};
 use crate::signals::{self, Signals};
@@ -97,7 +98,10 @@ pub(crate) struct Args {
 
     /// Name of this node among those that share its data folder, such as ingest-1; nodes on
     /// services share one folder, each under its own name
-    #[arg(long, value_name = "NAME", env = "VOTEKIT_NAME")]
+    #[arg(
+        long, value_name = "NAME", env = "VOTEKIT_NAME",
+        value_parser = argument::parse::<NodeName>
+    )]
     name: Option<NodeName>,
 
     /// Roles of this node: ingest, validate, seal, query, or some of them when other nodes on the

@@ -58,7 +58,8 @@ impl Trust {
         match Policy::parse(&bytes) {
             Ok(_) => Ok(Some(Pin::Policy(bytes))),
             Err(error) => {
-                Err(CommandError::bad_input(format!("{} is not a policy: {error}", path.display()))
+                let words = error.in_words();
+                Err(CommandError::bad_input(format!("{} is not a policy: {words}", path.display()))
                     .hint(PIN_HINT))
             }
         }

@@ -9,6 +9,7 @@ use votekit_core::authority::{AuthoritySet, SetWitness};
 use votekit_core::id::ElectionId;
 use votekit_core::log::checkpoint::origin_of;
 use votekit_core::log::note::{KeyKind, KeyName, VerifierKey};
+use votekit_messages::InWords as _;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{ClusterView, WitnessView};
 
@@ -157,7 +158,7 @@ fn request(
     let mut logs = Vec::new();
     for (law_id, origin) in origins {
         let key = VerifierKey::new(origin.clone(), KeyKind::Ed25519, &feeder.log)
-            .map_err(|error| CommandError::bad_input(error.to_string()))?;
+            .map_err(|error| CommandError::bad_input(error.in_words()))?;
         logs.push(LogRequest {
             law_id: law_id.clone(),
             origin: origin.to_string(),
@@ -183,7 +184,7 @@ fn origins(
 ) -> Result<Vec<(String, KeyName)>, CommandError> {
     let origin = |law_id: &ElectionId, binding| -> Result<(String, KeyName), CommandError> {
         let origin = origin_of(base, law_id, binding)
-            .map_err(|error| CommandError::bad_input(error.to_string()))?;
+            .map_err(|error| CommandError::bad_input(error.in_words()))?;
         Ok((law_id.to_string(), origin))
     };
     if !args.elections.is_empty() {

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use votekit_core::authority::AuthorityMember;
 use votekit_core::ballot::BallotSecretKey;
 use votekit_core::log::note::{KeyName, SigningKey};
+use votekit_messages::InWords as _;
 use votekit_node::data_folder::DataFolder;
 
 use super::NewKeys;
+use crate::argument;
 use crate::context::Context;
 use crate::error::CommandError;
 
@@ -31,11 +33,14 @@ pub(super) struct Args {
     data: PathBuf,
 
     /// Name of the authority in signatures and policies, without spaces, plus signs and slashes
-    #[arg(long)]
+    #[arg(long, value_parser = argument::parse::<KeyName>)]
     name: KeyName,
 
     /// Name that all logs begin with: the same for every authority, such as elections.example.ca
-    #[arg(long, default_value = DataFolder::DEFAULT_BASE)]
+    #[arg(
+        long, default_value = DataFolder::DEFAULT_BASE,
+        value_parser = argument::parse::<KeyName>
+    )]
     base: KeyName,
 }
 
@@ -67,9 +72,7 @@ fn check_name(name: &KeyName) -> Result<(), CommandError> {
     let named = AuthorityMember { name, log, cosigner, statement, transport };
     match AuthorityMember::parse_line(&named.to_string()) {
         Ok(_) => Ok(()),
-        Err(rule) => {
-            Err(CommandError::usage(format!("--name: {rule}"))
-                .hint("such as quebec, or authority-1"))
-        }
+        Err(rule) => Err(CommandError::usage(format!("--name: {}", rule.in_words()))
+            .hint("such as quebec, or authority-1")),
     }
 }

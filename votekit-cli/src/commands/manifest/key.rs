@@ -7,6 +7,7 @@ use serde::Serialize;
 use votekit_core::log::note::{KeyName, SigningKey};
 use zeroize::Zeroizing;
 
+use crate::argument;
 use crate::atomic_output::{Secrecy, write_new};
 use crate::commands::pepper::read_secret;
 use crate::context::Context;
@@ -29,7 +30,7 @@ Example:
 pub(super) struct Args {
     /// Your name in signatures, without spaces and plus signs: best an address that you control,
     /// and your name
-    #[arg(long)]
+    #[arg(long, value_parser = argument::parse::<KeyName>)]
     name: KeyName,
 
     /// File to create

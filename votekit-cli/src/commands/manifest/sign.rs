@@ -8,8 +8,10 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use votekit_core::log::note::{KeyName, Note, Signature};
 use votekit_core::manifest::Manifest;
+use votekit_messages::InWords as _;
 
 use super::{key, verify};
+use crate::argument;
 use crate::atomic_output::replace;
 use crate::context::Context;
 use crate::error::CommandError;
@@ -31,7 +33,7 @@ pub(super) struct Args {
     key: PathBuf,
 
     /// Refuse to sign unless the key has this name
-    #[arg(long)]
+    #[arg(long, value_parser = argument::parse::<KeyName>)]
     name: Option<KeyName>,
 }
 
@@ -79,7 +81,7 @@ pub(super) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
     signatures.push(key.sign(&text));
     let count = signatures.len();
     let note =
-        Note::new(text, signatures).map_err(|error| CommandError::internal(error.to_string()))?;
+        Note::new(text, signatures).map_err(|error| CommandError::internal(error.in_words()))?;
     replace(&path, note.to_string().as_bytes())?;
     context.output.result(&Report {
         manifest_sha256: folder.manifest.digest().to_hex(),
@@ -96,8 +98,9 @@ fn earlier_signatures(path: &Path, text: &str) -> Result<Vec<Signature>, Command
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(CommandError::reading(path, &error)),
     };
-    let note = Note::parse(&bytes)
-        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))?;
+    let note = Note::parse(&bytes).map_err(|error| {
+        CommandError::bad_input(format!("{}: {}", path.display(), error.in_words()))
+    })?;
     if note.text() != text {
         return Err(CommandError::bad_input(format!("{} signs another manifest", path.display()))
             .hint(

@@ -14,6 +14,7 @@ use votekit_core::log::note::{Note, VerifierKey};
 use votekit_core::manifest::{FileRow, LawRow, Manifest};
 use votekit_messages::InWords as _;
 
+use crate::argument;
 use crate::bundle_folder::warn_of_system_files;
 use crate::commands::pepper;
 use crate::context::Context;
@@ -35,7 +36,10 @@ pub(super) struct Args {
     dir: PathBuf,
 
     /// Verifier key of an official who must have signed; may be repeated
-    #[arg(long = "vkey", value_name = "VKEY")]
+    #[arg(
+        long = "vkey", value_name = "VKEY",
+        value_parser = argument::parse::<VerifierKey>
+    )]
     vkeys: Vec<VerifierKey>,
 
     /// Also check that the roll was hashed under this pepper
@@ -225,13 +229,15 @@ fn check_note(bytes: &[u8], text: &str, keys: &[VerifierKey]) -> Vec<String> {
     let note = match Note::parse(bytes) {
         Ok(note) if note.text() == text => note,
         Ok(_) => return vec![format!("{} signs another manifest", Manifest::NOTE_FILE_NAME)],
-        Err(error) => return vec![format!("{}: {error}", Manifest::NOTE_FILE_NAME)],
+        Err(error) => {
+            return vec![format!("{}: {}", Manifest::NOTE_FILE_NAME, error.in_words())];
+        }
     };
     keys.iter()
         .filter_map(|key| {
             note.verify(std::slice::from_ref(key))
                 .err()
-                .map(|error| format!("{}: {error}", key.name()))
+                .map(|error| format!("{}: {}", key.name(), error.in_words()))
         })
         .collect()
 }

@@ -9,8 +9,10 @@ use votekit_core::authority::{
     AuthorityMember, AuthoritySet, AuthoritySetError, AuthoritySetRule, SetWitness,
 };
 use votekit_core::log::note::KeyName;
+use votekit_messages::InWords as _;
 
 use super::LINE_HINT;
+use crate::argument;
 use crate::atomic_output::{Secrecy, write_new};
 use crate::context::Context;
 use crate::error::CommandError;
@@ -46,7 +48,7 @@ pub(super) struct Args {
     quorum: usize,
 
     /// Name that all logs begin with: the one given to every `votekit authority keygen`
-    #[arg(long)]
+    #[arg(long, value_parser = argument::parse::<KeyName>)]
     base: KeyName,
 
     /// Outside witness: its name, its verifier key, the prefix of its addresses, and the authority
@@ -144,18 +146,19 @@ fn with_witnesses(
         .enumerate()
         .map(|(index, text)| {
             let feeder = &members[index % members.len()].name;
-            parse_witness(text, feeder)
-                .map_err(|rule| CommandError::bad_input(format!("--witness {text}: {rule}")))
+            parse_witness(text, feeder).map_err(|rule| {
+                CommandError::bad_input(format!("--witness {text}: {}", rule.in_words()))
+            })
         })
         .collect::<Result<Vec<_>, _>>()?;
     let first_line = FIRST_LINE + members.len();
     set.with_witnesses(witnesses, quorum).map_err(|error| {
         let AuthoritySetError::Malformed { line, rule } = &error else {
-            return CommandError::bad_input(error.to_string());
+            return CommandError::bad_input(error.in_words());
         };
         let text = line.checked_sub(first_line).and_then(|index| given.get(index));
         let source = text.map_or("--witness-quorum".to_owned(), |text| format!("--witness {text}"));
-        CommandError::bad_input(format!("{source}: {rule}"))
+        CommandError::bad_input(format!("{source}: {}", rule.in_words()))
     })
 }
 
@@ -192,8 +195,9 @@ fn parse(text: &str, from: &str, base: &KeyName) -> Result<Vec<GivenLine>, Comma
             check_base(other, base, &source)?;
             continue;
         }
-        let member = AuthorityMember::parse_line(line)
-            .map_err(|rule| CommandError::bad_input(format!("{source}: {rule}")).hint(LINE_HINT))?;
+        let member = AuthorityMember::parse_line(line).map_err(|rule| {
+            CommandError::bad_input(format!("{source}: {}", rule.in_words())).hint(LINE_HINT)
+        })?;
         found.push(GivenLine { source, member });
     }
     if found.is_empty() {
@@ -287,9 +291,9 @@ fn refused(error: &AuthoritySetError, lines: &[GivenLine]) -> CommandError {
     /// The number of the first authority's line in the file.
     const FIRST_LINE: usize = 4;
     let AuthoritySetError::Malformed { line, rule } = error else {
-        return CommandError::bad_input(error.to_string()).hint(LINE_HINT);
+        return CommandError::bad_input(error.in_words()).hint(LINE_HINT);
     };
     let line = line.checked_sub(FIRST_LINE).and_then(|index| lines.get(index));
     let source = line.map_or("the file would break a rule", |line| line.source.as_str());
-    CommandError::bad_input(format!("{source}: {rule}")).hint(LINE_HINT)
+    CommandError::bad_input(format!("{source}: {}", rule.in_words())).hint(LINE_HINT)
 }

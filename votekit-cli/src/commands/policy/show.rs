@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 use votekit_core::authority::AuthoritySet;
 use votekit_core::id::ElectionId;
+use votekit_messages::InWords as _;
 
 use crate::argument;
 use crate::context::Context;
@@ -57,12 +58,12 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     let path = &args.authorities;
     let bytes = fs::read(path).map_err(|error| CommandError::reading(path, &error))?;
     let set = AuthoritySet::parse(&bytes).map_err(|error| {
-        CommandError::bad_input(format!("{}, {error}", path.display()))
+        CommandError::bad_input(format!("{}, {}", path.display(), error.in_words()))
             .hint("give the file of the authorities as `votekit policy make` wrote it")
     })?;
-    let policy = set
-        .policy(&args.law_id, args.binding)
-        .map_err(|error| CommandError::bad_input(format!("{}: {error}", path.display())))?;
+    let policy = set.policy(&args.law_id, args.binding).map_err(|error| {
+        CommandError::bad_input(format!("{}: {}", path.display(), error.in_words()))
+    })?;
     let fingerprint = policy.fingerprint().to_hex();
     if !context.output.is_json() {
         context.output.note(format_args!("SHA-256 {fingerprint}"));

@@ -6,6 +6,7 @@ use votekit_core::id::ElectionId;
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::merkle::{RootHasher, TreeHash, leaf_hash, verify_inclusion};
 use votekit_core::log::proof::Proof;
+use votekit_messages::InWords as _;
 use votekit_node::archive::Archive;
 
 use crate::error::CommandError;
@@ -29,7 +30,7 @@ pub(super) fn make(
     };
     let head = archive.head(law_id)?.ok_or_else(|| damaged("it has no head".to_owned()))?;
     let checkpoint =
-        SignedCheckpoint::parse(&head.checkpoint).map_err(|error| damaged(error.to_string()))?;
+        SignedCheckpoint::parse(&head.checkpoint).map_err(|error| damaged(error.in_words()))?;
     let (size, root) = (checkpoint.unverified().size(), checkpoint.unverified().root());
     let ranges = beside(index, size);
     let mut hashers = vec![RootHasher::new(); ranges.len()];
@@ -45,8 +46,9 @@ pub(super) fn make(
         Ok(())
     })?;
     let path: Vec<TreeHash> = hashers.iter().map(RootHasher::root).collect();
-    verify_inclusion(&leaf_hash(&leaf), index, size, &path, &root)
-        .map_err(|error| damaged(format!("leaf {index} does not match the checkpoint: {error}")))?;
+    verify_inclusion(&leaf_hash(&leaf), index, size, &path, &root).map_err(|error| {
+        damaged(format!("leaf {index} does not match the checkpoint: {}", error.in_words()))
+    })?;
     Ok(Receipt { proof: Proof::new(&leaf, index, path.clone(), checkpoint), path, size, root })
 }
 

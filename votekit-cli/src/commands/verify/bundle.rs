@@ -10,6 +10,7 @@ use votekit_core::bundle::verify::{Options, Verification, verify};
 use votekit_core::bundle::{Failure, Rule, Source, Verdict};
 use votekit_core::export::json::Document;
 use votekit_core::id::Digest;
+use votekit_messages::InWords as _;
 
 use super::{PIN_HINT, Trust};
 use crate::bundle_folder::{BundleFolder, warn_of_system_files};
@@ -54,7 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     options.shards = shards.iter().map(|folder| folder as &dyn Source).collect();
     options.threads = thread::available_parallelism().map_or(1, usize::from);
     let verification =
-        verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.to_string()));
+        verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.in_words()));
     bundle.finish();
     shards.iter().for_each(BundleFolder::finish);
     let verification = verification?;

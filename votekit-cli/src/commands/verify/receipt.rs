@@ -10,6 +10,7 @@ use votekit_core::bundle::{
 };
 use votekit_core::decision::{Decision, InvalidReason};
 use votekit_core::instant::UnixSeconds;
+use votekit_messages::InWords as _;
 
 use super::{PIN_HINT, Trust};
 use crate::bundle_folder::{BundleFolder, warn_of_system_files};
@@ -70,20 +71,22 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
 
 /// The error for a receipt that cannot be checked.
 fn unchecked(path: &Path, error: &ReceiptError) -> CommandError {
+    let words = error.in_words();
     match error {
-        ReceiptError::Form(_) => CommandError::bad_input(format!("{}: {error}", path.display())),
-        ReceiptError::NoPolicy => CommandError::usage(error.to_string()).hint(PIN_HINT),
-        _ => CommandError::bad_input(error.to_string()),
+        ReceiptError::Form(_) => CommandError::bad_input(format!("{}: {words}", path.display())),
+        ReceiptError::NoPolicy => CommandError::usage(words).hint(PIN_HINT),
+        _ => CommandError::bad_input(words),
     }
 }
 
 /// The error for a receipt that proves nothing.
 fn refuted(path: &Path, fault: &ReceiptFault) -> CommandError {
+    let words = fault.in_words();
     let ReceiptFault::Bundle(failures) = fault else {
-        return CommandError::verification_failed(format!("{}: {fault}", path.display()));
+        return CommandError::verification_failed(format!("{}: {words}", path.display()));
     };
     let listed: String = failures.list().iter().map(|failure| format!("\n{failure}")).collect();
-    let refused = CommandError::verification_failed(format!("{fault}{listed}"));
+    let refused = CommandError::verification_failed(format!("{words}{listed}"));
     match failures.list().first() {
         Some(first) => refused.details(serde_json::json!({ "rule": first.rule.name() })),
         None => refused,
@@ -116,7 +119,7 @@ impl Report {
             authenticated,
             request_id: entry.request.to_hex(),
             decision: decision_name(&entry.decision),
-            meaning: in_words(&entry.decision),
+            meaning: meaning(&entry.decision),
             received: UnixSeconds(entry.minute.0.saturating_mul(60)).to_rfc3339(),
             index: inclusion.index,
             origin: checkpoint.origin().to_owned(),
@@ -160,7 +163,7 @@ const fn decision_name(decision: &Decision) -> &'static str {
     }
 }
 
-fn in_words(decision: &Decision) -> String {
+fn meaning(decision: &Decision) -> String {
     match decision {
         Decision::Accepted { .. } => "the vote counts".to_owned(),
         Decision::Duplicate { attempt, .. } => {
