@@ -37,7 +37,9 @@ use crate::pending::Pending;
 use crate::recovery::{damaged_log, document_copies, scrubbing, snapshots};
 use crate::seal::sealer::Sealer;
 use crate::seal::{leader_lease, leader_rotation, row_feed, row_removal};
-use crate::validate::{staging, validation};
+use crate::validate::staging::Staging;
+use crate::validate::step_loop;
+use crate::validate::validation::Validation;
 use crate::witness::pusher;
 use crate::{expiry, recovery, status_report, watch};
 
@@ -154,10 +156,11 @@ impl Node {
         }
         pusher::start(&node)?;
         if node.context.has(Role::Validate) {
-            node.context.spawn(Owner::Node, validation::run(Arc::clone(&node.context)));
+            let validation = step_loop::run::<Validation>(Arc::clone(&node.context));
+            node.context.spawn(Owner::Node, validation);
         }
         if node.context.has(Role::Seal) {
-            node.context.spawn(Owner::Node, staging::run(Arc::clone(&node.context)));
+            node.context.spawn(Owner::Node, step_loop::run::<Staging>(Arc::clone(&node.context)));
             if node.context.is_shared {
                 // Requested before the start returns: the caller may want this node to lead.
                 leader_lease::request(&node.context).await;

@@ -5,4 +5,6 @@ pub(crate) mod validation;
 
 pub(crate) mod staging;
 
+pub(crate) mod step_loop;
+
 mod held_deliveries;

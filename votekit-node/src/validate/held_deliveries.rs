@@ -45,6 +45,9 @@ pub(crate) trait BatchDelivery {
     fn batch(&self) -> &Batch;
     /// Identifies it to the ballot box.
     fn tag(&self) -> DeliveryTag;
+    /// Whether its batch is known to be staged: then only the acknowledgement is missing, which no
+    /// state of its election hinders.
+    fn is_staged(&self) -> bool;
 }
 
 impl BatchDelivery for Delivery {
@@ -55,6 +58,10 @@ impl BatchDelivery for Delivery {
     fn tag(&self) -> DeliveryTag {
         DeliveryTag::Received(self.tag)
     }
+
+    fn is_staged(&self) -> bool {
+        false
+    }
 }
 
 impl BatchDelivery for ValidatedBatch {
@@ -64,6 +71,10 @@ impl BatchDelivery for ValidatedBatch {
 
     fn tag(&self) -> DeliveryTag {
         DeliveryTag::Collected(self.tag)
+    }
+
+    fn is_staged(&self) -> bool {
+        self.is_staged
     }
 }
 

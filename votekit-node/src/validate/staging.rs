@@ -1,7 +1,5 @@
 //! Staging: validated batches are stored in the ledger, where the sealer reads them.
 
-use std::sync::Arc;
-
 use votekit_core::batch::Batch;
 use votekit_core::election::State;
 use votekit_store::retry::until_definite;
@@ -12,58 +10,35 @@ use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
 use crate::recovery::is_decided;
 use crate::recovery::restaging::{other_signed, restage};
-use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
+use crate::validate::held_deliveries::Hindrance;
+use crate::validate::step_loop::{DeliveryStep, Hindered};
 use crate::validate::validation::{self, Checked};
 
-/// Batches in flight to the ledger. The ledger groups those that arrive during a write into the
-/// next one.
-const IN_FLIGHT_MAX: usize = 64;
+/// The step from the validated batches to the ledger.
+pub(crate) struct Staging;
 
-/// A validated batch that could not be staged now, and why.
-type Hindered = Option<(ValidatedBatch, Hindrance)>;
+impl DeliveryStep for Staging {
+    type Delivery = ValidatedBatch;
+    const NAME: &'static str = "staging";
+    /// The ledger groups the batches that arrive during a write into the next one.
+    const IN_FLIGHT_MAX: usize = 64;
 
-/// Stages validated batches as long as the node runs. While the ledger is unavailable it waits;
-/// nothing is requeued in a loop.
-pub(crate) async fn run(context: Arc<NodeContext>) {
-    let mut staging = tokio::task::JoinSet::new();
-    let mut held = HeldDeliveries::new();
-    loop {
-        let room = IN_FLIGHT_MAX.saturating_sub(staging.len());
-        let batches = tokio::select! {
-            Some(staged) = staging.join_next() => {
-                match staged {
-                    Ok(Ok(None)) => {}
-                    Ok(Ok(Some((validated, why)))) => held.add(&context, validated, why),
-                    Ok(Err(error)) => return context.fail(&error),
-                    Err(error) => {
-                        return context.fail_by_panic(&format_args!("staging panicked: {error}"));
-                    }
-                }
-                continue;
-            }
-            () = tokio::time::sleep_until(held.next_poll()), if !held.is_empty() => {
-                held.poll(&context, room)
-            }
-            validated = until_definite("collect_batch", || context.ballot_box.collect()),
-                if room > 0 => match validated {
-                    Ok(validated) => vec![validated],
-                    Err(error) => return context.fail(&error),
-                },
-        };
-        for validated in batches {
-            let law_id = &validated.batch.header().law_id;
-            match hindrance(&context, law_id).filter(|_| !validated.is_staged) {
-                Some(why) => held.add(&context, validated, why),
-                None => {
-                    let job = context.job();
-                    staging.spawn(async move { stage(&job, validated).await });
-                }
-            }
-        }
+    async fn receive(context: &NodeContext) -> Result<ValidatedBatch, EngineError> {
+        until_definite("collect_batch", || context.ballot_box.collect()).await
+    }
+
+    async fn process(
+        context: &NodeContext,
+        validated: ValidatedBatch,
+    ) -> Result<Hindered<ValidatedBatch>, EngineError> {
+        stage(context, validated).await
     }
 }
 
-async fn stage(context: &NodeContext, validated: ValidatedBatch) -> Result<Hindered, EngineError> {
+async fn stage(
+    context: &NodeContext,
+    validated: ValidatedBatch,
+) -> Result<Hindered<ValidatedBatch>, EngineError> {
     let batch = &validated.batch;
     if validated.is_staged {
         staged(context, &validated).await?;

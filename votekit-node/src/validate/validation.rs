@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::task::JoinSet;
 use votekit_core::batch::Batch;
 use votekit_store::log_summary::LogSummary;
 use votekit_store::retry::{is_passing, until_definite};
@@ -17,60 +16,38 @@ use votekit_store::{Delivery, EngineError, Hints, Mark};
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
 use crate::metrics::{self, Step};
-use crate::validate::held_deliveries::{HeldDeliveries, Hindrance, hindrance};
-
-/// Batches validated concurrently: each waits for the registry, then for the ballot box.
-const IN_FLIGHT_MAX: usize = 32;
+use crate::validate::held_deliveries::{Hindrance, hindrance};
+use crate::validate::step_loop::{DeliveryStep, Hindered};
 
 /// How long a batch waits for this node to read the log before it is held, so that another batch
 /// can be processed.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A delivery that could not be processed, and why.
-type Hindered = Option<(Delivery, Hindrance)>;
+/// The step from the ballot box to the validated batches.
+pub(crate) struct Validation;
 
-/// Validates deliveries as long as the node runs. While the ballot box is unavailable it waits;
-/// nothing is requeued in a loop.
-pub(crate) async fn run(context: Arc<NodeContext>) {
-    let mut validating = JoinSet::new();
-    let mut held = HeldDeliveries::new();
-    loop {
-        let room = IN_FLIGHT_MAX.saturating_sub(validating.len());
-        let deliveries = tokio::select! {
-            Some(validated) = validating.join_next() => {
-                match validated {
-                    Ok(Ok(None)) => {}
-                    Ok(Ok(Some((delivery, why)))) => held.add(&context, delivery, why),
-                    Ok(Err(error)) => return context.fail(&error),
-                    Err(error) => {
-                        return context.fail_by_panic(&format_args!("validation panicked: {error}"));
-                    }
-                }
-                continue;
-            }
-            () = tokio::time::sleep_until(held.next_poll()), if !held.is_empty() => {
-                held.poll(&context, room)
-            }
-            delivery = until_definite("receive_batch", || context.ballot_box.receive()),
-                if room > 0 => match delivery {
-                    Ok(delivery) => vec![delivery],
-                    Err(error) => return context.fail(&error),
-                },
-        };
-        for delivery in deliveries {
-            match hindrance(&context, &delivery.batch.header().law_id) {
-                // Neither refused nor acknowledged: its votes were answered.
-                Some(why) => held.add(&context, delivery, why),
-                None => {
-                    let job = context.job();
-                    validating.spawn(async move { validate(&job, delivery).await });
-                }
-            }
-        }
+impl DeliveryStep for Validation {
+    type Delivery = Delivery;
+    const NAME: &'static str = "validation";
+    /// Each batch waits for the registry, then for the ballot box.
+    const IN_FLIGHT_MAX: usize = 32;
+
+    async fn receive(context: &NodeContext) -> Result<Delivery, EngineError> {
+        until_definite("receive_batch", || context.ballot_box.receive()).await
+    }
+
+    async fn process(
+        context: &NodeContext,
+        delivery: Delivery,
+    ) -> Result<Hindered<Delivery>, EngineError> {
+        validate(context, delivery).await
     }
 }
 
-async fn validate(context: &NodeContext, delivery: Delivery) -> Result<Hindered, EngineError> {
+async fn validate(
+    context: &NodeContext,
+    delivery: Delivery,
+) -> Result<Hindered<Delivery>, EngineError> {
     let batch = &delivery.batch;
     let election = match check(context, batch).await? {
         Checked::Verified(election) => election,
