@@ -13,7 +13,13 @@ impl FixedRng {
     /// A generator whose bytes depend on the seed alone.
     #[must_use]
     pub fn new(seed: u8) -> Self {
-        Self { seed: [seed; 32], counter: 0 }
+        Self::from_seed([seed; 32])
+    }
+
+    /// As [`FixedRng::new`], for callers with more than 256 generators.
+    #[must_use]
+    pub fn from_seed(seed: [u8; 32]) -> Self {
+        Self { seed, counter: 0 }
     }
 }
 

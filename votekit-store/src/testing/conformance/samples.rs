@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rand_core::{TryCryptoRng, TryRng};
 use sha2::{Digest as _, Sha256};
+use votekit_core::FixedRng;
 use votekit_core::ballot::{BallotSecretKey, ChoiceIndex};
 use votekit_core::batch::{Batch, BatchHeader, NodeKey};
 use votekit_core::credential::{CredentialHash, RegistryKey};
@@ -13,6 +13,7 @@ use votekit_core::envelope::Envelope;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId, RequestId, Sequence};
 use votekit_core::instant::UnixMinutes;
 use votekit_core::log::merkle::{TreeBuilder, leaf_hash};
+use votekit_core::rand_core::TryRng as _;
 
 use super::CaseError;
 use crate::{
@@ -43,11 +44,12 @@ pub(super) fn batch(
     count: u32,
     salt: u64,
 ) -> Arc<Batch> {
-    let mut rng = RepeatedRng {
-        // 20 bits for the salt, 30 for the sequence, 6 for the epoch, 8 for the node.
-        seed: salt ^ (sequence << 20) ^ (u64::from(epoch.0) << 50) ^ (u64::from(by) << 56),
-        counter: 0,
-    };
+    let mut seed = [0; 32];
+    seed[..8].copy_from_slice(&salt.to_be_bytes());
+    seed[8..16].copy_from_slice(&sequence.to_be_bytes());
+    seed[16..20].copy_from_slice(&epoch.0.to_be_bytes());
+    seed[20] = by;
+    let mut rng = FixedRng::from_seed(seed);
     let number = BatchNumber { node: node(by), epoch, sequence: Sequence(sequence) };
     let header = BatchHeader {
         law_id: law_id.clone(),
@@ -57,8 +59,8 @@ pub(super) fn batch(
     };
     let envelopes: Vec<Envelope> = (0..count)
         .map(|_| Envelope {
-            request: RequestId::from_bytes(rng.bytes()),
-            hash: CredentialHash::from_bytes(rng.bytes()),
+            request: RequestId::from_bytes(bytes(&mut rng)),
+            hash: CredentialHash::from_bytes(bytes(&mut rng)),
             received: UnixMinutes(28_333_333),
             choice: ChoiceIndex(1),
         })
@@ -189,42 +191,9 @@ pub(super) async fn next_validated(
     }
 }
 
-/// A deterministic generator: samples contain no secrets.
-struct RepeatedRng {
-    seed: u64,
-    counter: u64,
+/// The next bytes of a generator.
+fn bytes<const N: usize>(rng: &mut FixedRng) -> [u8; N] {
+    let mut bytes = [0; N];
+    let Ok(()) = rng.try_fill_bytes(&mut bytes);
+    bytes
 }
-
-impl RepeatedRng {
-    fn bytes<const N: usize>(&mut self) -> [u8; N] {
-        let mut bytes = [0; N];
-        let Ok(()) = self.try_fill_bytes(&mut bytes);
-        bytes
-    }
-}
-
-impl TryRng for RepeatedRng {
-    type Error = std::convert::Infallible;
-
-    fn try_next_u32(&mut self) -> Result<u32, Self::Error> {
-        Ok(u32::from_be_bytes(self.bytes()))
-    }
-
-    fn try_next_u64(&mut self) -> Result<u64, Self::Error> {
-        Ok(u64::from_be_bytes(self.bytes()))
-    }
-
-    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<(), Self::Error> {
-        for chunk in out.chunks_mut(32) {
-            self.counter += 1;
-            let block = Sha256::new()
-                .chain_update(self.seed.to_be_bytes())
-                .chain_update(self.counter.to_be_bytes())
-                .finalize();
-            chunk.copy_from_slice(&block[..chunk.len()]);
-        }
-        Ok(())
-    }
-}
-
-impl TryCryptoRng for RepeatedRng {}
