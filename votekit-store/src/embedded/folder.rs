@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use votekit_files::sync_parent;
+
 /// Open flag that refuses a symbolic link instead of a file.
 const NO_FOLLOW: i32 = rustix::fs::OFlags::NOFOLLOW.bits().cast_signed();
 
@@ -15,14 +17,7 @@ pub(super) fn create(folder: &Path, mode: u32) -> io::Result<()> {
         return Ok(());
     }
     DirBuilder::new().recursive(true).mode(mode).create(folder)?;
-    let parent =
-        folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    sync(parent)
-}
-
-/// Makes the entries of a folder durable.
-pub(super) fn sync(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()
+    sync_parent(folder)
 }
 
 /// Takes the lock of a file, which is created if needed; `None` when it is held, by another process

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use rusqlite::Connection;
+use votekit_files::sync_folder;
 
 use super::error::{MemoryError, Stop};
 use super::files;
@@ -188,7 +189,7 @@ fn create_file(folder: &Path) -> Result<(), EngineError> {
         AuthorityRow::default().write(connection).map_err(Stop::into_fault)
     })?;
     writer::empty_log(&connection)?;
-    folder::sync(folder).map_err(refused)
+    sync_folder(folder).map_err(refused)
 }
 
 /// Compares the pages of the file with one another. Of a long file only those of the small tables:
