@@ -23,6 +23,10 @@
 //! With the feature `parallel`, `parallel::hash_roll` goes from a reader to shards and manifest in
 //! one call, on several threads.
 //!
+//! `chunk`, `repetition` and `parallel` use the locks of the standard library: the core takes no
+//! further crate for a few locks that are taken once a chunk or a part. They ignore poisoning: the
+//! panic of another thread ends the whole call, and no result is read after it.
+//!
 //! [`read_table`] reads rolls and votes to be cast ([`Table`]) row by row, by the same rules;
 //! [`read_roll`] is for integrators with a small roll. [`read_members`] reads the list of an
 //! association's members, who get their credentials from `votekit roll members`.
