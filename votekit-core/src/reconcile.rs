@@ -10,6 +10,7 @@ use crate::tally::Counts;
 /// Counts of what was received, by outcome. All zero in the zero report.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct Report {
     /// Envelopes in sealed batches.
     pub received: u64,
@@ -83,7 +84,9 @@ impl Report {
     ///
     /// ```
     /// use votekit_core::{reconcile::Report, tally::Counts};
-    /// let report = Report { received: 4, accepted: 2, duplicate: 1, invalid: 1, replayed: 0 };
+    /// let mut report = Report::default();
+    /// (report.received, report.accepted) = (4, 2);
+    /// (report.duplicate, report.invalid) = (1, 1);
     /// report.reconcile(&Counts { choices: vec![1, 1], spoiled: 0 }, 10)?;
     /// assert!(report.reconcile(&Counts { choices: vec![1, 0], spoiled: 0 }, 10).is_err());
     /// # Ok::<(), votekit_core::reconcile::Imbalance>(())

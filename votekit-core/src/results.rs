@@ -8,6 +8,7 @@ use crate::tally::Counts;
 
 /// Everything that the results files state. Pure data: the exporters encode it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Results {
     /// The definition of the election.
     pub definition: Definition,
@@ -32,6 +33,25 @@ pub struct Results {
 }
 
 impl Results {
+    /// The results of these counts, before anything else is known: without times and electors, of
+    /// an empty log. The other fields can be set afterwards.
+    #[must_use]
+    pub fn new(definition: Definition, state: State, report: Report, counts: Counts) -> Self {
+        Self {
+            definition,
+            state,
+            opened: None,
+            closed: None,
+            registered: 0,
+            report,
+            counts,
+            log_size: 0,
+            // The root of the empty tree (RFC 6962).
+            log_root: Digest::compute(b""),
+            updated_at: UnixMinutes::MIN,
+        }
+    }
+
     /// The law id, which identifies the election.
     #[must_use]
     pub fn law_id(&self) -> &ElectionId {

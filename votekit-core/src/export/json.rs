@@ -13,7 +13,7 @@ pub const FORMAT: &str = "votekit-results/1";
 /// [`Document`].
 ///
 /// ```
-/// # use votekit_core::{ballot::BallotPublicKey, election::*, id::Digest, instant::UnixMinutes};
+/// # use votekit_core::{ballot::BallotPublicKey, election::*};
 /// # use votekit_core::{reconcile::Report, results::Results, tally::Counts};
 /// # let title = Bilingual { fr: "Loi".into(), en: "Law".into() };
 /// # let choice = |id: &str| Choice::with_customary_labels(id.parse().unwrap());
@@ -23,12 +23,11 @@ pub const FORMAT: &str = "votekit-results/1";
 /// #     binding: false, results: ResultsPolicy::Live, publish_every: 1, opens: None,
 /// #     closes: None, ballot_key: BallotPublicKey::from_bytes([9; 32]),
 /// # };
-/// # let report = Report { received: 3, accepted: 3, ..Report::default() };
-/// # let results = Results {
-/// #     definition, state: State::Closed, opened: None, closed: None, registered: 8, report,
-/// #     counts: Counts { choices: vec![2, 1], spoiled: 0 }, log_size: 9,
-/// #     log_root: Digest::compute(b""), updated_at: UnixMinutes(29_400_000),
-/// # };
+/// # let mut report = Report::default();
+/// # (report.received, report.accepted) = (3, 3);
+/// # let counts = Counts { choices: vec![2, 1], spoiled: 0 };
+/// # let mut results = Results::new(definition, State::Closed, report, counts);
+/// # results.registered = 8;
 /// let text = String::from_utf8(votekit_core::export::json::to_json(&results))?;
 /// assert!(text.contains(r#""oui_count": 2"#) && text.contains(r#""turnout": "37.50""#));
 /// # Ok::<(), Box<dyn std::error::Error>>(())

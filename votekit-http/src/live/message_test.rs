@@ -42,29 +42,25 @@ fn results(policy: ResultsPolicy, state: State, counts: [u64; 3]) -> Results {
     let text = || Bilingual { fr: "Loi".to_owned(), en: "Law".to_owned() };
     let choices = ["oui", "non", "blanc"]
         .map(|id| Choice::with_customary_labels(id.parse().expect("a choice id")));
-    Results {
-        definition: Definition {
-            law_id: law(),
-            title: text(),
-            description: text(),
-            choices: choices.to_vec(),
-            binding: false,
-            results: policy,
-            publish_every: 1,
-            opens: None,
-            closes: None,
-            ballot_key: BallotPublicKey::from_bytes([9; 32]),
-        },
-        state,
-        opened: None,
-        closed: None,
-        registered: 30,
-        report: Report::default(),
-        counts: Counts { choices: counts.to_vec(), spoiled: 0 },
-        log_size: 9,
-        log_root: Digest::compute(b""),
-        updated_at: UnixMinutes(29_400_000),
-    }
+    let definition = Definition {
+        law_id: law(),
+        title: text(),
+        description: text(),
+        choices: choices.to_vec(),
+        binding: false,
+        results: policy,
+        publish_every: 1,
+        opens: None,
+        closes: None,
+        ballot_key: BallotPublicKey::from_bytes([9; 32]),
+    };
+    let counts = Counts { choices: counts.to_vec(), spoiled: 0 };
+    let mut results = Results::new(definition, state, Report::default(), counts);
+    results.registered = 30;
+    results.log_size = 9;
+    results.log_root = Digest::compute(b"");
+    results.updated_at = UnixMinutes(29_400_000);
+    results
 }
 
 /// The numbers of an election whose node returns the counts for everyone and for voters.
