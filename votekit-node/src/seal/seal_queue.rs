@@ -199,9 +199,9 @@ impl SealQueue {
     /// The first waiting batch that could be in the next block.
     pub(crate) fn first_due(&self, log: &ElectionLog, now_millis: u64) -> Option<BatchNumber> {
         let is_due = |batch: &&Arc<Batch>| {
-            let waits = log.state() == State::Open
-                && latest_stamp(batch).is_some_and(|stamp| is_ahead(stamp, now_millis));
-            !waits && is_next(log, batch.number()) && log.verify_batch(batch).is_ok()
+            !waits_for_clock(log, batch, now_millis)
+                && is_next(log, batch.number())
+                && log.verify_batch(batch).is_ok()
         };
         self.batches().find(is_due).map(|batch| batch.number())
     }
@@ -259,9 +259,13 @@ impl SealQueue {
                     block.push(batch);
                     // Its successors may have been staged before it.
                     let mut follower = number;
-                    loop {
+                    while block.len() < most && votes < BLOCK_VOTES_MAX {
                         follower.sequence = follower.sequence.next();
                         let Some(batch) = early.remove(&follower) else { break };
+                        // `turn` compares only the next batch of an epoch with the clock.
+                        if waits_for_clock(log, &batch, now_millis) {
+                            break;
+                        }
                         votes += batch.count();
                         block.push(batch);
                         // `turn` has counted the predecessor only.
@@ -367,10 +371,7 @@ fn turn(
         }
         return Turn::AfterOther(verified);
     }
-    // Once the poll is closing, such a stamp is late whatever the time is, and need not wait.
-    if log.state() == State::Open
-        && latest_stamp(batch).is_some_and(|stamp| is_ahead(stamp, now_millis))
-    {
+    if waits_for_clock(log, batch, now_millis) {
         if !*alarmed {
             *alarmed = true;
             tracing::error!(
@@ -391,119 +392,18 @@ fn latest_stamp(batch: &Batch) -> Option<UnixMinutes> {
     batch.envelopes().next_back().map(|envelope| envelope.received)
 }
 
-/// Whether a batch with this stamp has to wait for the clock.
+/// Whether a batch has to wait for the clock. Once the poll is closing, a stamp in the future is
+/// late whatever the time is, and need not wait.
+fn waits_for_clock(log: &ElectionLog, batch: &Batch, now_millis: u64) -> bool {
+    log.state() == State::Open
+        && latest_stamp(batch).is_some_and(|stamp| is_ahead(stamp, now_millis))
+}
+
+/// Whether a stamp is in the future.
 fn is_ahead(stamp: UnixMinutes, now_millis: u64) -> bool {
     stamp.0 * 60_000 > now_millis + FUTURE_MILLIS_MAX
 }
 
 #[cfg(test)]
-mod tests {
-    use getrandom::SysRng;
-    use proptest::prelude::*;
-    use rand_core::UnwrapErr;
-    use votekit_core::ballot::BallotSecretKey;
-    use votekit_core::batch::{BatchHeader, NodeKey};
-    use votekit_store::Hints;
-
-    use super::*;
-
-    fn staged(id: u64, sequence: u64) -> Staged {
-        let node = NodeKey::from_seed(&[1; 32]);
-        let number =
-            BatchNumber { node: node.node_id(), epoch: Epoch(1), sequence: Sequence(sequence) };
-        let law_id = "L1".parse().expect("a law id");
-        let header = BatchHeader { law_id, number, confirmed_through: Sequence(0), last: false };
-        let ballot_key = BallotSecretKey::from_seed(&[9; 32]).public_key();
-        let sealed = Batch::seal(header, &[], &ballot_key, &node, &mut UnwrapErr(SysRng));
-        let batch = Arc::new(sealed.expect("the ballot key is usable"));
-        Staged { id: StagingId(id), batch, hints: Hints::new() }
-    }
-
-    fn mark(staged: &Staged) -> StagingMark {
-        StagingMark { id: staged.id, batch: Some(staged.batch.digest()) }
-    }
-
-    #[test]
-    fn a_batch_that_is_read_again_elsewhere_waits_once() {
-        let mut queue = SealQueue::new(StagingId(4));
-        let first = staged(5, 1);
-        let moved = Staged { id: StagingId(9), ..first.clone() };
-        let size = first.batch.as_bytes().len();
-        queue.put(first);
-        queue.put(staged(6, 2));
-        queue.put(moved.clone());
-        assert_eq!(queue.waiting.keys().map(|id| id.0).collect::<Vec<_>>(), [6, 9]);
-        assert_eq!(queue.last(), mark(&moved));
-        let number = moved.batch.number();
-        assert_eq!(queue.remove(&number).map(|batch| batch.number()), Some(number));
-        assert!(queue.batch(&number).is_none() && queue.bytes > 0 && queue.bytes < 2 * size);
-    }
-
-    #[test]
-    fn a_position_names_its_batch_unless_it_is_that_of_the_head() {
-        let mut queue = SealQueue::new(StagingId(4));
-        assert_eq!(queue.last(), StagingMark::from_head(StagingId(4)));
-        let first = Digest::compute(b"the batch up to which the head seals");
-        queue.note_first(first);
-        assert_eq!(queue.last(), StagingMark { id: StagingId(4), batch: Some(first) });
-        let one = staged(7, 1);
-        queue.skip(&one);
-        queue.note_first(first);
-        assert_eq!(queue.last(), mark(&one), "batches were read");
-        let seven = mark(&one);
-        assert_eq!(seven.at_least(StagingId(6)), seven);
-        for head in [7, 20] {
-            let head = StagingId(head);
-            assert_eq!(seven.at_least(head), StagingMark::from_head(head), "it moves nothing");
-        }
-    }
-
-    #[test]
-    fn a_row_that_is_no_batch_is_read_past_and_nothing_is_sealed_through_it() {
-        let mut queue = SealQueue::new(StagingId(4));
-        let (first, second) = (staged(5, 1), staged(8, 2));
-        let numbers = [first.batch.number(), second.batch.number()];
-        queue.put(first.clone());
-        queue.pass_over(StagingId(6));
-        assert_eq!((queue.read_through(), queue.last()), (StagingId(6), mark(&first)));
-        assert_eq!(queue.sealed_through_numbers(&numbers[..1]), mark(&first));
-        queue.put(second.clone());
-        assert_eq!(queue.read_through(), StagingId(8));
-        assert_eq!(queue.sealed_through_numbers(&numbers), mark(&second));
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(64))]
-
-        /// Positions of other elections lie between those that are read.
-        #[test]
-        fn a_block_seals_through_the_last_batch_read_before_the_first_that_stays(
-            rows in proptest::collection::vec((1_u64..4, any::<bool>(), any::<bool>()), 0..8),
-        ) {
-            let (mut queue, mut id) = (SealQueue::new(StagingId(5)), 5);
-            let mut expected = StagingMark::from_head(StagingId(5));
-            let (mut sealed, mut stays) = (Vec::new(), false);
-            for (sequence, (gap, is_kept, is_sealed)) in (1..).zip(rows) {
-                id += gap;
-                let one = staged(id, sequence);
-                stays |= is_kept && !is_sealed;
-                if !stays {
-                    expected = mark(&one);
-                }
-                if !is_kept {
-                    queue.skip(&one);
-                    continue;
-                }
-                if is_sealed {
-                    sealed.push(one.batch.number());
-                }
-                queue.put(one);
-            }
-            prop_assert_eq!(queue.sealed_through_numbers(&sealed), expected);
-            for number in &sealed {
-                queue.remove(number);
-            }
-            prop_assert_eq!(queue.sealed_through_numbers(&[]), expected);
-        }
-    }
-}
+#[path = "seal_queue_test.rs"]
+mod tests;
