@@ -160,10 +160,13 @@ pub enum BatchError {
         found: ElectionId,
     },
     /// A minute is out of range, or earlier than that of a previous envelope.
-    #[error("envelope {place}: its minute is out of range, or before that of an earlier envelope")]
+    #[error(
+        "envelope {envelope_index}: its minute is out of range, or before that of an earlier \
+         envelope"
+    )]
     Minute {
         /// Index of the envelope, from 0.
-        place: usize,
+        envelope_index: usize,
     },
     /// The choices cannot be sealed.
     #[error(transparent)]
@@ -495,9 +498,9 @@ pub(crate) fn check_header(header: &BatchHeader, count: usize) -> Result<(), Bat
 
 fn check_minutes(minutes: impl Iterator<Item = UnixMinutes>) -> Result<(), BatchError> {
     let mut earlier = UnixMinutes::MIN;
-    for (place, minute) in minutes.enumerate() {
+    for (envelope_index, minute) in minutes.enumerate() {
         if minute < earlier || !minute.is_in_range() {
-            return Err(BatchError::Minute { place });
+            return Err(BatchError::Minute { envelope_index });
         }
         earlier = minute;
     }

@@ -312,7 +312,7 @@ impl DecisionState {
     ) -> Option<FirstDecision> {
         self.requests.find_first(request).or_else(|| {
             let first = pending.requests.find_first(request)?;
-            Some(FirstDecision { place: self.requests.len() + first.place, ..first })
+            Some(FirstDecision { rank: self.requests.len() + first.rank, ..first })
         })
     }
 

@@ -37,8 +37,8 @@ pub enum Subject {
 /// The earlier decision on a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FirstDecision {
-    /// Its position among the decided requests, from 0.
-    pub place: usize,
+    /// Its rank in the order of the decided requests, from 0.
+    pub rank: usize,
     /// The index of its entry in the log.
     pub leaf: u64,
     /// Its subject.
@@ -71,7 +71,7 @@ impl Decided {
     }
 
     /// The position in the list of invalid votes; `None` for the vote of an elector.
-    fn invalid_place(&self) -> Option<usize> {
+    fn invalid_index(&self) -> Option<usize> {
         (self.subject & INVALID != 0).then_some((self.subject & !INVALID) as usize)
     }
 
@@ -132,16 +132,16 @@ pub struct RequestIndex {
 #[non_exhaustive]
 pub enum DecidedListError {
     /// A request occurs twice.
-    #[error("decided request {place} is already in the list")]
+    #[error("decided request {rank} is already in the list")]
     Repeated {
-        /// The second position, from 0.
-        place: usize,
+        /// Its second rank, from 0.
+        rank: usize,
     },
     /// The list of invalid votes does not match the requests.
-    #[error("the invalid votes are not those of the decided requests, from request {place} on")]
+    #[error("the invalid votes are not those of the decided requests, from request {rank} on")]
     Invalid {
-        /// The first request that does not match, from 0.
-        place: usize,
+        /// The rank of the first request that does not match, from 0.
+        rank: usize,
     },
 }
 
@@ -181,15 +181,15 @@ impl RequestIndex {
         let DecidedList { mut decided, invalid } = list;
         let mut expected = 0;
         // The n-th invalid request must name the n-th item of the list of invalid votes.
-        for (place, decided) in decided.iter().enumerate() {
-            let Some(found) = decided.invalid_place() else { continue };
+        for (rank, decided) in decided.iter().enumerate() {
+            let Some(found) = decided.invalid_index() else { continue };
             if found != expected {
-                return Err(DecidedListError::Invalid { place });
+                return Err(DecidedListError::Invalid { rank });
             }
             expected += 1;
         }
         if expected != invalid.len() {
-            return Err(DecidedListError::Invalid { place: decided.len() });
+            return Err(DecidedListError::Invalid { rank: decided.len() });
         }
         let room = room.max(decided.len());
         decided.reserve(room - decided.len());
@@ -206,7 +206,7 @@ impl RequestIndex {
     #[must_use]
     pub fn copy(&self, range: std::ops::Range<usize>) -> DecidedList {
         let decided = self.decided[range].to_vec();
-        let hash = |decided: &Decided| decided.invalid_place().map(|place| self.invalid[place]);
+        let hash = |decided: &Decided| decided.invalid_index().map(|index| self.invalid[index]);
         let invalid = decided.iter().filter_map(hash).collect();
         DecidedList { decided, invalid }
     }
@@ -220,19 +220,19 @@ impl RequestIndex {
     /// The index of the request's entry in the log.
     #[must_use]
     pub fn get(&self, request: &RequestId) -> Option<u64> {
-        self.find(request).ok().map(|place| self.decided[place].leaf())
+        self.find(request).ok().map(|rank| self.decided[rank].leaf())
     }
 
     /// The decision on a request, if the log has decided it.
     #[must_use]
     pub fn find_first(&self, request: &RequestId) -> Option<FirstDecision> {
-        let place = self.find(request).ok()?;
-        let decided = &self.decided[place];
-        Some(FirstDecision { place, leaf: decided.leaf(), subject: self.subject(decided) })
+        let rank = self.find(request).ok()?;
+        let decided = &self.decided[rank];
+        Some(FirstDecision { rank, leaf: decided.leaf(), subject: self.subject(decided) })
     }
 
     fn subject(&self, decided: &Decided) -> Subject {
-        match decided.invalid_place() {
+        match decided.invalid_index() {
             Some(invalid) => self.invalid[invalid].map_or(Subject::Unknown, Subject::Invalid),
             None => Subject::Elector(Elector(decided.subject)),
         }
@@ -269,10 +269,10 @@ impl RequestIndex {
     }
 
     fn push_invalid(&mut self, hash: Option<CredentialHash>) -> u32 {
-        let place = u32::try_from(self.invalid.len()).expect("a log has fewer than 2^32 leaves");
-        assert!(place < INVALID, "fewer than 2^31 votes are invalid");
+        let index = u32::try_from(self.invalid.len()).expect("a log has fewer than 2^32 leaves");
+        assert!(index < INVALID, "fewer than 2^31 votes are invalid");
         self.invalid.push(hash);
-        INVALID | place
+        INVALID | index
     }
 
     /// The decided requests in log order.
@@ -302,20 +302,20 @@ impl RequestIndex {
             if found == 0 {
                 return Err(slot);
             }
-            let place = (found & self.mask()) as usize - 1;
+            let rank = (found & self.mask()) as usize - 1;
             // Comparing tags first spares most reads of the list, which are cache misses.
-            if found & !self.mask() == tag && self.decided[place].request == *request {
-                return Ok(place);
+            if found & !self.mask() == tag && self.decided[rank].request == *request {
+                return Ok(rank);
             }
             // The number of slots is a power of two: the mask wraps around the end.
             slot = (slot + 1) & (self.slots.len() - 1);
         }
     }
 
-    fn put(&mut self, slot: usize, place: usize, request: &RequestId) {
+    fn put(&mut self, slot: usize, rank: usize, request: &RequestId) {
         let (_, tag) = self.home(request);
         // At most three quarters of 2^bits, so the number never reaches into the tag.
-        let number = u32::try_from(place + 1).expect("a log has fewer than 2^32 leaves");
+        let number = u32::try_from(rank + 1).expect("a log has fewer than 2^32 leaves");
         self.slots[slot] = tag | number;
     }
 
@@ -353,11 +353,11 @@ impl RequestIndex {
                 sum.wrapping_add(self.slots[slot])
             });
             std::hint::black_box(fetched);
-            for place in start..end {
-                let request = self.decided[place].request;
+            for rank in start..end {
+                let request = self.decided[rank].request;
                 match self.find(&request) {
-                    Err(slot) => self.put(slot, place, &request),
-                    Ok(_) => return Err(DecidedListError::Repeated { place }),
+                    Err(slot) => self.put(slot, rank, &request),
+                    Ok(_) => return Err(DecidedListError::Repeated { rank }),
                 }
             }
         }
@@ -441,8 +441,8 @@ mod tests {
             let again = RequestIndex::from_list(list.clone(), room).expect("each once");
             for number in 0..400 {
                 let request = request(number);
-                let expected = model.get(&number).map(|(place, leaf)| {
-                    FirstDecision { place: *place, leaf: *leaf, subject: subject(number) }
+                let expected = model.get(&number).map(|(rank, leaf)| {
+                    FirstDecision { rank: *rank, leaf: *leaf, subject: subject(number) }
                 });
                 prop_assert_eq!(index.find_first(&request), expected);
                 prop_assert_eq!(again.find_first(&request), expected);
@@ -452,16 +452,16 @@ mod tests {
             for one in &list.decided {
                 prop_assert!(Decided::from_bytes(&one.to_bytes()) == *one);
             }
-            let place = list.decided.len();
+            let rank = list.decided.len();
             let lacking = DecidedList { invalid: vec![], ..list.clone() };
             if !list.invalid.is_empty() {
                 let refused = RequestIndex::from_list(lacking, room).unwrap_err();
-                prop_assert_eq!(refused, DecidedListError::Invalid { place });
+                prop_assert_eq!(refused, DecidedListError::Invalid { rank });
             }
             if let Some(first) = list.decided.iter().find(|one| one.elector().is_some()).copied() {
                 list.decided.push(first);
                 let refused = RequestIndex::from_list(list, room).unwrap_err();
-                prop_assert_eq!(refused, DecidedListError::Repeated { place });
+                prop_assert_eq!(refused, DecidedListError::Repeated { rank });
             }
         }
     }

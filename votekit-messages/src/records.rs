@@ -182,9 +182,9 @@ impl InWords for BatchError {
             Self::Law { number, expected, found } => {
                 format!("batch {number} belongs to the election {found}, not to {expected}")
             }
-            Self::Minute { place } => format!(
-                "envelope {place}: its minute is out of range, or before that of an earlier \
-                 envelope"
+            Self::Minute { envelope_index } => format!(
+                "envelope {envelope_index}: its minute is out of range, or before that of an \
+                 earlier envelope"
             ),
             Self::Seal(SealError::Key) => {
                 "the ballot key of the election cannot be used for encryption".to_owned()

@@ -37,22 +37,22 @@ pub enum EvidenceFault {
     #[error(transparent)]
     Order(#[from] OrderError),
     /// A leaf is about another envelope.
-    #[error("the leaf does not decide envelope {place} of its batch")]
+    #[error("the leaf does not decide envelope {envelope_index} of its batch")]
     Envelope {
         /// The index of the envelope, from 0.
-        place: usize,
+        envelope_index: usize,
     },
     /// A leaf decides differently from the rules.
-    #[error("the leaf's decision on envelope {place} of its batch differs from the rules")]
+    #[error("the leaf's decision on envelope {envelope_index} of its batch differs from the rules")]
     Decision {
         /// The index of the envelope, from 0.
-        place: usize,
+        envelope_index: usize,
     },
     /// A replay carries another choice than the first copy of its request.
-    #[error("envelope {place} of the batch repeats a request with another choice")]
+    #[error("envelope {envelope_index} of the batch repeats a request with another choice")]
     ReplayedChoice {
         /// The index of the envelope, from 0.
-        place: usize,
+        envelope_index: usize,
     },
     /// A batch has more or fewer leaves than envelopes.
     #[error("a batch has one leaf per envelope: found {leaves} for {envelopes}")]
@@ -109,17 +109,17 @@ impl ExpectedLeaves {
         &mut self,
         found: &Outcome,
     ) -> Result<(usize, Option<ChoiceIndex>), EvidenceFault> {
-        let place = self.count.take()?;
-        let Some((batch, outcomes)) = &self.outcomes else { return Ok((place, None)) };
-        let (expected, choice) = &outcomes[place];
+        let envelope_index = self.count.take()?;
+        let Some((batch, outcomes)) = &self.outcomes else { return Ok((envelope_index, None)) };
+        let (expected, choice) = &outcomes[envelope_index];
         if found != expected {
-            let envelope = batch.envelopes().nth(place);
+            let envelope = batch.envelopes().nth(envelope_index);
             return Err(match envelope.is_some_and(|envelope| found.names(&envelope)) {
-                true => EvidenceFault::Decision { place },
-                false => EvidenceFault::Envelope { place },
+                true => EvidenceFault::Decision { envelope_index },
+                false => EvidenceFault::Envelope { envelope_index },
             });
         }
-        Ok((place, *choice))
+        Ok((envelope_index, *choice))
     }
 
     /// Whether the evidence is available.
@@ -149,9 +149,9 @@ impl ExpectedCount {
 
     /// Counts a leaf, and returns the index of its envelope. Fails if it is one too many.
     pub(super) fn take(&mut self) -> Result<usize, EvidenceFault> {
-        let place = self.taken;
+        let envelope_index = self.taken;
         self.taken += 1;
-        if place < self.envelopes { Ok(place) } else { Err(self.fault()) }
+        if envelope_index < self.envelopes { Ok(envelope_index) } else { Err(self.fault()) }
     }
 
     /// Checks that no leaf is missing.
@@ -175,16 +175,16 @@ impl DecidedChoices {
         &mut self,
         outcome: &Outcome,
         choice: Option<ChoiceIndex>,
-        first_place: Option<usize>,
+        first_rank: Option<usize>,
     ) -> bool {
         let choice = choice.map_or(SPOILED, |choice| choice.0);
-        match (outcome, first_place) {
-            (Outcome::Decided(_), Some(place)) if place == self.0.len() => {
+        match (outcome, first_rank) {
+            (Outcome::Decided(_), Some(rank)) if rank == self.0.len() => {
                 self.0.push(choice);
                 true
             }
-            (Outcome::Replayed(_), Some(place)) => {
-                let first = self.0.get(place).copied().unwrap_or(choice);
+            (Outcome::Replayed(_), Some(rank)) => {
+                let first = self.0.get(rank).copied().unwrap_or(choice);
                 first == choice || first == SPOILED || choice == SPOILED
             }
             // A clash is a decision that is never recorded.
@@ -196,8 +196,8 @@ impl DecidedChoices {
 /// Marks a choice that does not decrypt: it matches any choice.
 const SPOILED: u16 = u16::MAX;
 
-/// The position of a request among the decided requests, after the pending decisions of a block.
-pub(super) fn index_of(
+/// The rank of a request among the decided requests, after the pending decisions of a block.
+pub(super) fn rank_of(
     decisions: &DecisionState,
     pending: &PendingDecisions,
     outcome: &Outcome,
@@ -206,5 +206,5 @@ pub(super) fn index_of(
         Outcome::Decided(entry) => &entry.request,
         Outcome::Replayed(replay) => &replay.request,
     };
-    decisions.find_first(pending, request).map(|first| first.place)
+    decisions.find_first(pending, request).map(|first| first.rank)
 }

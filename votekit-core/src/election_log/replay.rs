@@ -4,7 +4,7 @@
 //! stored ([`ElectionLog::replay`]), and only the signed root vouches for them.
 
 use super::check::{CheckError, Refusal, RefusalRule};
-use super::evidence::{DecidedChoices, Evidence, ExpectedCount, index_of};
+use super::evidence::{DecidedChoices, Evidence, ExpectedCount, rank_of};
 use super::propose::{Effect, NextState};
 use super::{ElectionLog, ElectionLogError, LogEvent, RollContent, RollLoad, leaves_of_block};
 use crate::ballot::{BallotSecretKey, ChoiceIndex};
@@ -121,8 +121,8 @@ fn take_choices(
 ) -> Result<(), CheckError> {
     let known = choices.0.len();
     for (outcome, choice) in outcomes {
-        let place = index_of(log.decisions(), &effect.decisions, outcome);
-        if !choices.take(outcome, *choice, place) {
+        let rank = rank_of(log.decisions(), &effect.decisions, outcome);
+        if !choices.take(outcome, *choice, rank) {
             choices.0.truncate(known);
             let theirs = Some(Leaf::from(*outcome).to_bytes());
             let rule = RefusalRule::ReplayedChoice;

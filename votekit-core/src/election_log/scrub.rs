@@ -306,10 +306,10 @@ impl Scrub {
             .batch
             .as_mut()
             .ok_or(ScrubError::Contradiction { index, rule: "an entry belongs to a batch" })?;
-        let (place, choice) = batch.leaves.take(outcome).map_err(differs)?;
+        let (envelope_index, choice) = batch.leaves.take(outcome).map_err(differs)?;
         let is_known = batch.leaves.is_known();
         let first = match (is_known, outcome) {
-            (true, _) => batch.firsts[place],
+            (true, _) => batch.firsts[envelope_index],
             (false, Outcome::Decided(entry)) => find_first(&[entry.request])[0],
             (false, Outcome::Replayed(_)) => None,
         };
@@ -317,9 +317,9 @@ impl Scrub {
             self.take_entry(entry, index, first, is_known)?;
         }
         if is_known {
-            let first_place = first.map(|first| first.place);
-            if !self.choices.take(outcome, choice, first_place) {
-                return Err(differs(EvidenceFault::ReplayedChoice { place }));
+            let first_rank = first.map(|first| first.rank);
+            if !self.choices.take(outcome, choice, first_rank) {
+                return Err(differs(EvidenceFault::ReplayedChoice { envelope_index }));
             }
         }
         self.counts.count(outcome.entry(), choice);
@@ -351,7 +351,7 @@ impl Scrub {
             Subject::Elector(elector) => Some(elector),
             Subject::Invalid(_) | Subject::Unknown => None,
         };
-        if first.leaf != index || first.place != self.decided || known != elector {
+        if first.leaf != index || first.rank != self.decided || known != elector {
             return Err(contradiction);
         }
         if let (false, Some(elector)) = (is_decided_again, elector) {

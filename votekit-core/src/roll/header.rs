@@ -19,7 +19,7 @@ pub struct RollHeader {
     table: Table,
     /// Positions from 0, in the order of [`Table::columns`]; `usize::MAX` for a column that the
     /// table does not have.
-    places: [usize; COLUMNS_MAX],
+    positions: [usize; COLUMNS_MAX],
     columns: usize,
     separator: Separator,
 }
@@ -28,7 +28,7 @@ impl RollHeader {
     /// Stands in until the header has been read.
     pub(super) const fn placeholder(table: Table) -> Self {
         let separator = Separator::Comma;
-        Self { table, places: [0, 1, 2, usize::MAX], columns: 3, separator }
+        Self { table, positions: [0, 1, 2, usize::MAX], columns: 3, separator }
     }
 
     /// Reads the header from the first record; `None` if there are no records. Only the columns
@@ -44,12 +44,12 @@ impl RollHeader {
         let mut columns = 0;
         let mut is_unclosed = false;
         let mut names = Vec::new();
-        let record = rows.next_record(|place, field| {
-            columns = place + 1;
+        let record = rows.next_record(|position, field| {
+            columns = position + 1;
             is_unclosed |= field.fault == Some(RowRule::QuoteUnclosed);
             names.push(field.bytes);
             let index = table.columns().iter().position(|column| is_name(*column, field.bytes));
-            twice = twice.or(index.filter(|index| found[*index].replace(place).is_some()));
+            twice = twice.or(index.filter(|index| found[*index].replace(position).is_some()));
         });
         let Some(record) = record else { return Ok(None) };
         let line = record.line;
@@ -59,11 +59,11 @@ impl RollHeader {
         if let Some(index) = twice {
             return Err(RollError::HeaderTwice { line, field: table.columns()[index] });
         }
-        let mut places = [usize::MAX; COLUMNS_MAX];
+        let mut positions = [usize::MAX; COLUMNS_MAX];
         let has_none = found.iter().all(Option::is_none);
         for (index, field) in table.columns().iter().copied().enumerate() {
             match found[index] {
-                Some(place) => places[index] = place,
+                Some(position) => positions[index] = position,
                 None if has_none || table.required().contains(&field) => {
                     let cause = cause(&record, &names, field);
                     return Err(RollError::HeaderMissing { line, field, cause, table });
@@ -71,7 +71,7 @@ impl RollHeader {
                 None => {}
             }
         }
-        let header = Self { table, places, columns, separator: rows.separator() };
+        let header = Self { table, positions, columns, separator: rows.separator() };
         // An unclosed quotation mark has swallowed the rest of the file, whatever its rows look
         // like.
         if is_unclosed || memchr(b'\n', record.bytes).is_some() && header.holds_row(&record) {
@@ -96,27 +96,27 @@ impl RollHeader {
     #[must_use]
     pub fn has(&self, field: Field) -> bool {
         let index = self.table.columns().iter().position(|column| *column == field);
-        index.is_some_and(|index| self.places[index] != usize::MAX)
+        index.is_some_and(|index| self.positions[index] != usize::MAX)
     }
 
     /// The field in a column that is read, counted from 0.
     #[must_use]
-    pub fn field_at(&self, place: usize) -> Field {
-        match self.index_at(place) {
+    pub fn field_at(&self, position: usize) -> Field {
+        match self.index_at(position) {
             Some(index) => self.table.columns()[index],
-            None => Field::Column(u32::try_from(place + 1).unwrap_or(u32::MAX)),
+            None => Field::Column(u32::try_from(position + 1).unwrap_or(u32::MAX)),
         }
     }
 
     /// The index in [`Table::columns`] of the field in a column, counted from 0.
     #[inline]
-    pub(super) fn index_at(&self, place: usize) -> Option<usize> {
-        self.places.iter().position(|known| *known == place)
+    pub(super) fn index_at(&self, position: usize) -> Option<usize> {
+        self.positions.iter().position(|known| *known == position)
     }
 
     /// Whether the columns are exactly those of a roll, in the standard order.
     pub(super) fn is_plain(&self) -> bool {
-        self.table == Table::Roll && self.places[..3] == [0, 1, 2] && self.columns == 3
+        self.table == Table::Roll && self.positions[..3] == [0, 1, 2] && self.columns == 3
     }
 
     /// Whether a line, taken by itself, is a row with a valid credential, as it is or without its
@@ -124,8 +124,8 @@ impl RollHeader {
     pub(super) fn is_whole_row(&self, line: &[u8]) -> bool {
         let is_good = |line: &[u8]| {
             let mut fields = [None; COLUMNS_MAX];
-            Rows::new(line, 1, self.separator).next_record(|place, field| {
-                if let Some(index) = self.index_at(place) {
+            Rows::new(line, 1, self.separator).next_record(|position, field| {
+                if let Some(index) = self.index_at(position) {
                     fields[index] = Some(field.bytes);
                 }
             });
@@ -166,13 +166,13 @@ fn cause(record: &RawRecord<'_>, names: &[&[u8]], missing: Field) -> HeaderCause
             .chars()
             .filter(|each| invisible::InvisibleCharacter::new(*each).is_none())
             .collect();
-        if let Some((place, character)) = invisible::first_in(text)
+        if let Some((position, character)) = invisible::first_in(text)
             && is_name(missing, visible.as_bytes())
         {
             // `name` is a slice of `line`.
             let before = name.as_ptr() as usize - line.as_ptr() as usize;
             return HeaderCause::Invisible {
-                position: characters(&line[..before]) + place,
+                position: characters(&line[..before]) + position,
                 character,
             };
         }

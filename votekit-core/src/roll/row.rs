@@ -30,13 +30,13 @@ impl<'a> Rows<'a> {
         let mut fields = [None; COLUMNS_MAX];
         let mut columns = 0;
         let mut fault = None;
-        let record = self.next_record(|place, field| {
-            columns = place + 1;
-            if let Some(index) = header.index_at(place) {
+        let record = self.next_record(|position, field| {
+            columns = position + 1;
+            if let Some(index) = header.index_at(position) {
                 fields[index] = Some(field.bytes);
             }
             if let (None, Some(rule)) = (fault, field.fault) {
-                fault = Some((place, rule));
+                fault = Some((position, rule));
             }
         })?;
         // A record that ends with the bytes has no line feed.
@@ -76,7 +76,8 @@ impl<'a> RawRow<'a> {
             return Ok([nas, code, law_id]);
         }
         // The first required column that the row does not reach, in file order.
-        let mut missing = (self.columns..header.columns()).map(|place| header.field_at(place));
+        let mut missing =
+            (self.columns..header.columns()).map(|position| header.field_at(position));
         let field =
             missing.find(|field| header.table().required().contains(field)).unwrap_or(Field::ROW);
         Err(self.structure_fault(header, field, RowRule::Missing))
@@ -99,8 +100,8 @@ impl<'a> RawRow<'a> {
 
     #[inline]
     fn check_structure(&self, header: &RollHeader, clean: bool) -> Result<(), RowFault> {
-        if let Some((place, rule)) = self.fault {
-            return Err(self.structure_fault(header, header.field_at(place), rule));
+        if let Some((position, rule)) = self.fault {
+            return Err(self.structure_fault(header, header.field_at(position), rule));
         }
         if self.columns > header.columns() {
             let rule = RowRule::TooManyFields { found: self.columns, expected: header.columns() };
@@ -134,8 +135,8 @@ impl<'a> RawRow<'a> {
         if rule.loses_position() {
             return self.fault_in(field, rule);
         }
-        if let Some((place, lines)) = self.quoted_lines() {
-            return self.fault_in(header.field_at(place), RowRule::QuoteRunsOn { lines });
+        if let Some((position, lines)) = self.quoted_lines() {
+            return self.fault_in(header.field_at(position), RowRule::QuoteRunsOn { lines });
         }
         let end = self.bytes.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
         let rule = match memchr(b'\r', &self.bytes[..end]) {
@@ -152,8 +153,8 @@ impl<'a> RawRow<'a> {
         let whole =
             self.bytes.split(|byte| *byte == b'\n').filter(|line| header.is_whole_row(line));
         match self.quoted_lines() {
-            Some((place, lines)) if whole.count() > 1 => {
-                Err(self.fault_in(header.field_at(place), RowRule::QuoteRunsOn { lines }))
+            Some((position, lines)) if whole.count() > 1 => {
+                Err(self.fault_in(header.field_at(position), RowRule::QuoteRunsOn { lines }))
             }
             _ => Ok(()),
         }
@@ -162,9 +163,9 @@ impl<'a> RawRow<'a> {
     /// The first field that spans lines, and the number of line ends in it.
     fn quoted_lines(&self) -> Option<(usize, u64)> {
         let mut found = None;
-        Rows::new(self.bytes, self.line, self.separator).next_record(|place, field| {
+        Rows::new(self.bytes, self.line, self.separator).next_record(|position, field| {
             let lines = count_lines(field.bytes);
-            found = found.or((lines > 0).then_some((place, lines)));
+            found = found.or((lines > 0).then_some((position, lines)));
         });
         found
     }
@@ -180,7 +181,7 @@ impl<'a> RawRow<'a> {
             return Ok(());
         }
         let mut fault = None;
-        Rows::new(self.bytes, self.line, self.separator).next_record(|place, field| {
+        Rows::new(self.bytes, self.line, self.separator).next_record(|position, field| {
             let rule = if memchr(0, field.bytes).is_some() {
                 RowRule::Zero
             } else if field.has_lone_carriage_return() {
@@ -188,7 +189,7 @@ impl<'a> RawRow<'a> {
             } else {
                 return;
             };
-            fault = fault.or(Some(self.fault_in(header.field_at(place), rule)));
+            fault = fault.or(Some(self.fault_in(header.field_at(position), rule)));
         });
         fault.map_or(Ok(()), Err)
     }

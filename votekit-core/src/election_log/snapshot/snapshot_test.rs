@@ -262,8 +262,8 @@ fn parts_that_do_not_fit_are_refused() {
         bytes[..16].copy_from_slice(list.decided[0].request().as_bytes());
         list.decided[1] = Decided::from_bytes(&bytes);
     });
-    let place = 1;
-    assert_eq!(repeated, Err(SnapshotError::Decided(DecidedListError::Repeated { place })));
+    let rank = 1;
+    assert_eq!(repeated, Err(SnapshotError::Decided(DecidedListError::Repeated { rank })));
     assert!(matches!(
         refused(&|_, list| list.invalid.push(None)),
         Err(SnapshotError::Decided(DecidedListError::Invalid { .. }))
@@ -319,7 +319,7 @@ fn a_log_read_again_is_compared_with_the_snapshot() {
     contradicts(scrubbed(&log, &mut stored, false, |first| {
         first.map(|first| FirstDecision { subject: Subject::Elector(Elector(7)), ..first })
     }));
-    contradicts(scrubbed(&log, &mut stored, false, |first| first.filter(|first| first.place < 3)));
+    contradicts(scrubbed(&log, &mut stored, false, |first| first.filter(|first| first.rank < 3)));
 
     let mut sums = restored(&bytes, &stored, Some(&key)).expect("whole");
     sums.state.tally = Tally::opened(&Totals { values: vec![2, 0, 0], ..sums.state.tally.open(3) })
