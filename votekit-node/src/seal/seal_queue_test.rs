@@ -78,14 +78,13 @@ fn open_log() -> ElectionLog {
     let opens = UnixMinutes(NOW.0 - 5);
     let maker = |at| BlockMaker { term: 1, leader: "authority".to_owned(), at };
     let (mut log, _) = ElectionLog::begin(definition, &maker(UnixMinutes(NOW.0 - 9)));
-    let events = [
-        LogEvent::Load(load),
-        LogEvent::Admit(node_key().public_key()),
-        LogEvent::Open { opens, waivers: Vec::new() },
-    ];
-    let content = BlockContent::Events(&events);
-    let Proposal { effect, .. } = log.propose(&content, &maker(opens)).expect("it can open");
-    log.apply(effect);
+    let admit = LogEvent::Admit(node_key().public_key());
+    let open = LogEvent::Open { opens, waivers: Vec::new() };
+    for events in [vec![LogEvent::Load(load), admit], vec![open]] {
+        let content = BlockContent::Events(&events);
+        let Proposal { effect, .. } = log.propose(&content, &maker(opens)).expect("allowed");
+        log.apply(effect);
+    }
     log
 }
 
