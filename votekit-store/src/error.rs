@@ -3,7 +3,7 @@
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId};
 
 /// Error of an engine. Each variant says whether the write may have happened.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 // Exhaustive: the edges have a sentence for each variant.
 pub enum EngineError {
     /// Nothing was written. The same call may succeed later.
