@@ -100,12 +100,12 @@ pub enum TextPart {
 impl fmt::Display for TextPart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::FrenchTitle => "the French title",
-            Self::EnglishTitle => "the English title",
-            Self::FrenchDescription => "the French description",
-            Self::EnglishDescription => "the English description",
-            Self::ChoiceLabel => "the label of a choice",
-            Self::Reason => "the reason",
+            Self::FrenchTitle => "French title",
+            Self::EnglishTitle => "English title",
+            Self::FrenchDescription => "French description",
+            Self::EnglishDescription => "English description",
+            Self::ChoiceLabel => "label of a choice",
+            Self::Reason => "reason",
         })
     }
 }
@@ -115,19 +115,19 @@ impl fmt::Display for TextPart {
 #[non_exhaustive]
 pub enum DefinitionError {
     /// A ballot has 2 to 100 choices.
-    #[error("an election has 2 to 100 choices, this one has {count}")]
+    #[error("{count} choices, not 2 to {max}", max = Definition::CHOICES_MAX)]
     ChoiceCount {
         /// Number of choices given.
         count: usize,
     },
     /// A choice may occur only once.
-    #[error("the choice '{choice}' is given twice")]
+    #[error("choice '{choice}' repeated")]
     ChoiceTwice {
         /// The repeated choice.
         choice: ChoiceId,
     },
     /// A text is too long or empty.
-    #[error("{what} has {length} characters; {minimum} to {maximum} are allowed")]
+    #[error("{what}: {length} characters, not {minimum} to {maximum}")]
     TextLength {
         /// The text at fault.
         what: TextPart,
@@ -139,7 +139,7 @@ pub enum DefinitionError {
         maximum: usize,
     },
     /// A text contains a character that cannot be displayed or changes how others are displayed.
-    #[error("{what}: character {position} is U+{character:04X}, a control or direction character")]
+    #[error("{what}: U+{character:04X} at character {position}")]
     TextCharacter {
         /// The text at fault.
         what: TextPart,
@@ -149,13 +149,13 @@ pub enum DefinitionError {
         character: u32,
     },
     /// A text is blank.
-    #[error("{what} has only blank characters")]
+    #[error("{what}: blank")]
     TextBlank {
         /// The text at fault.
         what: TextPart,
     },
     /// Two choices have the same label.
-    #[error("the choices '{first}' and '{second}' have the same label")]
+    #[error("choices '{first}' and '{second}': same label")]
     LabelTwice {
         /// The first choice.
         first: ChoiceId,
@@ -163,10 +163,10 @@ pub enum DefinitionError {
         second: ChoiceId,
     },
     /// The ballot key is not a usable X25519 point.
-    #[error("the ballot key is weak (a point of small order)")]
+    #[error("ballot key of small order")]
     BallotKey,
     /// The poll must close after it opens.
-    #[error("the poll closes ({closes}) no later than it opens ({opens})")]
+    #[error("closes {closes}, not after opens {opens}")]
     Times {
         /// The opening time.
         opens: UnixMinutes,
@@ -174,13 +174,13 @@ pub enum DefinitionError {
         closes: UnixMinutes,
     },
     /// The whole definition must fit in one leaf.
-    #[error("the definition takes {length} bytes in all; at most {maximum} fit in the log", maximum = Definition::LENGTH_MAX)]
+    #[error("definition of {length} bytes, over {max}", max = Definition::LENGTH_MAX)]
     TooLong {
         /// Length of the definition as canonical JSON in bytes.
         length: usize,
     },
     /// `publish_every` must be at least 1.
-    #[error("the number of new votes after which results are published must be at least 1")]
+    #[error("publish_every below 1")]
     PublishEvery,
 }
 
@@ -488,7 +488,7 @@ mod tests {
             ["choices", "title_fr", "title_en", "description_en", "closes", "publish_every"];
         assert_eq!(fields, expected);
         let rules: Vec<_> = broken.faults().iter().map(|(_, rule)| rule.to_string()).collect();
-        assert!(rules[1].starts_with("the French title: character 1 is U+001B"), "{rules:?}");
+        assert!(rules[1].starts_with("French title: U+001B at character 1"), "{rules:?}");
         assert!(!rules.concat().contains('\u{1b}'));
     }
 

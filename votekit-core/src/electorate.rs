@@ -116,13 +116,13 @@ pub struct KeyList {
 #[non_exhaustive]
 pub enum ElectorateError {
     /// Keys must ascend, without repetition.
-    #[error("registry keys are not in ascending order at position {position}")]
+    #[error("registry key {position} not ascending")]
     Order {
         /// The first key that does not follow, from 0.
         position: usize,
     },
     /// More electors than an index of 31 bits can name.
-    #[error("{count} electors are more than this system can hold")]
+    #[error("{count} electors, over 31 bits")]
     TooMany {
         /// Electors in all.
         count: usize,

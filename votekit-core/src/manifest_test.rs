@@ -96,36 +96,33 @@ fn golden_vector_holds() {
 #[test]
 fn counts_numbers_and_names_must_agree() {
     let cases = [
-        (refused(|body| body.laws[0].registered = 4), "states 4 keys for the law L1"),
-        (refused(|body| body.shards[2].count = 7), "add up to 9"),
-        (refused(|body| body.roll.rows = 10), "states 10 rows"),
+        (refused(|body| body.laws[0].registered = 4), "law L1: found 3 keys, expected 4"),
+        (refused(|body| body.shards[2].count = 7), "found 9 keys"),
+        (refused(|body| body.roll.rows = 10), "expected 10"),
         (
             refused(|body| {
                 body.roll.rows = 1 << 53;
                 body.roll.rejects += (1 << 53) - 9;
             }),
-            "states 9007199254740992 rows",
+            "9007199254740992, over 2^53 - 1",
         ),
-        (refused(|body| body.laws.swap(0, 1)), "twice or out of order"),
-        (refused(|body| body.shards.swap(1, 2)), "not numbered 1 to 2 for the law L2"),
-        (refused(|body| drop(body.shards.remove(2))), "not numbered 1 to 2 for the law L2"),
-        (refused(|body| body.laws.truncate(1)), "belongs to a law that the manifest does not list"),
+        (refused(|body| body.laws.swap(0, 1)), ": repeated or not ascending"),
+        (refused(|body| body.shards.swap(1, 2)), "law L2: shard numbers, not 1 to 2"),
+        (refused(|body| drop(body.shards.remove(2))), "law L2: shard numbers, not 1 to 2"),
+        (refused(|body| body.laws.truncate(1)), "of an unlisted law"),
+        (refused(|body| body.shards[0].file = "../L1.0001.json".into()), "file name"),
+        (refused(|body| body.shards[0].file = "/etc/L1.0001.json".into()), "file name"),
+        (refused(|body| body.shards[0].file = "L2.0001.json".into()), "file name"),
+        (refused(|body| body.date = Some("2026-13-01".into())), "date not"),
+        (refused(|body| body.scheme = HashScheme::HmacSha256), "contradict"),
         (
-            refused(|body| body.shards[0].file = "../L1.0001.json".into()),
-            "whose name is not allowed",
+            refused(|body| body.parent = Some(Digest::compute(b"x"))),
+            "fields of a roll and of a supplement",
         ),
-        (
-            refused(|body| body.shards[0].file = "/etc/L1.0001.json".into()),
-            "whose name is not allowed",
-        ),
-        (refused(|body| body.shards[0].file = "L2.0001.json".into()), "whose name is not allowed"),
-        (refused(|body| body.date = Some("2026-13-01".into())), "not a day"),
-        (refused(|body| body.scheme = HashScheme::HmacSha256), "do not match"),
-        (refused(|body| body.parent = Some(Digest::compute(b"x"))), "mixes"),
-        (refused(|body| body.laws[0].revoked = 1), "mixes"),
+        (refused(|body| body.laws[0].revoked = 1), "fields of a roll and of a supplement"),
         (
             refused(|body| body.pepper = Some(PepperMarks::new(&Pepper::from_bytes([1; 32])))),
-            "do not match",
+            "contradict",
         ),
         (
             // A law without electors has one empty shard, not none.
@@ -133,7 +130,7 @@ fn counts_numbers_and_names_must_agree() {
                 let law_id = law("L3");
                 body.laws.push(LawRow { law_id, registered: 0, shards: 0, revoked: 0 });
             }),
-            "mixes",
+            "fields of a roll and of a supplement",
         ),
         (
             // Correctly named and numbered, but one more shard than a law may have.
@@ -146,7 +143,7 @@ fn counts_numbers_and_names_must_agree() {
                 body.laws[1].registered = 0;
                 body.roll.rows = 6;
             }),
-            "not numbered 1 to 10000 for the law L2",
+            "law L2: shard numbers, not 1 to 10000",
         ),
     ];
     for (error, expected) in cases {

@@ -40,7 +40,7 @@ impl fmt::Display for Report {
 #[non_exhaustive]
 pub enum Imbalance {
     /// received = accepted + duplicate + invalid + replayed.
-    #[error("{received} envelopes were received, {decided} are accounted for")]
+    #[error("received {received}, decided {decided}")]
     Received {
         /// Envelopes received.
         received: u64,
@@ -48,7 +48,7 @@ pub enum Imbalance {
         decided: u64,
     },
     /// accepted = the sum over choices, blank and spoiled included.
-    #[error("{accepted} votes were accepted, the counts of all choices add up to {counted}")]
+    #[error("accepted {accepted}, counted {counted}")]
     Accepted {
         /// Votes accepted.
         accepted: u64,
@@ -56,7 +56,7 @@ pub enum Imbalance {
         counted: u64,
     },
     /// No more votes than electors.
-    #[error("{accepted} votes were accepted of {registered} electors registered")]
+    #[error("accepted {accepted}, registered {registered}")]
     Registered {
         /// Votes accepted.
         accepted: u64,

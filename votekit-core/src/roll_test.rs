@@ -88,12 +88,12 @@ fn faults_name_line_field_and_rule_and_never_the_value() {
             "line 4, code: access code with a wrong character at 3",
             "line 5, code: access code of 3 characters, not 4 to 32",
             "line 6, law_id: law id of 0 characters, not 1 to 50",
-            "line 7, law_id: the row is cut short: this field is missing",
-            "line 8, code: the row is cut short: this field is missing",
-            "line 9, row: the row has 4 fields, the header names 3",
-            "line 10, nas: a quotation mark is out of place",
-            "line 11, code: the text contains a zero byte",
-            "line 12, code: a quotation mark is opened and never closed",
+            "line 7, law_id: cut short",
+            "line 8, code: cut short",
+            "line 9, row: 4 fields, expected 3",
+            "line 10, nas: stray quotation mark",
+            "line 11, code: zero byte",
+            "line 12, code: quotation mark not closed",
         ]
     );
     let long = format!("nas,code,law_id\n123456789,ABC123,{}\n", "L".repeat(51));
@@ -146,13 +146,13 @@ fn characters_that_cannot_be_seen_are_named() {
         ,,\n";
     let found = faults(roll);
     let expected = [
-        "line 2, nas: character 4 is U+2007 (a space of another width), which is invisible",
-        "line 4, code: character 4 is U+200B (a zero-width space), which is invisible",
-        "line 5, law_id: character 3 is U+00A0 (a no-break space), which is invisible",
-        "line 6, law_id: character 3 is U+0020 (a space), which is invisible",
-        "line 7, law_id: character 1 is U+FEFF (a byte-order mark), which is invisible",
-        "line 8, law_id: character 4 is U+000D (a carriage return), which is invisible",
-        "line 9, row: the row is empty: it has only separators",
+        "line 2, nas: invisible U+2007 (a space of another width) at 4",
+        "line 4, code: invisible U+200B (a zero-width space) at 4",
+        "line 5, law_id: invisible U+00A0 (a no-break space) at 3",
+        "line 6, law_id: invisible U+0020 (a space) at 3",
+        "line 7, law_id: invisible U+FEFF (a byte-order mark) at 1",
+        "line 8, law_id: invisible U+000D (a carriage return) at 4",
+        "line 9, row: separators only",
     ];
     assert_eq!(found, expected);
 }
@@ -197,16 +197,16 @@ fn a_header_that_cannot_be_read_names_the_cause() {
     };
     let separator = |character| Some(HeaderCause::Separator(character));
     for (bytes, text, cause) in [
-        (&b"\xff\xfen\0a\0s\0"[..], "the roll is UTF-16 text, not UTF-8", None),
-        (b"n\0a\0s\0,\0c\0o\0d\0e\0\n\0", "the roll is UTF-16 text, not UTF-8", None),
-        (b"\0n\0a\0s\0,", "the roll is UTF-16 text, not UTF-8", None),
-        (b"PK\x03\x04\x14\0", "a spreadsheet's workbook (.xlsx, .ods)", None),
-        (b"\xd0\xcf\x11\xe0\xa1", "a workbook of Excel (.xls)", None),
-        (b"\x1f\x8b\x08\0", "compressed (gzip)", None),
-        (b"nas,code,law_id\r1,A,L1\r", "end with a carriage return (CR) alone", None),
+        (&b"\xff\xfen\0a\0s\0"[..], "roll in UTF-16", None),
+        (b"n\0a\0s\0,\0c\0o\0d\0e\0\n\0", "roll in UTF-16", None),
+        (b"\0n\0a\0s\0,", "roll in UTF-16", None),
+        (b"PK\x03\x04\x14\0", "not CSV: zip file", None),
+        (b"\xd0\xcf\x11\xe0\xa1", "not CSV: old Excel workbook", None),
+        (b"\x1f\x8b\x08\0", "not CSV: gzip file", None),
+        (b"nas,code,law_id\r1,A,L1\r", "ends with CR", None),
         // Here all columns are found, and the rows are part of the header.
-        (b"nas,code,law_id,nom\r1,A,L1,x\r", "end with a carriage return (CR) alone", None),
-        (&long, "line 1: the lines end with a carriage return (CR) alone", None),
+        (b"nas,code,law_id,nom\r1,A,L1,x\r", "ends with CR", None),
+        (&long, "line 1: ends with CR", None),
         (b"sep=,\r\nnas,code,law_id\n", "no column 'nas'", Some(HeaderCause::SeparatorLine)),
         (b"SEP=;\nnas;code;law_id\n", "no column 'nas'", Some(HeaderCause::SeparatorLine)),
         (b"\"nas;code;law_id\"\n", "no column 'nas'", separator(';')),
@@ -409,16 +409,16 @@ fn votes_are_read_by_the_rules_of_a_roll() {
         faults,
         [
             "line 4, vote: not a choice id",
-            "line 5, vote: character 1 is U+0020 (a space), which is invisible",
-            "line 6, nas: the row is cut short: this field is missing",
+            "line 5, vote: invisible U+0020 (a space) at 1",
+            "line 6, nas: cut short",
         ]
     );
     let missing = read("nas,code,law_id\n").expect_err("no votes");
-    assert_eq!(missing.to_string(), "line 1: the header has no column 'vote'");
+    assert_eq!(missing.to_string(), "line 1: no column 'vote'");
     assert!(matches!(missing, RollError::HeaderMissing { table: Table::Votes, .. }));
     let twice = read("nas,code,law_id,vote,VOTE\n").expect_err("two votes a row");
-    assert_eq!(twice.to_string(), "line 1: the header names the column 'vote' twice");
-    assert_eq!(read("").expect_err("nothing").to_string(), "the file of votes is empty");
+    assert_eq!(twice.to_string(), "line 1: column 'vote' repeated");
+    assert_eq!(read("").expect_err("nothing").to_string(), "file of votes empty");
     // A roll may have a column of that name, which is then ignored.
     let mut plain = 0;
     let roll = "nas,code,law_id,vote\n123456789,ABC123,L1,Oui!\n";

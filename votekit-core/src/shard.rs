@@ -58,7 +58,7 @@ pub struct ShardHead {
 #[non_exhaustive]
 pub enum ShardError {
     /// The file deviates from the format.
-    #[error("unexpected byte at offset {offset}")]
+    #[error("malformed at byte {offset}")]
     Malformed {
         /// Offset of the first deviation, from 0.
         offset: usize,
@@ -67,7 +67,7 @@ pub enum ShardError {
     #[error(transparent)]
     Law(#[from] IdError),
     /// The shard's number is not within 1 to the number of shards.
-    #[error("shard {shard} of {shards} does not exist")]
+    #[error("shard {shard} of {shards}")]
     Number {
         /// The shard's number.
         shard: u32,
@@ -75,25 +75,25 @@ pub enum ShardError {
         shards: u32,
     },
     /// The shard states more keys than allowed.
-    #[error("{count} keys are more than a shard can hold")]
+    #[error("{count} keys, over {max}", max = ShardHead::KEYS_MAX)]
     TooMany {
         /// Stated number of keys.
         count: u32,
     },
     /// The shard holds fewer or more keys than stated.
-    #[error("the shard states {stated} keys, but contains a different number")]
+    #[error("not {stated} keys")]
     Count {
         /// Stated number of keys.
         stated: u32,
     },
     /// A key is not 64 lower-case hexadecimal digits.
-    #[error("key {key} is malformed")]
+    #[error("key {key}: malformed")]
     Key {
         /// Index of the key, from 1.
         key: usize,
     },
     /// A key is not greater than its predecessor.
-    #[error("key {key} is out of order or repeated")]
+    #[error("key {key}: not ascending")]
     Order {
         /// Index of the key, from 1.
         key: usize,

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use votekit_messages::InWords as _;
 use votekit_node::Node;
 use votekit_node::config::ConfigError;
 use votekit_node::data_folder::FolderError;
@@ -266,11 +267,12 @@ impl Server {
         let mut upkeep = tokio::spawn(upkeep(Arc::clone(&self.api)));
         let mut live = tokio::spawn(Arc::clone(&self.api.live).run());
         let failed = async {
-            let reason = self.node.failed().await;
-            if self.node.has_panicked() {
-                return ServeError::Panicked { what: reason };
+            let failure = self.node.failed().await;
+            let words = failure.in_words();
+            if failure.is_panic() {
+                return ServeError::Panicked { what: words };
             }
-            ServeError::NodeFailed { reason }
+            ServeError::NodeFailed { reason: words }
         };
         let outcome = tokio::select! {
             () = shutdown => Ok(()),

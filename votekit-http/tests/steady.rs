@@ -10,7 +10,7 @@ use http_support::{Served, ballot, config};
 use support::{LAW, create_request, law, vote};
 use votekit_http::listener::ServeError;
 use votekit_node::{AdminError, SubmitError};
-use votekit_node::{CreateElection, OpenElection};
+use votekit_node::{CreateElection, DependencyFault, OpenElection};
 
 /// An upper bound for waits, not a target.
 const WAIT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -62,10 +62,11 @@ async fn a_panic_in_a_task_of_the_node_shows_and_ends_it_as_a_fault() {
     let served = Served::open().await;
     let node = served.node.clone();
     node.panic_in_task(None);
-    let reason = tokio::time::timeout(WAIT_TIMEOUT, node.failed()).await.expect("it fails");
-    assert!(reason.contains("panicked") && node.has_panicked(), "{reason}");
+    let failure = tokio::time::timeout(WAIT_TIMEOUT, node.failed()).await.expect("it fails");
+    assert!(failure.to_string().contains("panicked") && failure.is_panic(), "{failure}");
     let health = node.health().await;
-    assert!(!health.healthy && health.dependencies.iter().any(|one| one.state == reason));
+    let fault = Some(DependencyFault::Failed(failure));
+    assert!(!health.healthy && health.dependencies.iter().any(|one| one.fault == fault));
     let ended = served.ended().await;
     assert!(matches!(ended, Err(ServeError::Panicked { .. })), "{ended:?}");
     node.shutdown().await;

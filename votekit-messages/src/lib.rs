@@ -35,6 +35,10 @@ pub trait InWords {
     }
 }
 
+#[cfg(test)]
+#[path = "doubled_texts_test.rs"]
+mod doubled_texts;
+
 #[cfg(all(test, feature = "node"))]
 #[path = "sentences_test.rs"]
 mod tests;

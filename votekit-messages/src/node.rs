@@ -9,7 +9,7 @@ use votekit_node::data_folder::{
 use votekit_node::log_repair::RepairError;
 use votekit_node::node_name::NodeNameError;
 use votekit_node::node_record::NodeRecordError;
-use votekit_node::{ElectionFault, NodeError, NotReady};
+use votekit_node::{DependencyFault, ElectionFault, NodeError, NodeFailure, NotReady};
 
 use crate::{InWords, store};
 
@@ -204,6 +204,32 @@ impl InWords for NodeRecordError {
 
     fn hint(&self) -> Option<String> {
         Some("`votekit node show` prints the record of a node".to_owned())
+    }
+}
+
+impl InWords for NodeFailure {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Engine(error) => error.in_words(),
+            Self::Panicked { what } => what.clone(),
+        }
+    }
+}
+
+impl InWords for DependencyFault {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Engine(error) => error.in_words(),
+            Self::NoAnswer => "it does not answer".to_owned(),
+            Self::Failed(failure) => failure.in_words(),
+            Self::NotAdmitted { law_id } => {
+                format!("{law_id} does not admit it: votekit node admit")
+            }
+            Self::ClockStepped { law_id, seconds } => format!(
+                "it went back: it is {seconds} s before a time issued or sealed for {law_id}"
+            ),
+            Self::Halted { reason } => format!("halted: {reason}"),
+        }
     }
 }
 

@@ -6,11 +6,13 @@ use votekit_core::credential::{CredentialError, PepperError};
 use votekit_core::election::{ChoiceIdError, DefinitionError, State, TextPart};
 use votekit_core::election_log::{Change, ElectionLogError};
 use votekit_core::email::EmailError;
-use votekit_core::envelope::VoteRequest;
+use votekit_core::envelope::{FieldRule, VoteRequest};
 use votekit_core::id::{Digest, ElectionId, IdError};
 use votekit_core::instant::{TimeError, UnixMinutes};
 use votekit_core::log::note::KeyName;
 use votekit_core::manifest::ManifestError;
+use votekit_core::roll::RowRule;
+use votekit_core::shard::{ChangesError, ShardError};
 use votekit_node::config::Role;
 use votekit_node::data_folder::{Exposure, FolderError};
 use votekit_node::{
@@ -105,12 +107,19 @@ fn each_error_of_a_parser_has_a_sentence_beside_its_display() {
         (PepperError.in_words(), PepperError.to_string()),
         (CredentialError::NasZeros.in_words(), CredentialError::NasZeros.to_string()),
         (EmailError::Domain.in_words(), EmailError::Domain.to_string()),
+        (FieldRule::Repeated.in_words(), FieldRule::Repeated.to_string()),
+        (RowRule::Blank.in_words(), RowRule::Blank.to_string()),
+        (ManifestError::Kind.in_words(), ManifestError::Kind.to_string()),
+        (ShardError::Key { key: 3 }.in_words(), ShardError::Key { key: 3 }.to_string()),
+        (ChangesError::Repeated.in_words(), ChangesError::Repeated.to_string()),
+        (DefinitionError::PublishEvery.in_words(), DefinitionError::PublishEvery.to_string()),
     ] {
         assert_ne!(words, display);
     }
 }
 
-/// The other errors of nodes and stores need no such test: the matches over them are exhaustive.
+/// The matches over the other errors of nodes and stores are exhaustive, and
+/// `doubled_texts_test.rs` compares the texts of all of them.
 #[test]
 fn each_error_that_a_node_starts_with_has_a_sentence_beside_its_display() {
     let name: KeyName = "a.example".parse().expect("a name");

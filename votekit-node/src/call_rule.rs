@@ -102,7 +102,7 @@ pub enum CallRule {
         name: NodeName,
     },
     /// Only a node that was admitted by its record is retired from the installation.
-    #[error("no node was admitted as {name}")]
+    #[error("node {name} not admitted")]
     NodeNotAdmitted {
         /// The name.
         name: NodeName,
@@ -117,7 +117,7 @@ pub enum CallRule {
         authority: KeyName,
     },
     /// A file on the node's machine can be read.
-    #[error("cannot read the file: {reason}")]
+    #[error("file unreadable: {reason}")]
     FileUnread {
         /// The reason.
         reason: String,

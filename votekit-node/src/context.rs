@@ -24,6 +24,7 @@ use crate::data_folder::DataFolder;
 use crate::election::{DamagedElection, ElectionHandle};
 use crate::error::ElectionFault;
 use crate::error::NodeError;
+use crate::failure::NodeFailure;
 use crate::leader::LeaderLease;
 use crate::limits::admission::VoteAdmission;
 use crate::limits::throttle::Throttle;
@@ -69,7 +70,7 @@ pub(crate) struct NodeContext {
     pub(crate) uploads: Arc<UploadClaims>,
     /// The latest observations of the watch.
     pub(crate) observed: Arc<Observed>,
-    pub(crate) failure: tokio::sync::watch::Sender<Option<Failure>>,
+    pub(crate) failure: tokio::sync::watch::Sender<Option<NodeFailure>>,
     /// True once the node is about to stop: open requests are then answered without waiting.
     pub(crate) hurrying: tokio::sync::watch::Sender<bool>,
     /// Added to the wall clock, in milliseconds; 0 except in tests of a clock that steps.
@@ -94,14 +95,6 @@ impl std::ops::Deref for Job {
     fn deref(&self) -> &NodeContext {
         &self.context
     }
-}
-
-/// Why a node stops without a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) reason: String,
-    /// A fault of votekit, not of the disk, a server or the configuration.
-    pub(crate) is_panic: bool,
 }
 
 /// The owner of a task, which a panic in the task stops or halts.
@@ -174,17 +167,16 @@ impl NodeContext {
 
     /// Records a failure after which the node must stop; the first failure is kept.
     pub(crate) fn fail(&self, error: &EngineError) {
-        let is_panic = matches!(error, EngineError::Panicked { .. });
-        self.stop_by_itself(Failure { reason: error.to_string(), is_panic });
+        self.stop_by_itself(NodeFailure::Engine(error.clone()));
     }
 
     /// Records the panic of a task that the node cannot run without.
     pub(crate) fn fail_by_panic(&self, what: &dyn fmt::Display) {
-        self.stop_by_itself(Failure { reason: what.to_string(), is_panic: true });
+        self.stop_by_itself(NodeFailure::Panicked { what: what.to_string() });
     }
 
-    fn stop_by_itself(&self, failure: Failure) {
-        tracing::error!(event = "node_failed", error = failure.reason, "node failed, stopping");
+    fn stop_by_itself(&self, failure: NodeFailure) {
+        tracing::error!(event = "node_failed", error = %failure, "node failed, stopping");
         self.failure.send_if_modified(|known| {
             let first = known.is_none();
             known.get_or_insert(failure);

@@ -52,7 +52,7 @@ pub enum NodeError {
         reason: String,
     },
     /// A stored log has another root than its checkpoint, or its checkpoint is not by this node.
-    #[error("log of {law_id} does not match its checkpoint: {rule}")]
+    #[error("checkpoint of the log of {law_id}: {rule}")]
     Checkpoint {
         /// The election.
         law_id: ElectionId,
@@ -131,7 +131,7 @@ pub enum NodeError {
         role: Role,
     },
     /// The system returned no random numbers.
-    #[error("no random numbers: {0}")]
+    #[error("getrandom: {0}")]
     Random(#[from] getrandom::Error),
     /// A block could not be signed.
     #[error(transparent)]
@@ -176,7 +176,7 @@ pub enum AdminError {
         law_id: ElectionId,
     },
     /// The state of the election does not allow the call.
-    #[error("the election is {state}: {wanted}")]
+    #[error("election {state}: {wanted} refused")]
     State {
         /// The present state.
         state: State,
@@ -364,7 +364,7 @@ pub enum AdminError {
     #[error("not one of several authorities")]
     NotAnAuthority,
     /// Another administrative call on this election is under way.
-    #[error("another administrative call on {law_id} in progress")]
+    #[error("{law_id}: another call in progress")]
     Busy {
         /// The election.
         law_id: ElectionId,
@@ -490,7 +490,7 @@ pub enum NotReady {
     #[error("last write not stored")]
     WritesFail,
     /// The ledger did not answer a request for a lease in time.
-    #[error("no lease to answer voters: the ledger does not answer")]
+    #[error("no lease in time")]
     NoLeaseInTime,
     /// Its intake for the election has ended: the node is stopping.
     #[error("node stopping")]
@@ -502,7 +502,7 @@ pub enum NotReady {
         reason: String,
     },
     /// The system gave no random numbers.
-    #[error("no random numbers: {reason}")]
+    #[error("getrandom: {reason}")]
     Randomness {
         /// The system's message.
         reason: String,

@@ -34,6 +34,7 @@ pub mod data_folder;
 pub mod roll_store;
 
 pub mod error;
+mod failure;
 
 pub mod limits;
 
@@ -85,6 +86,7 @@ pub use admin::upload::{FileRule, FileUpload, KeptFile, UploadError, UploadView,
 pub use call_rule::{CallRule, FieldFault, MemberFault, MemberRule};
 pub use election::{BilingualView, ChoiceView, ElectionView, EpochView, NodeView};
 pub use error::{AdminError, ElectionFault, NodeError, NotReady, SubmitError};
+pub use failure::NodeFailure;
 pub use ingest::sign_in::SIGN_IN_LAWS_MAX;
 pub use node::Node;
 pub use query::bundle::{Bundle, BundleError, BundleLines};
@@ -93,7 +95,9 @@ pub use query::cluster_view::{
     RefusalView, SuspectView,
 };
 pub use query::election_watch::{ElectionListWatch, ElectionWatch};
-pub use query::health::{AuthorityGauges, DependencyHealth, ElectionGauges, Gauges, Health};
+pub use query::health::{
+    AuthorityGauges, DependencyFault, DependencyHealth, ElectionGauges, Gauges, Health,
+};
 pub use query::official_view::OfficialView;
 pub use query::status_view::{ElectionStatusView, StatusView};
 pub use query::witness_view::{WitnessHead, WitnessView};

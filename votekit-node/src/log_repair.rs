@@ -82,7 +82,7 @@ pub enum RepairError {
         certified: u64,
     },
     /// The rows changed after they were read.
-    #[error("rows of {law_id} changed meanwhile")]
+    #[error("rows of {law_id} changed since they were read")]
     Changed {
         /// The election.
         law_id: ElectionId,

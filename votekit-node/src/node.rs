@@ -17,6 +17,7 @@ use crate::context::NodeContext;
 #[cfg(feature = "test-support")]
 use crate::context::Owner;
 use crate::data_folder::FolderError;
+use crate::failure::NodeFailure;
 use crate::limits::throttle::Throttle;
 
 /// A running node. Cheap to clone.
@@ -92,11 +93,11 @@ impl Node {
     }
 
     /// Resolves with the reason when the node has failed permanently and must stop.
-    pub async fn failed(&self) -> String {
+    pub async fn failed(&self) -> NodeFailure {
         let mut failure = self.context.failure.subscribe();
         let first = failure.wait_for(Option::is_some).await.ok().and_then(|first| first.clone());
         match first {
-            Some(failure) => failure.reason,
+            Some(failure) => failure,
             // The sender lives as long as the node.
             None => std::future::pending().await,
         }
@@ -104,14 +105,8 @@ impl Node {
 
     /// Why the node has failed permanently, if it has.
     #[must_use]
-    pub fn failure(&self) -> Option<String> {
-        self.context.failure.borrow().as_ref().map(|failure| failure.reason.clone())
-    }
-
-    /// Whether it failed by a panic: a fault of votekit, after which a restart may help.
-    #[must_use]
-    pub fn has_panicked(&self) -> bool {
-        self.context.failure.borrow().as_ref().is_some_and(|failure| failure.is_panic)
+    pub fn failure(&self) -> Option<NodeFailure> {
+        self.context.failure.borrow().clone()
     }
 
     /// Why an election is halted on this node, if it is.

@@ -3,11 +3,11 @@
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, NodeId};
 
 /// Error of an engine. Each variant says whether the write may have happened.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 // Exhaustive: the edges have a sentence for each variant.
 pub enum EngineError {
     /// Nothing was written. The same call may succeed later.
-    #[error("{engine} is not available: {reason}")]
+    #[error("{engine} unavailable: {reason}")]
     Unavailable {
         /// The engine.
         engine: &'static str,
@@ -15,7 +15,7 @@ pub enum EngineError {
         reason: String,
     },
     /// The write may or may not have happened. Repeating the same call is safe.
-    #[error("{engine}: outcome of the write unknown: {reason}")]
+    #[error("{engine}: write unconfirmed: {reason}")]
     OutcomeUnknown {
         /// The engine.
         engine: &'static str,
@@ -23,7 +23,7 @@ pub enum EngineError {
         reason: String,
     },
     /// The stored data contradicts itself. Nothing was repaired, and no damaged data is served.
-    #[error("{engine} holds damaged data: {reason}")]
+    #[error("{engine} damaged: {reason}")]
     Corrupt {
         /// The engine.
         engine: &'static str,
@@ -32,7 +32,7 @@ pub enum EngineError {
     },
     /// A write to disk failed, and no unconfirmed write can be trusted any more: the process must
     /// stop.
-    #[error("{engine} failed permanently: {reason}")]
+    #[error("{engine}: fatal: {reason}")]
     Fatal {
         /// The engine.
         engine: &'static str,
@@ -41,7 +41,7 @@ pub enum EngineError {
     },
     /// A thread of the engine panicked: a bug in votekit. As after [`EngineError::Fatal`], the
     /// process must stop; after a restart it may continue.
-    #[error("bug in votekit: {what} of {engine} panicked")]
+    #[error("{engine}: {what} panicked")]
     Panicked {
         /// The engine.
         engine: &'static str,
@@ -51,7 +51,7 @@ pub enum EngineError {
     /// The engine cannot be used as configured: wrong address, password, permission or setting, no
     /// space, foreign data, or another version. Returned when the engine is opened, and whenever a
     /// server permanently refuses a request.
-    #[error("{engine} cannot be used: {reason}")]
+    #[error("{engine} misconfigured: {reason}")]
     Misconfigured {
         /// The engine.
         engine: &'static str,
@@ -130,10 +130,7 @@ pub enum Conflict {
         position: u64,
     },
     /// The lease is refused; `reason` says why.
-    #[error(
-        "lease refused to node {node} for epoch {epoch} of {law_id}: {reason}",
-        epoch = epoch.0
-    )]
+    #[error("no lease of {law_id} for node {node}, epoch {epoch}: {reason}", epoch = epoch.0)]
     NoLease {
         /// The election.
         law_id: ElectionId,
@@ -145,7 +142,7 @@ pub enum Conflict {
         reason: NoLease,
     },
     /// The write contradicts itself or an earlier write.
-    #[error("a write{to} violates a rule of the ledger: {rule}", to = to_election(law_id.as_ref()))]
+    #[error("write{to} malformed: {rule}", to = to_election(law_id.as_ref()))]
     Malformed {
         /// The election; `None` for a write that concerns all of them.
         law_id: Option<ElectionId>,
@@ -153,13 +150,13 @@ pub enum Conflict {
         rule: &'static str,
     },
     /// Another account has the id or the e-mail address.
-    #[error("an account with this e-mail address already exists")]
+    #[error("account exists")]
     AccountExists,
     /// The account was changed since it was read, or is not there any more.
-    #[error("the account was changed meanwhile")]
+    #[error("account changed since it was read")]
     AccountChanged,
     /// An account or a key of tokens cannot be stored.
-    #[error("the account or key violates a rule of the store: {rule}")]
+    #[error("account or key malformed: {rule}")]
     MalformedAccount {
         /// The broken rule.
         rule: &'static str,
@@ -170,13 +167,13 @@ pub enum Conflict {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NoLease {
     /// The election takes no votes, according to its head.
-    #[error("the election takes no votes")]
+    #[error("takes no votes")]
     TakesNoVotes,
     /// The epoch was fenced and never gets a lease again. The node may request another epoch.
-    #[error("the epoch was fenced")]
+    #[error("epoch fenced")]
     Fenced,
     /// The ledger never allocated this epoch.
-    #[error("the epoch was never allocated")]
+    #[error("epoch not allocated")]
     NoEpoch,
 }
 

@@ -177,13 +177,13 @@ fn missing_and_foreign_files_are_refused() {
     let path = folder.path().join("memory.sqlite");
     let error = refused(folder.path());
     assert!(matches!(error, MemoryError::Missing { .. }));
-    assert_lost(&error, "is missing");
+    assert_lost(&error, "memory.sqlite missing");
     assert_eq!(std::fs::read_dir(folder.path()).expect("read").count(), 0, "nothing is written");
 
     std::fs::write(folder.path().join("memory.sqlite-wal"), b"").expect("written");
     let error = refused(folder.path());
     assert!(matches!(error, MemoryError::NoDatabase { .. }));
-    assert_lost(&error, "exists without its database");
+    assert_lost(&error, "without its database");
     std::fs::remove_file(folder.path().join("memory.sqlite-wal")).expect("removed");
 
     std::fs::write(&path, b"").expect("written");
@@ -272,7 +272,7 @@ fn damaged_pages_are_refused() {
     std::fs::write(&path, bytes).expect("written");
     let error = refused(folder.path());
     assert!(matches!(error, MemoryError::Damaged { .. }), "{error}");
-    assert_lost(&error, "is damaged");
+    assert_lost(&error, "memory.sqlite damaged");
 }
 
 #[test]

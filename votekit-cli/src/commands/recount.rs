@@ -10,8 +10,9 @@ use votekit_core::credential::RegistryKey;
 use votekit_core::election::State;
 use votekit_core::election_log::RollContent;
 use votekit_core::id::{BatchNumber, Digest, ElectionId, Epoch, Sequence};
+use votekit_messages::InWords as _;
 use votekit_node::archive::Archive;
-use votekit_node::read_roll;
+use votekit_node::{NodeError, read_roll};
 use votekit_store::EngineError;
 
 use crate::context::Context;
@@ -59,7 +60,7 @@ impl Evidence for Stored<'_> {
             EngineError::Corrupt { reason, .. } => {
                 io::Error::new(io::ErrorKind::InvalidData, reason)
             }
-            error => io::Error::other(error),
+            error => io::Error::other(NodeError::from(error)),
         })?;
         Ok(batch.map(|batch| batch.as_bytes().to_vec()))
     }
@@ -109,10 +110,10 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         .iter()
         .map(|folder| read_roll(folder, &law_id))
         .collect::<Result<BTreeMap<_, _>, _>>()
-        .map_err(|error| CommandError::bad_input(error.to_string()))?;
+        .map_err(|error| CommandError::bad_input(error.in_words()))?;
     let stored = Stored { archive: &archive, law_id: &law_id, given };
     let counted = recount(archive.lines(&law_id), &stored, key.expose_bytes())
-        .map_err(|error| CommandError::configuration(error.to_string()))?;
+        .map_err(|error| unreadable(&error))?;
     let report = Report(counted);
     context.output.result(&report)?;
     if report.0.differences.is_empty() {
@@ -124,6 +125,13 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
         "the recount does not agree with the log:\n{}",
         first.join("\n")
     )))
+}
+
+/// The error of a log, a batch or a roll that cannot be read.
+fn unreadable(error: &io::Error) -> CommandError {
+    let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<NodeError>());
+    let words = cause.map_or_else(|| error.to_string(), |cause| cause.in_words());
+    CommandError::configuration(words)
 }
 
 /// Refuses a count while the poll is open: it would reveal partial results that are still secret,

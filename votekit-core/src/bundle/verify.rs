@@ -138,7 +138,8 @@ impl Verification {
 pub struct ReadError {
     /// The file; empty when the files cannot be listed.
     pub file: String,
-    /// The cause.
+    /// The cause; a [`ManifestError`](crate::manifest::ManifestError) inside if a folder of shards
+    /// has no valid manifest.
     pub source: io::Error,
 }
 

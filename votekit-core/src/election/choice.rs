@@ -15,7 +15,7 @@ pub struct ChoiceId(String);
 
 /// A text is not a choice id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a choice has 1 to 50 characters of a-z, 0-9, '.', '_' and '-'")]
+#[error("not a choice id")]
 pub struct ChoiceIdError;
 
 impl ChoiceId {

@@ -67,21 +67,21 @@ impl Change {
     }
 }
 
-/// As a clause of a refusal, such as "it cannot be closed".
+/// As a noun, such as `close`.
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Amend => "it cannot be amended",
-            Self::GiveRoll => "no roll can be loaded for it",
-            Self::ReplaceRoll => "its roll cannot be replaced",
-            Self::GiveNode => "no node can be admitted to it",
-            Self::RetireNode => "none of its nodes can be retired",
-            Self::Open => "it cannot be opened",
-            Self::Vote => "no vote can be decided",
-            Self::Close => "it cannot be closed",
-            Self::Certify => "it cannot be certified",
-            Self::Annul => "it cannot be annulled",
-            Self::Purge => "it cannot be purged",
+            Self::Amend => "amendment",
+            Self::GiveRoll => "roll or supplement",
+            Self::ReplaceRoll => "replacement of the roll",
+            Self::GiveNode => "node",
+            Self::RetireNode => "retirement of a node",
+            Self::Open => "opening",
+            Self::Vote => "votes",
+            Self::Close => "close",
+            Self::Certify => "certification",
+            Self::Annul => "annulment",
+            Self::Purge => "purge",
         })
     }
 }
@@ -100,9 +100,9 @@ pub enum FixedPart {
 impl fmt::Display for FixedPart {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Law => "the law id",
-            Self::Binding => "whether the election is binding",
-            Self::BallotKey => "the ballot key",
+            Self::Law => "law id",
+            Self::Binding => "binding",
+            Self::BallotKey => "ballot key",
         })
     }
 }
@@ -112,7 +112,7 @@ impl fmt::Display for FixedPart {
 #[non_exhaustive]
 pub enum ElectionLogError {
     /// The event is not possible in this state.
-    #[error("the election is {state}: {wanted}")]
+    #[error("election {state}: {wanted} refused")]
     State {
         /// The state it is in.
         state: State,
@@ -120,7 +120,7 @@ pub enum ElectionLogError {
         wanted: Change,
     },
     /// A poll closes after it opens.
-    #[error("the poll would close ({closes}) no later than it opens ({opens})")]
+    #[error("closes {closes}, not after opens {opens}")]
     Times {
         /// When it opens.
         opens: UnixMinutes,
@@ -128,7 +128,7 @@ pub enum ElectionLogError {
         closes: UnixMinutes,
     },
     /// The opening would be before the planned one.
-    #[error("the poll would open ({opens}) before its planned opening ({planned})")]
+    #[error("opens {opens}, before planned {planned}")]
     Early {
         /// When it would open.
         opens: UnixMinutes,
@@ -136,7 +136,7 @@ pub enum ElectionLogError {
         planned: UnixMinutes,
     },
     /// A poll that closes before the planned closing needs a reason.
-    #[error("the poll would close ({closes}) before its planned closing ({planned})")]
+    #[error("closes {closes}, before planned {planned}, without a reason")]
     EarlyReason {
         /// When it would close.
         closes: UnixMinutes,
@@ -144,10 +144,7 @@ pub enum ElectionLogError {
         planned: UnixMinutes,
     },
     /// The closing is too far after the time at which it is recorded.
-    #[error(
-        "the poll would close ({closes}) more than {CLOSING_AHEAD_MINUTES_MAX} minutes after the \
-         closing is recorded ({at})"
-    )]
+    #[error("closes {closes}, over {CLOSING_AHEAD_MINUTES_MAX} minutes after recorded {at}")]
     FarClosing {
         /// When it would close.
         closes: UnixMinutes,
@@ -155,7 +152,7 @@ pub enum ElectionLogError {
         at: UnixMinutes,
     },
     /// An amendment may not change this part of the definition.
-    #[error("an amendment cannot change {what}")]
+    #[error("amendment of {what}")]
     Amendment {
         /// The part.
         what: FixedPart,
@@ -164,40 +161,37 @@ pub enum ElectionLogError {
     #[error(transparent)]
     Definition(#[from] DefinitionError),
     /// The node key is not usable.
-    #[error("the key of node {node} is not a usable Ed25519 key")]
+    #[error("node {node}: not an Ed25519 key")]
     NodeKey {
         /// The node.
         node: NodeId,
     },
     /// The election has been purged already.
-    #[error("evidence and keys of this election are already destroyed")]
+    #[error("already purged")]
     Purged,
     /// No roll has been loaded.
-    #[error("no roll has been loaded for this election")]
+    #[error("no roll loaded")]
     NoRoll,
     /// A roll is loaded once; later changes come as supplements.
-    #[error("another roll is already loaded")]
+    #[error("second roll")]
     SecondRoll,
     /// A roll can be replaced in a draft only, and names the roll that it replaces.
-    #[error(
-        "the roll to be replaced is not the one that is loaded, or the election is not a draft any \
-         more"
-    )]
+    #[error("replaced roll not loaded, or not a draft")]
     Replaces,
     /// A supplement must name the manifest that was loaded last.
-    #[error("the supplement is made for manifest {parent}, which is not the one loaded last")]
+    #[error("supplement to manifest {parent}, not to the last one")]
     Parent {
         /// The parent it names.
         parent: Digest,
     },
     /// A supplement hashes credentials as its roll does.
-    #[error("the supplement uses a different hash scheme than the roll")]
+    #[error("hash scheme of the supplement, not of the roll")]
     Scheme,
     /// The keys do not form a roll.
     #[error(transparent)]
     Electorate(#[from] ElectorateError),
     /// The batch is of a node that is not admitted.
-    #[error("node {node} is not admitted to this election")]
+    #[error("node {node} not admitted")]
     NotAdmitted {
         /// The node.
         node: NodeId,
@@ -212,7 +206,7 @@ pub enum ElectionLogError {
     #[error(transparent)]
     Imbalance(#[from] Imbalance),
     /// The epoch has already ended.
-    #[error("epoch {epoch} of node {node} has ended already")]
+    #[error("node {node}, epoch {epoch}: already ended")]
     EpochEnded {
         /// The node.
         node: NodeId,
@@ -220,7 +214,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// An epoch has neither ended nor been retired.
-    #[error("the close is waiting for node {node}, epoch {epoch}, which has not ended")]
+    #[error("node {node}, epoch {epoch}: not ended")]
     OpenEpoch {
         /// The node.
         node: NodeId,
@@ -228,9 +222,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// An epoch is missing although the node has a later epoch.
-    #[error(
-        "the close is waiting for node {node}, epoch {epoch}: the log does not contain its end"
-    )]
+    #[error("node {node}, epoch {epoch}: no end in the log")]
     MissingEpoch {
         /// The node.
         node: NodeId,
@@ -238,7 +230,7 @@ pub enum ElectionLogError {
         epoch: u32,
     },
     /// The log is followed, not decided: see [`ElectionLog::follow`](super::ElectionLog::follow).
-    #[error("this node only follows the log")]
+    #[error("log followed, not decided")]
     Followed,
     /// A leaf does not parse.
     #[error("leaf {index}: {error}")]
@@ -249,7 +241,7 @@ pub enum ElectionLogError {
         error: LeafError,
     },
     /// A leaf read back does not follow from those before it.
-    #[error("leaf {index} does not follow from the log before it: {rule}")]
+    #[error("leaf {index}: {rule}")]
     Contradiction {
         /// Its index in the log.
         index: u64,

@@ -21,19 +21,19 @@ pub struct FieldError {
 #[non_exhaustive]
 pub enum FieldRule {
     /// A field occurs once.
-    #[error("is given more than once")]
+    #[error("repeated")]
     Repeated,
     /// Every field is required.
-    #[error("is missing")]
+    #[error("missing")]
     Missing,
     /// The values are texts.
-    #[error("must be a text in quotation marks, not {found}")]
+    #[error("{found}, not a text")]
     NotText {
         /// The kind of the value that was found.
         found: JsonKind,
     },
     /// Escapes form whole characters.
-    #[error("contains an unpaired surrogate, which is not valid text")]
+    #[error("unpaired surrogate")]
     HalfCharacter,
     /// A NAS or an access code is well formed.
     #[error(transparent)]
@@ -45,10 +45,7 @@ pub enum FieldRule {
     #[error(transparent)]
     Choice(#[from] ChoiceIdError),
     /// There are no other fields.
-    #[error(
-        "{}: a vote has only nas, code, law_id and vote",
-        other_field(name.as_deref(), *position)
-    )]
+    #[error("{}", other_field(name.as_deref(), *position))]
     OtherField {
         /// Its name, unless the name may be a misplaced secret.
         name: Option<String>,
@@ -56,19 +53,19 @@ pub enum FieldRule {
         position: usize,
     },
     /// The body is UTF-8, and this is another encoding of Unicode.
-    #[error("is UTF-16 or UTF-32 text")]
+    #[error("UTF-16 or UTF-32, not UTF-8")]
     Wide,
     /// The body is UTF-8.
-    #[error("is not UTF-8 text")]
+    #[error("not UTF-8")]
     NotUtf8,
     /// The body is an object.
-    #[error("must be a JSON object with the fields nas, code, law_id and vote")]
+    #[error("not a JSON object")]
     NotObject,
     /// The body is complete.
-    #[error("is incomplete: the JSON ends too early")]
+    #[error("JSON cut short")]
     CutShort,
     /// The body is JSON.
-    #[error("is not JSON at line {line}, column {column}")]
+    #[error("not JSON: line {line}, column {column}")]
     NotJson {
         /// Line of the fault, from 1.
         line: usize,
@@ -79,8 +76,8 @@ pub enum FieldRule {
 
 fn other_field(name: Option<&str>, position: usize) -> String {
     match name {
-        Some(name) => format!("has the field '{name}'"),
-        None => format!("has an unknown field (number {position})"),
+        Some(name) => format!("unknown field '{name}'"),
+        None => format!("unknown field {position}"),
     }
 }
 

@@ -2,14 +2,14 @@
 
 use crate::credential::PepperId;
 use crate::id::{Digest, ElectionId};
-use crate::shard::{ChangesError, ShardError};
+use crate::shard::{ChangesError, ShardError, ShardHead};
 
 /// Why a manifest or a listed file is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// The JSON is malformed, or has other keys or types.
-    #[error("not a manifest: {reason}")]
+    #[error("manifest malformed: {reason}")]
     Json {
         /// Line of the fault, from 1.
         line: usize,
@@ -19,34 +19,28 @@ pub enum ManifestError {
         reason: String,
     },
     /// The bytes are not the canonical form of a manifest.
-    #[error("the manifest is not in canonical form")]
+    #[error("manifest not canonical")]
     NotCanonical,
     /// Scheme and pepper do not match.
-    #[error(
-        "the manifest's hash scheme and pepper do not match: hmac-sha256 needs a pepper, and \
-         sha256 has none"
-    )]
+    #[error("hash scheme and pepper contradict")]
     Scheme,
     /// The date is not `YYYY-MM-DD`.
-    #[error("the manifest's date is not a day such as 2026-11-21")]
+    #[error("date not YYYY-MM-DD")]
     Date,
     /// The length of the shortest access code is impossible.
-    #[error(
-        "the manifest states {length} characters for the shortest access code; a code has 4 to \
-         32, or 0 if none was hashed"
-    )]
+    #[error("shortest code of {length} characters, not 0 or 4 to 32")]
     CodeLength {
         /// Stated number of characters.
         length: u32,
     },
     /// Laws are out of order or repeated.
-    #[error("the manifest lists the law {law_id} twice or out of order")]
+    #[error("law {law_id}: repeated or not ascending")]
     LawOrder {
         /// The law.
         law_id: ElectionId,
     },
     /// Shards are missing, repeated, out of order, or of an unknown law.
-    #[error("the manifest's shards are not numbered 1 to {shards} for the law {law_id}")]
+    #[error("law {law_id}: shard numbers, not 1 to {shards}")]
     ShardNumbers {
         /// The law.
         law_id: ElectionId,
@@ -54,22 +48,19 @@ pub enum ManifestError {
         shards: u32,
     },
     /// The row of a file belongs to no law of the manifest, or is out of order.
-    #[error(
-        "the manifest's row for {file} is out of order, or belongs to a law that the manifest does \
-         not list"
-    )]
+    #[error("{file}: not ascending, or of an unlisted law")]
     FileOrder {
         /// The file.
         file: String,
     },
     /// A file name is not the one that the format prescribes.
-    #[error("the manifest lists the file {file:?}, whose name is not allowed")]
+    #[error("file name {file:?}")]
     FileName {
         /// The name.
         file: String,
     },
     /// The keys of a law's files do not add up to its total.
-    #[error("the manifest states {stated} keys for the law {law_id}, its files add up to {found}")]
+    #[error("law {law_id}: found {found} keys, expected {stated}")]
     LawCount {
         /// The law.
         law_id: ElectionId,
@@ -79,7 +70,7 @@ pub enum ManifestError {
         found: u64,
     },
     /// A shard states more keys than allowed.
-    #[error("{file} states {count} keys, more than a shard can hold")]
+    #[error("{file}: {count} keys, over {max}", max = ShardHead::KEYS_MAX)]
     ShardCount {
         /// The file.
         file: String,
@@ -87,7 +78,7 @@ pub enum ManifestError {
         count: u64,
     },
     /// Rows are not the sum of registered, revoked, duplicates and rejects.
-    #[error("the manifest states {stated} rows of the roll, its parts add up to {found}")]
+    #[error("rows: found {found}, expected {stated}")]
     Rows {
         /// Stated number of rows.
         stated: u64,
@@ -95,25 +86,25 @@ pub enum ManifestError {
         found: u64,
     },
     /// A number of rows above the largest integer that every JSON reader represents exactly.
-    #[error("the manifest states {rows} rows of the roll; at most 2^53 - 1 are allowed")]
+    #[error("rows: {rows}, over 2^53 - 1")]
     TooManyRows {
         /// Stated number of rows.
         rows: u64,
     },
     /// Only a supplement may revoke and have change files; only other manifests have shards.
-    #[error("the manifest mixes fields of a roll and of a supplement")]
+    #[error("fields of a roll and of a supplement")]
     Kind,
     /// A required pepper is missing.
-    #[error("the manifest was made with the pepper {id}; none was given")]
+    #[error("pepper {id} missing")]
     PepperMissing {
         /// The pepper's id.
         id: PepperId,
     },
     /// A pepper was given but is not required.
-    #[error("the manifest was made without a pepper; one was given")]
+    #[error("pepper not expected")]
     PepperUnasked,
     /// The given pepper is not the manifest's.
-    #[error("the manifest was made with the pepper {expected}; the one given is {given}")]
+    #[error("pepper: found {given}, expected {expected}")]
     PepperOther {
         /// The manifest's pepper.
         expected: PepperId,
@@ -121,7 +112,7 @@ pub enum ManifestError {
         given: PepperId,
     },
     /// A file's digest differs from its row.
-    #[error("{file} has been changed: its SHA-256 is {found}, the manifest states {expected}")]
+    #[error("{file}: found SHA-256 {found}, expected {expected}")]
     FileDigest {
         /// The file.
         file: String,
@@ -131,7 +122,7 @@ pub enum ManifestError {
         found: Digest,
     },
     /// A file's number of keys differs from its row.
-    #[error("{file} holds {found} keys, the manifest states {expected}")]
+    #[error("{file}: found {found} keys, expected {expected}")]
     FileCount {
         /// The file.
         file: String,
@@ -149,7 +140,7 @@ pub enum ManifestError {
         error: ShardError,
     },
     /// A file's law or number differs from its row.
-    #[error("{file} has another law or number than the manifest states")]
+    #[error("{file}: law or number, not as listed")]
     ShardHead {
         /// The file.
         file: String,
@@ -163,7 +154,7 @@ pub enum ManifestError {
         error: ChangesError,
     },
     /// A change file's numbers of added and revoked keys differ from its law's row.
-    #[error("{file} adds or revokes a different number of keys than the manifest states")]
+    #[error("{file}: added or revoked keys, not as listed")]
     ChangesCount {
         /// The file.
         file: String,

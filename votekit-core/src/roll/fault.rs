@@ -24,7 +24,7 @@ pub enum RowRule {
     #[error(transparent)]
     Email(#[from] EmailError),
     /// A required field holds an invisible character.
-    #[error("character {position} is {character}, which is invisible")]
+    #[error("invisible {character} at {position}")]
     Invisible {
         /// Position of the character in the field, from 1.
         position: usize,
@@ -32,13 +32,13 @@ pub enum RowRule {
         character: InvisibleCharacter,
     },
     /// The row ends before this field.
-    #[error("the row is cut short: this field is missing")]
+    #[error("cut short")]
     Missing,
     /// The row has separators and no value, as cleared cells leave it.
-    #[error("the row is empty: it has only separators")]
+    #[error("separators only")]
     Blank,
     /// The row has more fields than the header has columns, so its columns cannot be trusted.
-    #[error("the row has {found} fields, the header names {expected}")]
+    #[error("{found} fields, expected {expected}")]
     TooManyFields {
         /// Fields of the row.
         found: usize,
@@ -46,46 +46,43 @@ pub enum RowRule {
         expected: usize,
     },
     /// The file ends inside quotation marks.
-    #[error("a quotation mark is opened and never closed")]
+    #[error("quotation mark not closed")]
     QuoteUnclosed,
     /// Text follows a closing quotation mark before the next separator.
-    #[error("a quotation mark is out of place")]
+    #[error("stray quotation mark")]
     QuoteStray,
     /// Quoted text spans lines and does not end as a field, or turns several rows into one.
-    #[error(
-        "a quotation mark seems to be missing: the quoted text continues over {} into other rows",
-        Lines(*.lines)
-    )]
+    #[error("quoted text over {}", Lines(*.lines))]
     QuoteRunsOn {
         /// Line ends within the quotation marks.
         lines: u64,
     },
     /// A carriage return without a line feed, outside quotation marks.
-    #[error("a carriage return without a line feed")]
+    #[error("CR without LF")]
     CarriageReturn,
     /// The bytes of a required field are not UTF-8.
-    #[error("the text is not valid UTF-8")]
+    #[error("not UTF-8")]
     Utf8,
     /// A zero byte.
-    #[error("the text contains a zero byte")]
+    #[error("zero byte")]
     Zero,
     /// An earlier line has the same NAS, code and law.
-    #[error("the same elector and law as line {first_line}, with the same code")]
+    #[error("repeats line {first_line}, with its code")]
     Duplicate {
         /// The first line.
         first_line: u64,
     },
     /// A row of a list of members without e-mail address, name and id.
-    #[error("the row names no member: it has no e-mail address, no name and no id")]
+    #[error("no e-mail address, name or id")]
     NoMember,
     /// An earlier line has the same e-mail address, or the same id.
-    #[error("the same as on line {first_line}")]
+    #[error("repeats line {first_line}")]
     MemberTwice {
         /// The first line.
         first_line: u64,
     },
     /// The name or the id of a member is too long.
-    #[error("the text has {length} characters, more than {length_max}")]
+    #[error("{length} characters, over {length_max}")]
     TextLength {
         /// Characters found.
         length: usize,
@@ -225,9 +222,9 @@ pub enum BinaryKind {
 impl fmt::Display for BinaryKind {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::Workbook => "a spreadsheet's workbook (.xlsx, .ods) or another zip file",
-            Self::OldWorkbook => "a workbook of Excel (.xls)",
-            Self::Gzip => "compressed (gzip)",
+            Self::Workbook => "zip file",
+            Self::OldWorkbook => "old Excel workbook",
+            Self::Gzip => "gzip file",
         })
     }
 }
@@ -237,34 +234,34 @@ impl fmt::Display for BinaryKind {
 #[non_exhaustive]
 pub enum RollError {
     /// Reading failed.
-    #[error("cannot read the file: {0}")]
+    #[error("file unreadable: {0}")]
     Read(#[from] io::Error),
     /// No bytes, or empty lines only.
-    #[error("the {table} is empty")]
+    #[error("{table} empty")]
     Empty {
         /// The kind of table.
         table: Table,
     },
     /// UTF-16, as written by some spreadsheets, with or without a byte-order mark.
-    #[error("the {table} is UTF-16 text, not UTF-8")]
+    #[error("{table} in UTF-16")]
     Utf16 {
         /// The kind of table.
         table: Table,
     },
     /// A binary file.
-    #[error("this is not CSV text: the file is {kind}")]
+    #[error("not CSV: {kind}")]
     Binary {
         /// The kind of file.
         kind: BinaryKind,
     },
     /// Lines end with a carriage return alone.
-    #[error("line {line}: the lines end with a carriage return (CR) alone")]
+    #[error("line {line}: ends with CR")]
     LineEnds {
         /// The first such line.
         line: u64,
     },
     /// The header lacks a column.
-    #[error("line {line}: the header has no column '{field}'")]
+    #[error("line {line}: no column '{field}'")]
     HeaderMissing {
         /// The header's line.
         line: u64,
@@ -276,7 +273,7 @@ pub enum RollError {
         table: Table,
     },
     /// The header names a column twice.
-    #[error("line {line}: the header names the column '{field}' twice")]
+    #[error("line {line}: column '{field}' repeated")]
     HeaderTwice {
         /// The header's line.
         line: u64,
@@ -284,15 +281,13 @@ pub enum RollError {
         field: Field,
     },
     /// Quotation marks make rows a part of the header.
-    #[error(
-        "line {line}: a quotation mark seems to be missing: rows are read as part of the header"
-    )]
+    #[error("line {line}: quotation mark not closed in the header")]
     HeaderRunsOn {
         /// The header's line.
         line: u64,
     },
     /// A record above the maximum length, mostly because a closing quotation mark is missing.
-    #[error("line {line}: the row that starts here is longer than {limit} bytes")]
+    #[error("line {line}: row over {limit} bytes")]
     RowLength {
         /// The line on which the record starts.
         line: u64,
@@ -300,7 +295,7 @@ pub enum RollError {
         limit: usize,
     },
     /// Line numbers are kept in 32 bits.
-    #[error("the file has more than {limit} lines")]
+    #[error("over {limit} lines")]
     Lines {
         /// The limit.
         limit: u32,

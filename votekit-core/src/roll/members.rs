@@ -192,13 +192,7 @@ mod tests {
         let expected =
             [row("anne@example.com", "Roy, Anne", ""), row("", "A;B", ""), row("", ",", "")];
         assert_eq!(members, expected);
-        assert_eq!(
-            faults,
-            [
-                "line 4, row: the row is empty: it has only separators",
-                "line 6, row: the row has 3 fields, the header names 2",
-            ]
-        );
+        assert_eq!(faults, ["line 4, row: separators only", "line 6, row: 3 fields, expected 2"]);
     }
 
     #[test]
@@ -212,32 +206,32 @@ mod tests {
         assert_eq!(
             faults,
             [
-                "line 3, email: the same as on line 2",
-                "line 4, id: the same as on line 2",
-                "line 5, row: the row is empty: it has only separators",
+                "line 3, email: repeats line 2",
+                "line 4, id: repeats line 2",
+                "line 5, row: separators only",
                 "line 6, email: e-mail address with a wrong domain",
-                "line 7, name: character 2 is U+000A (a line feed), which is invisible",
-                "line 9, name: the text has 201 characters, more than 200",
-                "line 10, email: character 2 is U+200B (a zero-width space), which is invisible",
-                "line 11, row: the row has 4 fields, the header names 3",
+                "line 7, name: invisible U+000A (a line feed) at 2",
+                "line 9, name: 201 characters, over 200",
+                "line 10, email: invisible U+200B (a zero-width space) at 2",
+                "line 11, row: 4 fields, expected 3",
             ]
         );
         let (_, faults) = read("note,email\nabsent,\n");
-        assert!(faults[0].starts_with("line 2, row: the row names no member"), "{faults:?}");
+        assert!(faults[0].starts_with("line 2, row: no e-mail address, name or id"), "{faults:?}");
     }
 
     #[test]
     fn a_list_without_its_columns_is_refused_with_the_cause() {
         let refused = |text: &str| read_members(text.as_bytes()).expect_err("a bad header");
         let error = refused("courriel,nom\na@example.com,A\n");
-        assert_eq!(error.to_string(), "line 1: the header has no column 'email'");
+        assert_eq!(error.to_string(), "line 1: no column 'email'");
         assert!(matches!(error, RollError::HeaderMissing { cause: HeaderCause::Unnamed, .. }));
         let tabs = refused("email\tname\na@example.com\tA\n");
         let RollError::HeaderMissing { cause, table: Table::Members, .. } = tabs else {
             panic!("{tabs:?}")
         };
         assert_eq!(cause, HeaderCause::Separator('\t'));
-        assert!(refused("email,Email\n").to_string().contains("'email' twice"));
-        assert_eq!(refused("").to_string(), "the list of members is empty");
+        assert!(refused("email,Email\n").to_string().contains("'email' repeated"));
+        assert_eq!(refused("").to_string(), "list of members empty");
     }
 }

@@ -28,16 +28,13 @@ pub struct PlannedShard<'k> {
 #[non_exhaustive]
 pub enum ShardPlanError {
     /// The number of keys per shard is out of range.
-    #[error("a shard holds 1 to {max} keys, not {shard_size}", max = ShardHead::KEYS_MAX)]
+    #[error("shard size {shard_size}, not 1 to {max}", max = ShardHead::KEYS_MAX)]
     ShardSize {
         /// Requested number of keys per shard.
         shard_size: usize,
     },
     /// A law needs more shards than can be numbered.
-    #[error(
-        "the law {law_id} would have {shards} shards, more than {max}",
-        max = ShardHead::SHARDS_MAX
-    )]
+    #[error("law {law_id}: {shards} shards, over {max}", max = ShardHead::SHARDS_MAX)]
     TooManyShards {
         /// The law.
         law_id: ElectionId,

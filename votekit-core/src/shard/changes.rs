@@ -42,7 +42,7 @@ enum Format {
 #[non_exhaustive]
 pub enum ChangesError {
     /// The JSON is malformed, or has other keys or types.
-    #[error("not a change file: line {line}, column {column}")]
+    #[error("changes malformed: line {line}, column {column}")]
     Json {
         /// Line of the fault, from 1.
         line: usize,
@@ -50,16 +50,16 @@ pub enum ChangesError {
         column: usize,
     },
     /// The bytes are not the canonical form of a change file.
-    #[error("not in canonical form")]
+    #[error("changes not canonical")]
     NotCanonical,
     /// A list is not ascending.
-    #[error("the list '{list}' is out of order")]
+    #[error("list '{list}': not ascending")]
     Order {
         /// `add`, `revoke`, `replace` or `readmit`.
         list: &'static str,
     },
     /// A key occurs twice.
-    #[error("a key is listed twice")]
+    #[error("repeated key")]
     Repeated,
 }
 

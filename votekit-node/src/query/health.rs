@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
-use utoipa::ToSchema;
 use votekit_core::authority::AuthorityStatus;
 use votekit_core::election::{ResultsPolicy, State};
 use votekit_core::id::ElectionId;
@@ -14,29 +12,59 @@ use votekit_store::EngineError;
 use crate::config::Role;
 use crate::context::NodeContext;
 use crate::election::ElectionHandle;
+use crate::failure::NodeFailure;
 use crate::node::Node;
 use crate::status_report::is_silent;
 use crate::watch;
 
 /// The state of a node and of its dependencies.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone)]
 pub struct Health {
     /// Whether votes are accepted.
     pub healthy: bool,
-    /// Each dependency: `ok`, or its fault.
+    /// Each dependency, and its fault.
     pub dependencies: Vec<DependencyHealth>,
     /// Votes issued by this node and not yet decided.
     pub votes_pending: u64,
 }
 
 /// The state of one dependency.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone)]
 pub struct DependencyHealth {
     /// `ledger`, `ballot box`, `registry`, `node`, `clock`; `election` and its law id where a fault
     /// halted one.
     pub name: String,
-    /// `ok`, or the fault.
-    pub state: String,
+    /// The fault; `None` if it works.
+    pub fault: Option<DependencyFault>,
+}
+
+/// The fault of a dependency.
+#[derive(Debug, Clone, PartialEq, Eq)]
+// Exhaustive: the edges have a sentence for each variant.
+pub enum DependencyFault {
+    /// An engine failed its ping.
+    Engine(EngineError),
+    /// An engine did not answer its ping in time.
+    NoAnswer,
+    /// The node has failed and stops.
+    Failed(NodeFailure),
+    /// The node takes votes, and this open election does not admit it.
+    NotAdmitted {
+        /// The election.
+        law_id: ElectionId,
+    },
+    /// The clock went back so far that no vote is accepted.
+    ClockStepped {
+        /// The election with the latest time.
+        law_id: ElectionId,
+        /// By how many seconds the clock is before that time.
+        seconds: u64,
+    },
+    /// A fault halted the election on this node.
+    Halted {
+        /// The reason.
+        reason: String,
+    },
 }
 
 /// Numbers for gauges.
@@ -92,17 +120,13 @@ pub struct ElectionGauges {
     pub votes_by_choice: Vec<(String, u64)>,
 }
 
-/// The state of a dependency that works.
-const OK: &str = "ok";
-
 /// Timeout for the ping of a dependency.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
-async fn state(ping: impl Future<Output = Result<(), EngineError>>) -> String {
+async fn fault_of(ping: impl Future<Output = Result<(), EngineError>>) -> Option<DependencyFault> {
     match tokio::time::timeout(PING_TIMEOUT, ping).await {
-        Ok(Ok(())) => OK.to_owned(),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => "it does not answer".to_owned(),
+        Ok(pinged) => pinged.err().map(DependencyFault::Engine),
+        Err(_) => Some(DependencyFault::NoAnswer),
     }
 }
 
@@ -110,10 +134,13 @@ impl Node {
     /// Returns the state of this node and of its dependencies.
     pub async fn health(&self) -> Health {
         let NodeContext { ledger, ballot_box, registry, .. } = &*self.context;
-        let (ledger, ballot_box, registry) =
-            tokio::join!(state(ledger.ping()), state(ballot_box.ping()), state(registry.ping()));
-        let node = self.failure().or_else(|| self.not_admitted()).unwrap_or_else(|| OK.to_owned());
-        let clock = self.clock_stepped().unwrap_or_else(|| OK.to_owned());
+        let (ledger, ballot_box, registry) = tokio::join!(
+            fault_of(ledger.ping()),
+            fault_of(ballot_box.ping()),
+            fault_of(registry.ping())
+        );
+        let failed = self.failure().map(DependencyFault::Failed);
+        let (node, clock) = (failed.or_else(|| self.not_admitted()), self.clock_stepped());
         let (elections, damaged) = (self.context.elections(), self.context.damaged_elections());
         let is_open = |election: &&Arc<ElectionHandle>| election.committed().state() == State::Open;
         let (halted, taking): (Vec<_>, Vec<_>) =
@@ -122,8 +149,8 @@ impl Node {
         // whether an election whose log cannot be read is open.
         let all_halted = taking.is_empty() && !(halted.is_empty() && damaged.is_empty());
         // Without the registry votes are still accepted and decided.
-        let healthy =
-            !all_halted && [&ledger, &ballot_box, &node, &clock].iter().all(|state| *state == OK);
+        let healthy = !all_halted
+            && [&ledger, &ballot_box, &node, &clock].iter().all(|fault| fault.is_none());
         let mut dependencies = [
             ("ledger", ledger),
             ("ballot box", ballot_box),
@@ -131,11 +158,11 @@ impl Node {
             ("node", node),
             ("clock", clock),
         ]
-        .map(|(name, state)| DependencyHealth { name: name.to_owned(), state })
+        .map(|(name, fault)| DependencyHealth { name: name.to_owned(), fault })
         .to_vec();
         let halted = |law_id: &ElectionId, reason: &str| DependencyHealth {
             name: format!("election {law_id}"),
-            state: format!("halted: {reason}"),
+            fault: Some(DependencyFault::Halted { reason: reason.to_owned() }),
         };
         let read = elections.iter();
         dependencies.extend(read.filter_map(|one| Some(halted(one.law_id(), one.halted()?))));
@@ -144,17 +171,14 @@ impl Node {
     }
 
     /// The reason for which no vote is accepted, if the clock went back too far.
-    fn clock_stepped(&self) -> Option<String> {
+    fn clock_stepped(&self) -> Option<DependencyFault> {
         let (law_id, stepped) = watch::stepped(&self.context)?;
-        Some(format!(
-            "it went back: it is {} s before a time issued or sealed for {law_id}",
-            stepped.by.div_ceil(1000)
-        ))
+        Some(DependencyFault::ClockStepped { law_id, seconds: stepped.by.div_ceil(1000) })
     }
 
     /// The reason for which an ingest node would refuse votes, if an open election does not admit
     /// it.
-    fn not_admitted(&self) -> Option<String> {
+    fn not_admitted(&self) -> Option<DependencyFault> {
         let lacking = |election: &Arc<ElectionHandle>| {
             let committed = election.committed();
             committed.state() == State::Open && !committed.admits_this_node
@@ -163,7 +187,7 @@ impl Node {
             .context
             .has(Role::Ingest)
             .then(|| self.context.elections().into_iter().find(lacking))??;
-        Some(format!("{} does not admit it: votekit node admit", election.law_id()))
+        Some(DependencyFault::NotAdmitted { law_id: election.law_id().clone() })
     }
 
     /// Returns the numbers for gauges.

@@ -10,7 +10,7 @@ use votekit_core::id::{ElectionId, RequestId};
 use votekit_node::config::Config;
 use votekit_node::data_folder::DataFolder;
 use votekit_node::{AdminError, Node, ReadError, ReceiptError, ResultsError, SubmitError};
-use votekit_node::{CreateElection, OpenElection};
+use votekit_node::{CreateElection, DependencyFault, OpenElection};
 
 /// The election beside the customary one.
 const OTHER: &str = "L2";
@@ -80,7 +80,8 @@ async fn one_damaged_election_is_halted_and_the_others_take_votes() {
         let health = node.health().await;
         assert!(health.healthy, "{what}: votes are taken for the open election");
         let named = health.dependencies.iter().find(|one| one.name == "election L2");
-        assert!(named.is_some_and(|one| one.state.starts_with("halted: ")), "{what}");
+        let fault = named.and_then(|one| one.fault.as_ref());
+        assert!(matches!(fault, Some(DependencyFault::Halted { .. })), "{what}");
         is_halted(node.open(&other(), OpenElection::default()).await, what);
         is_halted(node.close(&other()).await, what);
         is_halted(node.nodes(&other()).await, what);

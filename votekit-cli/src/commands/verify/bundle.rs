@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::thread;
 
 use serde_json::{Value, json};
-use votekit_core::bundle::verify::{Options, Verification, verify};
+use votekit_core::bundle::verify::{Options, ReadError, Verification, verify};
 use votekit_core::bundle::{Failure, Rule, Source, Verdict};
 use votekit_core::export::json::Document;
 use votekit_core::id::Digest;
+use votekit_core::manifest::ManifestError;
 use votekit_messages::InWords as _;
 
 use super::{PIN_HINT, Trust};
@@ -54,8 +55,7 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
     options.pin = pin;
     options.shards = shards.iter().map(|folder| folder as &dyn Source).collect();
     options.threads = thread::available_parallelism().map_or(1, usize::from);
-    let verification =
-        verify(&bundle, &options).map_err(|error| CommandError::bad_input(error.in_words()));
+    let verification = verify(&bundle, &options).map_err(|error| unreadable(&error));
     bundle.finish();
     shards.iter().for_each(BundleFolder::finish);
     let verification = verification?;
@@ -85,6 +85,15 @@ pub(super) fn run(args: &Args, context: &Context) -> Result<(), CommandError> {
             Err(CommandError::verification_failed(format!("the bundle does not verify: {text}")))
         }
     }
+}
+
+/// The refusal of a file that cannot be read, or of a manifest in a folder of shards.
+fn unreadable(error: &ReadError) -> CommandError {
+    let cause = error.source.get_ref().and_then(|cause| cause.downcast_ref::<ManifestError>());
+    CommandError::bad_input(match cause {
+        Some(refused) => format!("cannot read {}: {}", error.file, refused.in_words()),
+        None => error.to_string(),
+    })
 }
 
 /// Fails if the only fault is that the folders of shards are not those of the log: this is a

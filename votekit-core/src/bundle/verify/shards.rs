@@ -33,7 +33,7 @@ impl<'a> Shards<'a> {
             let bytes = read(*source, Manifest::FILE_NAME)?;
             let manifest = Manifest::parse(&bytes).map_err(|error| ReadError {
                 file: Manifest::FILE_NAME.to_owned(),
-                source: std::io::Error::new(std::io::ErrorKind::InvalidData, error.to_string()),
+                source: std::io::Error::new(std::io::ErrorKind::InvalidData, error),
             })?;
             folders.insert(Digest::compute(&bytes), (manifest, *source));
         }

@@ -21,7 +21,7 @@ pub enum UploadError {
     #[error("a roll that is not hashed")]
     NotHashed,
     /// The file is not a file of a hashed roll, or not the file that the manifest lists.
-    #[error("{file} {rule}")]
+    #[error("{file}: {rule}")]
     Refused {
         /// The file.
         file: String,
@@ -76,16 +76,16 @@ pub enum UploadError {
 // Exhaustive: votekit-http has a sentence for each variant.
 pub enum FileRule {
     /// No file of a hashed roll has this name.
-    #[error("is not the name of a file of a hashed roll")]
+    #[error("not the name of a file of a hashed roll")]
     Name,
     /// The file of this name begins otherwise.
-    #[error("does not begin like this file of a hashed roll")]
+    #[error("other beginning than this file of a hashed roll")]
     Beginning,
     /// The file is not there.
-    #[error("has not been uploaded")]
+    #[error("not uploaded")]
     NotUploaded,
     /// The manifest lists files that are not there.
-    #[error("lists files that have not been uploaded: {}", listed(named, *more))]
+    #[error("files not uploaded: {}", listed(named, *more))]
     Incomplete {
         /// Some of them.
         named: Vec<String>,
@@ -93,13 +93,13 @@ pub enum FileRule {
         more: usize,
     },
     /// The manifest has no law.
-    #[error("lists no law: the roll is empty")]
+    #[error("no law")]
     NoLaw,
     /// The manifest is not valid.
-    #[error("is not valid: {0}")]
+    #[error("{0}")]
     Manifest(#[from] ManifestError),
     /// The manifest states another digest.
-    #[error("has the SHA-256 {found}, the manifest states {stated}")]
+    #[error("found SHA-256 {found}, expected {stated}")]
     Digest {
         /// The digest of the file.
         found: Digest,
@@ -107,7 +107,7 @@ pub enum FileRule {
         stated: Digest,
     },
     /// Something else has the name of the file.
-    #[error("is {found}")]
+    #[error("{found}, not a regular file")]
     NotRegular {
         /// The kind that was found.
         found: FileKind,

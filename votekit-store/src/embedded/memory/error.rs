@@ -17,13 +17,13 @@ use crate::embedded::fault::{Fault, unavailable};
 // Exhaustive: the edges have a sentence for each variant.
 pub enum MemoryError {
     /// The folder has no memory.
-    #[error("{path} is missing", path = path.display())]
+    #[error("{path} missing", path = path.display())]
     Missing {
         /// The database.
         path: PathBuf,
     },
     /// The write-ahead log exists without its database.
-    #[error("{log} exists without its database {path}", log = log.display(), path = path.display())]
+    #[error("{log} without its database {path}", log = log.display(), path = path.display())]
     NoDatabase {
         /// The database.
         path: PathBuf,
@@ -37,7 +37,7 @@ pub enum MemoryError {
         path: PathBuf,
     },
     /// The file is damaged, or it is not the memory of an authority.
-    #[error("{path} is damaged: {reason}", path = path.display())]
+    #[error("{path} damaged: {reason}", path = path.display())]
     Damaged {
         /// The database.
         path: PathBuf,
@@ -45,7 +45,7 @@ pub enum MemoryError {
         reason: String,
     },
     /// Nothing was written. The same call may succeed later.
-    #[error("{path} is not available: {reason}", path = path.display())]
+    #[error("{path} unavailable: {reason}", path = path.display())]
     Unavailable {
         /// The database.
         path: PathBuf,
@@ -54,7 +54,7 @@ pub enum MemoryError {
     },
     /// A write to disk failed, or a call panicked: the process must stop. Whether the write
     /// happened is unknown until the memory is opened again.
-    #[error("{path} failed permanently: {reason}", path = path.display())]
+    #[error("{path}: fatal: {reason}", path = path.display())]
     Fatal {
         /// The database.
         path: PathBuf,
