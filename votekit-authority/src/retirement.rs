@@ -35,7 +35,7 @@ pub struct Retirement {
 enum Step {
     Epochs,
     Fence,
-    QuiescencePolls,
+    Polls,
     Retirements,
     Ended,
 }
@@ -91,10 +91,10 @@ impl Process for Retirement {
                 Command::Fence(self.node)
             }
             (Step::Fence, Event::Fenced) => {
-                self.step = Step::QuiescencePolls;
+                self.step = Step::Polls;
                 QuiescencePolls::begin()
             }
-            (Step::QuiescencePolls, event) => {
+            (Step::Polls, event) => {
                 let concerns = |node, epoch| node == self.node && self.epochs.contains(&epoch);
                 match self.polls.step(event, now, concerns) {
                     PollOutcome::Next(command) => command,

@@ -92,7 +92,7 @@ fn unreadable(error: &ReadError) -> CommandError {
     let cause = error.source.get_ref().and_then(|cause| cause.downcast_ref::<ManifestError>());
     CommandError::bad_input(match cause {
         Some(refused) => format!("cannot read {}: {}", error.file, refused.in_words()),
-        None => error.to_string(),
+        None => error.in_words(),
     })
 }
 
