@@ -75,7 +75,7 @@ enum Step {
     /// Leases are granted again before the close gives up.
     Grant(Obstacle),
     Intake,
-    QuiescencePolls,
+    Polls,
     Retirements,
     Close,
     Ended,
@@ -108,7 +108,7 @@ impl Close {
     /// obstacle.
     #[must_use]
     pub fn resume(rules: Rules, now: Monotonic) -> (Self, Command) {
-        (Self::at(Step::QuiescencePolls, rules, Duration::ZERO, now), QuiescencePolls::begin())
+        (Self::at(Step::Polls, rules, Duration::ZERO, now), QuiescencePolls::begin())
     }
 
     fn at(step: Step, rules: Rules, timeout: Duration, now: Monotonic) -> Self {
@@ -228,12 +228,12 @@ impl Process for Close {
                 Command::FinishIntake
             }
             (Step::Intake, Event::IntakeFinished) => {
-                self.step = Step::QuiescencePolls;
+                self.step = Step::Polls;
                 self.polls =
                     QuiescencePolls::new(now + self.rules.timeout, self.rules.poll_interval);
                 QuiescencePolls::begin()
             }
-            (Step::QuiescencePolls, event) => match self.polls.step(event, now, |_, _| true) {
+            (Step::Polls, event) => match self.polls.step(event, now, |_, _| true) {
                 PollOutcome::Next(command) => command,
                 PollOutcome::Taken(epochs) => self.compare(&epochs, now),
             },
