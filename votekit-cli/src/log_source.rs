@@ -8,6 +8,7 @@ use votekit_core::bundle::{WriteError, Writer};
 use votekit_core::id::{Digest, ElectionId};
 use votekit_core::log::checkpoint::SignedCheckpoint;
 use votekit_core::log::tile::{self, TILE_WIDTH, TilePath};
+use votekit_messages::InWords as _;
 use votekit_node::archive::Archive;
 #[cfg(feature = "services")]
 use votekit_store::services::url::{Service, ServiceAddress};
@@ -255,7 +256,7 @@ fn not_a_node() -> CommandError {
 
 impl From<WriteError> for CommandError {
     fn from(error: WriteError) -> Self {
-        Self::verification_failed(error.to_string())
+        Self::verification_failed(error.in_words())
             .hint("the log cannot be parsed: report this to the operator of the node")
     }
 }

@@ -121,10 +121,10 @@ pub struct BatchHeader {
 #[non_exhaustive]
 pub enum BatchError {
     /// The bytes do not start like a batch.
-    #[error("not a batch: it does not start with VKBATCH1")]
+    #[error("not a batch: no VKBATCH1")]
     Magic,
     /// The number of bytes differs from the announced length.
-    #[error("a batch of {expected} bytes was announced, {found} were found")]
+    #[error("batch: found {found} bytes, expected {expected}")]
     Length {
         /// Length announced by the header, or that of the shortest batch if the header is cut.
         expected: usize,
@@ -132,25 +132,25 @@ pub enum BatchError {
         found: usize,
     },
     /// A header field is out of range.
-    #[error("batch header: {field} is out of range")]
+    #[error("batch header: {field} out of range")]
     Field {
         /// The field.
         field: &'static str,
     },
     /// The signature is not by the node named in the batch.
-    #[error("batch {number}: the signature is not by the node it names")]
+    #[error("batch {number}: not signed by its node")]
     Signature {
         /// The batch.
         number: BatchNumber,
     },
     /// The given key does not belong to the node named in the batch.
-    #[error("batch {number}: the key given belongs to another node")]
+    #[error("batch {number}: key of another node")]
     Node {
         /// The batch.
         number: BatchNumber,
     },
     /// The batch belongs to another election.
-    #[error("batch {number} belongs to the election {found}, not to {expected}")]
+    #[error("batch {number}: found election {found}, expected {expected}")]
     Law {
         /// The batch.
         number: BatchNumber,
@@ -160,10 +160,7 @@ pub enum BatchError {
         found: ElectionId,
     },
     /// A minute is out of range, or earlier than that of a previous envelope.
-    #[error(
-        "envelope {envelope_index}: its minute is out of range, or before that of an earlier \
-         envelope"
-    )]
+    #[error("envelope {envelope_index}: minute out of range or order")]
     Minute {
         /// Index of the envelope, from 0.
         envelope_index: usize,

@@ -137,10 +137,10 @@ fn numbers_out_of_range_are_not_sealed() {
         (numbered(1, 1 << 53, 0), "sequence"),
         (numbered(1, 2, 2), "confirmed-through"),
     ] {
-        assert_eq!(seal(header, &[]), Err(format!("batch header: {field} is out of range")));
+        assert_eq!(seal(header, &[]), Err(format!("batch header: {field} out of range")));
     }
     let many = vec![envelope(1, 0); Batch::COUNT_MAX + 1];
-    assert_eq!(seal(good.clone(), &many), Err("batch header: count is out of range".to_owned()));
+    assert_eq!(seal(good.clone(), &many), Err("batch header: count out of range".to_owned()));
     let later = Envelope { received: UnixMinutes(29_400_001), ..envelope(1, 0) };
     let ancient = Envelope { received: UnixMinutes(5), ..envelope(1, 0) };
     for (envelopes, place) in [(vec![later, envelope(2, 0)], 1), (vec![ancient], 0)] {

@@ -220,7 +220,7 @@ impl InWords for CallRule {
             Self::MemberCount => {
                 return format!("an election has 1 to {} members", ShardHead::KEYS_MAX);
             }
-            Self::NodeRecord(error) => return error.to_string(),
+            Self::NodeRecord(error) => return error.in_words(),
             Self::NodeNameTaken { name } => {
                 return format!("another node is admitted as {name}: give this one another name");
             }

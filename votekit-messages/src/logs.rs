@@ -81,6 +81,7 @@ fn contradiction(error: &ElectionLogError) -> String {
         ElectionLogError::Contradiction { index, rule } => {
             format!("leaf {index} does not follow from the log before it: {rule}")
         }
+        ElectionLogError::Batch(error) => error.in_words(),
         other => other.to_string(),
     }
 }

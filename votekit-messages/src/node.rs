@@ -6,7 +6,7 @@ use votekit_node::config::ConfigError;
 use votekit_node::data_folder::{
     AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
 };
-use votekit_node::log_repair::RepairError;
+use votekit_node::log_repair::{CertificateFault, HeadFault, RepairError};
 use votekit_node::node_name::NodeNameError;
 use votekit_node::node_record::NodeRecordError;
 use votekit_node::{DependencyFault, ElectionFault, NodeError, NodeFailure, NotReady};
@@ -282,9 +282,9 @@ impl InWords for RepairError {
         match self {
             Self::Engine(error) => error.in_words(),
             Self::Memory(error) => error.in_words(),
-            Self::NotCertified { law_id, reason } => format!(
-                "the checkpoint of {law_id} is not certified by a quorum of the authorities: \
-                 {reason}"
+            Self::NotCertified { law_id, fault } => format!(
+                "the checkpoint of {law_id} is not certified by a quorum of the authorities: {}",
+                fault.in_words()
             ),
             Self::NoLog { law_id } => format!("the ledger has no log of {law_id}"),
             Self::HeadVerifies { law_id, height } => format!(
@@ -307,6 +307,29 @@ impl InWords for RepairError {
             Self::Memory(error) => error.hint(),
             Self::Engine(error) => error.hint(),
             _ => None,
+        }
+    }
+}
+
+impl InWords for CertificateFault {
+    fn in_words(&self) -> String {
+        match self {
+            Self::NoLeaf => "it has no leaf".to_owned(),
+            Self::Policy(error) => error.in_words(),
+            Self::Checkpoint(error) => error.in_words(),
+        }
+    }
+}
+
+impl InWords for HeadFault {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Corrupt { reason } => reason.clone(),
+            Self::Checkpoint(error) => error.in_words(),
+            Self::Size { size, signed } => {
+                format!("it has {size} leaves, its checkpoint {signed}")
+            }
+            Self::Root => "its root is not the one of its checkpoint".to_owned(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use votekit_core::ballot::SealError;
 use votekit_core::batch::BatchError;
 use votekit_core::bundle::verify::ReadError;
-use votekit_core::bundle::{ReceiptError, ReceiptFault};
+use votekit_core::bundle::{ReceiptError, ReceiptFault, WriteError};
 use votekit_core::log::checkpoint::{CheckpointError, CheckpointRule};
 use votekit_core::log::merkle::ProofError;
 use votekit_core::log::policy::VerifyError;
@@ -164,6 +164,15 @@ impl InWords for ReadError {
     }
 }
 
+impl InWords for WriteError {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Checkpoint(error) => format!("the checkpoint: {}", error.in_words()),
+            other => other.to_string(),
+        }
+    }
+}
+
 impl InWords for BatchError {
     fn in_words(&self) -> String {
         match self {
@@ -217,7 +226,7 @@ mod tests {
     fn a_file_that_is_not_a_batch_has_its_fault_in_words() {
         let other = Batch::parse(b"PK\x03\x04 and more".to_vec()).expect_err("another file");
         assert_eq!(other.in_words(), "not a batch: it does not start with VKBATCH1");
-        let cut = Batch::parse(b"VKBATCH1".to_vec()).expect_err("cut short");
+        let cut = Batch::parse(b"VKBATCH1".to_vec()).expect_err("an incomplete batch");
         assert!(cut.in_words().ends_with("8 were found: is the file complete?"), "{cut}");
     }
 }

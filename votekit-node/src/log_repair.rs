@@ -11,14 +11,13 @@
 //! authorities append them again when they start.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
 
 use votekit_core::authority::{AuthoritySet, StatementBody};
 use votekit_core::election_log::leaves_of_block;
 use votekit_core::id::ElectionId;
 use votekit_core::log::merkle::{TreeBuilder, TreeHash, leaf_hash};
 use votekit_core::log::note::KeyName;
-use votekit_core::log::policy::Policy;
+use votekit_core::log::policy::{Policy, PolicyError, VerifyError};
 use votekit_store::memory::{AuthorityMemory, MemoryError};
 use votekit_store::{
     EngineError, Head, Ledger, LogRepair, LogRow, LogStore, Rounds, RowId, RowKind, StagingId,
@@ -40,12 +39,12 @@ pub enum RepairError {
     #[error(transparent)]
     Memory(#[from] MemoryError),
     /// The checkpoint does not carry the signatures of a quorum.
-    #[error("checkpoint of {law_id} not certified: {reason}")]
+    #[error("checkpoint of {law_id} not certified: {fault}")]
     NotCertified {
         /// The election.
         law_id: ElectionId,
         /// The fault.
-        reason: String,
+        fault: CertificateFault,
     },
     /// The ledger has no log of the election.
     #[error("no log of {law_id} in the ledger")]
@@ -89,12 +88,53 @@ pub enum RepairError {
     },
 }
 
+/// Why a checkpoint is not certified.
+#[derive(Debug, thiserror::Error)]
+// Exhaustive: the edges have a sentence for each variant.
+pub enum CertificateFault {
+    /// It is of an empty log.
+    #[error("no leaf")]
+    NoLeaf,
+    /// The authorities have no policy for the election.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A quorum of the authorities has not signed it.
+    #[error(transparent)]
+    Checkpoint(#[from] VerifyError),
+}
+
+/// The fault of the head of a log.
+#[derive(Debug, thiserror::Error)]
+// Exhaustive: the edges have a sentence for each variant.
+pub enum HeadFault {
+    /// The ledger cannot decode it.
+    #[error("{reason}")]
+    Corrupt {
+        /// The reason of the engine.
+        reason: String,
+    },
+    /// A quorum of the authorities has not signed its checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] VerifyError),
+    /// Its checkpoint is of another size.
+    #[error("{size} leaves, checkpoint of {signed}")]
+    Size {
+        /// Leaves of the head.
+        size: u64,
+        /// Leaves of its checkpoint.
+        signed: u64,
+    },
+    /// Its checkpoint is of another root.
+    #[error("root, not of the checkpoint")]
+    Root,
+}
+
 /// The blocks of a log to be discarded, and the head that remains.
 #[derive(Debug)]
 pub struct Discard {
     law_id: ElectionId,
     head: Head,
-    fault: String,
+    fault: HeadFault,
     rows: Vec<LogRow>,
 }
 
@@ -145,7 +185,7 @@ impl Discard {
 
     /// The fault of the present head.
     #[must_use]
-    pub fn fault(&self) -> &str {
+    pub fn fault(&self) -> &HeadFault {
         &self.fault
     }
 
@@ -196,23 +236,20 @@ fn certified(
     law_id: &ElectionId,
     checkpoint: &[u8],
 ) -> Result<Certified, RepairError> {
-    let refused = |reason: &dyn Display| RepairError::NotCertified {
-        law_id: law_id.clone(),
-        reason: reason.to_string(),
-    };
-    let mut fault = refused(&"it has no leaf");
+    let refused = |fault| RepairError::NotCertified { law_id: law_id.clone(), fault };
+    let mut fault = CertificateFault::NoLeaf;
     for binding in [true, false] {
-        let policy = set.policy(law_id, binding).map_err(|error| refused(&error))?;
+        let policy = set.policy(law_id, binding).map_err(|error| refused(error.into()))?;
         match policy.verify_strict_by_authorities(checkpoint) {
             Ok(verified) if verified.checkpoint().size() > 0 => {
                 let (size, root) = (verified.checkpoint().size(), verified.checkpoint().root());
                 return Ok(Certified { policy, size, root });
             }
             Ok(_) => {}
-            Err(error) => fault = refused(&error),
+            Err(error) => fault = error.into(),
         }
     }
-    Err(fault)
+    Err(refused(fault))
 }
 
 /// The fault of the head of a log.
@@ -220,21 +257,19 @@ async fn fault_of_head(
     ledger: &dyn LogStore,
     policy: &Policy,
     law_id: &ElectionId,
-) -> Result<String, RepairError> {
+) -> Result<HeadFault, RepairError> {
     let head = match ledger.head(law_id).await {
         Ok(Some(head)) => head,
         Ok(None) => return Err(RepairError::NoLog { law_id: law_id.clone() }),
-        Err(EngineError::Corrupt { reason, .. }) => return Ok(reason),
+        Err(EngineError::Corrupt { reason, .. }) => return Ok(HeadFault::Corrupt { reason }),
         Err(error) => return Err(error.into()),
     };
     match policy.verify_strict_by_authorities(&head.checkpoint) {
-        Err(error) => Ok(error.to_string()),
+        Err(error) => Ok(error.into()),
         Ok(signed) if signed.checkpoint().size() != head.size => {
-            Ok(format!("it has {} leaves, its checkpoint another number", head.size))
+            Ok(HeadFault::Size { size: head.size, signed: signed.checkpoint().size() })
         }
-        Ok(signed) if signed.checkpoint().root() != head.root => {
-            Ok("its root is not the one of its checkpoint".to_owned())
-        }
+        Ok(signed) if signed.checkpoint().root() != head.root => Ok(HeadFault::Root),
         Ok(_) => {
             let (law_id, height) = (law_id.clone(), head.height);
             Err(RepairError::HeadVerifies { law_id, height })

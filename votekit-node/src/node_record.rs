@@ -139,19 +139,16 @@ impl Admission {
 #[non_exhaustive]
 pub enum NodeRecordError {
     /// The line has four words.
-    #[error(
-        "a record is one line `node <name> <node key> <transport key>`, its keys as 64 lower-case \
-         hexadecimal digits"
-    )]
+    #[error("not `node <name> <node key> <transport key>`")]
     Form,
     /// The name is that of a node.
     #[error(transparent)]
     Name(#[from] NodeNameError),
     /// Signatures can be verified with the node key.
-    #[error("the node key is not a usable Ed25519 key")]
+    #[error("node key not an Ed25519 key")]
     NodeKey,
     /// Keys can be encrypted to the transport key.
-    #[error("the transport key is not a usable X25519 key")]
+    #[error("transport key not an X25519 key")]
     TransportKey,
 }
 

@@ -111,7 +111,7 @@ pub(crate) fn run(args: Args, context: &Context) -> Result<(), CommandError> {
             law_id: args.law_id.to_string(),
             height: discard.height(),
             size: discard.size(),
-            fault: discard.fault().to_owned(),
+            fault: discard.fault().in_words(),
             rows: discard.rows().len(),
             kept: args.keep.display().to_string(),
         })
@@ -161,7 +161,7 @@ fn write_rows(args: &DiscardAboveArgs, discard: &Discard) -> io::Result<()> {
         "law_id": args.law_id.as_str(),
         "kept_height": discard.height(),
         "kept_size": discard.size(),
-        "fault": discard.fault(),
+        "fault": discard.fault().in_words(),
     });
     writeln!(text, "{first}")?;
     for row in discard.rows() {

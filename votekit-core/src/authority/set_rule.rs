@@ -30,7 +30,7 @@ pub enum AuthoritySetError {
         rule: AuthoritySetRule,
     },
     /// The file exceeds the length limit.
-    #[error("a file of authorities has at most {max} bytes, this one has {length}")]
+    #[error("authorities of {length} bytes, over {max}")]
     TooLong {
         /// Bytes found.
         length: usize,
@@ -44,61 +44,58 @@ pub enum AuthoritySetError {
 #[non_exhaustive]
 pub enum AuthoritySetRule {
     /// Each line ends in a line feed, including the last line.
-    #[error("each line ends in a line feed")]
+    #[error("no line feed at the end")]
     LineEnd,
     /// The file is UTF-8.
-    #[error("the file is UTF-8")]
+    #[error("not UTF-8")]
     Utf8,
     /// The first line has one form.
-    #[error("the first line is `{}`", FORMAT)]
+    #[error("not `{}`", FORMAT)]
     Format,
     /// The second line has one form.
-    #[error("the second line is `base <key name>`")]
+    #[error("not `base <key name>`")]
     BaseForm,
     /// The third line has one form.
-    #[error("the third line is `quorum <k>`, a decimal without leading zero")]
+    #[error("not `quorum <k>`")]
     QuorumForm,
     /// The other lines have one form.
-    #[error("the line is `authority <name> <log> <cosigner> <statement> <transport>`")]
+    #[error("not `authority <name> <log> <cosigner> <statement> <transport>`")]
     MemberForm,
     /// The name is malformed.
     #[error("{0}")]
     Name(KeyError),
     /// Names are bounded.
-    #[error(
-        "a name has at most {max} bytes, this one has {length}",
-        max = NAME_LENGTH_MAX
-    )]
+    #[error("name of {length} bytes, over {max}", max = NAME_LENGTH_MAX)]
     NameLength {
         /// Bytes found.
         length: usize,
     },
     /// A policy cannot contain the name.
-    #[error("the name of an authority does not hold U+007F")]
+    #[error("name with U+007F")]
     NameCharacter,
     /// A name is the last part of the names of keys.
-    #[error("the name of an authority holds no slash")]
+    #[error("name with a slash")]
     NameSlash,
     /// A policy uses the name for something else.
-    #[error("the name {0} is reserved")]
+    #[error("name {0} reserved")]
     ReservedName(KeyName),
     /// A key has one form.
-    #[error("the {0} key is 64 lower-case hexadecimal digits")]
+    #[error("{0} key not 64 hexadecimal digits in lower case")]
     KeyForm(AuthorityKey),
     /// The bytes are not a point of the curve, or are a point of small order.
-    #[error("the {0} key is not a usable public key")]
+    #[error("{0} key not usable")]
     KeyPoint(AuthorityKey),
     /// Names are unique.
-    #[error("another authority has the name {0}")]
+    #[error("name {0} repeated")]
     DuplicateName(KeyName),
     /// No key has two uses.
-    #[error("the {0} key is already in the file")]
+    #[error("{0} key repeated")]
     DuplicateKey(AuthorityKey),
     /// The number of authorities is bounded.
-    #[error("there are 1 to {} authorities", COUNT_MAX)]
+    #[error("not 1 to {} authorities", COUNT_MAX)]
     Count,
     /// A quorum is a majority or more.
-    #[error("the quorum of {authorities} authorities is from {least} to {authorities}")]
+    #[error("quorum not {least} to {authorities}")]
     Quorum {
         /// The number of authorities.
         authorities: usize,
@@ -106,35 +103,31 @@ pub enum AuthoritySetRule {
         least: usize,
     },
     /// The lines of outside witnesses have one form.
-    #[error("the line is `witness <name> <verifier key> <URL> <authority>`")]
+    #[error("not `witness <name> <verifier key> <URL> <authority>`")]
     WitnessForm,
     /// The verifier key of an outside witness is malformed.
-    #[error("the key of the witness: {0}")]
+    #[error("witness key: {0}")]
     WitnessKey(KeyError),
     /// Witnesses cosign.
-    #[error("a witness has a key of type 0x04, which cosigns")]
+    #[error("witness key not of type 0x04")]
     WitnessKeyKind,
     /// A witness is reached by HTTP.
-    #[error(
-        "the URL of a witness begins with http:// or https://, and has at most {max} bytes of \
-         ASCII without white space",
-        max = NAME_LENGTH_MAX
-    )]
+    #[error("witness URL not http(s), not ASCII, or over {max} bytes", max = NAME_LENGTH_MAX)]
     WitnessUrl,
     /// A witness is fed by an authority of the file.
-    #[error("{0}, which is to feed the witness, is not an authority of the file")]
+    #[error("{0} feeds a witness, and is not an authority")]
     UnknownFeeder(KeyName),
     /// A public key has one use.
-    #[error("the key of the witness is already in the file")]
+    #[error("witness key repeated")]
     DuplicateWitnessKey,
     /// The number of outside witnesses is bounded.
-    #[error("there are at most {} outside witnesses", COUNT_MAX)]
+    #[error("over {} outside witnesses", COUNT_MAX)]
     WitnessCount,
     /// The last line has one form, where there are outside witnesses.
-    #[error("after the witnesses stands `witness-quorum <k>`, a decimal without leading zero")]
+    #[error("not `witness-quorum <k>`")]
     WitnessQuorumForm,
     /// A quorum of witnesses is from one to all.
-    #[error("the quorum of {witnesses} outside witnesses is from 1 to {witnesses}")]
+    #[error("witness quorum not 1 to {witnesses}")]
     WitnessQuorum {
         /// The number of outside witnesses.
         witnesses: usize,

@@ -52,14 +52,14 @@ pub struct RecordedDecision {
 #[non_exhaustive]
 pub enum ReceiptFault {
     /// The leaf in the receipt is not a decision on a vote.
-    #[error("the receipt carries no decision on a vote")]
+    #[error("no decision on a vote")]
     NoDecision,
     /// The policy of the bundle is not the pinned policy.
-    #[error("the bundle's policy is not the one of that fingerprint")]
+    #[error("policy of another fingerprint")]
     PolicyPinned,
     /// The policy is not that of the election of this receipt: another log, a quorum below the
     /// majority, or another form.
-    #[error("the policy is not that of the log {origin}, with a majority of its authorities")]
+    #[error("policy not of the log {origin}, or below the majority")]
     PolicyForm {
         /// The origin of the checkpoint in the receipt.
         origin: String,
@@ -69,7 +69,7 @@ pub enum ReceiptFault {
     #[error(transparent)]
     Proof(#[from] ProofVerifyError),
     /// The bundle does not contain the decision, or its log is a different log.
-    #[error("the bundle does not hold what the receipt promised")]
+    #[error("receipt not of this bundle")]
     Bundle(Failures),
 }
 
@@ -78,13 +78,13 @@ pub enum ReceiptFault {
 #[non_exhaustive]
 pub enum ReceiptError {
     /// The bytes are not a receipt.
-    #[error("not a receipt: {0}")]
+    #[error("receipt: {0}")]
     Form(#[from] ProofFormatError),
     /// Neither a policy nor a bundle, which contains a policy, is given.
-    #[error("a receipt is verified under a policy, and none is given")]
+    #[error("no policy")]
     NoPolicy,
     /// The policy is malformed.
-    #[error("the policy: {0}")]
+    #[error("policy: {0}")]
     Policy(#[from] PolicyError),
     /// A file of the bundle cannot be read.
     #[error(transparent)]

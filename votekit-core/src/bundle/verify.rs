@@ -133,7 +133,7 @@ impl Verification {
 
 /// A listed file cannot be read.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot read {file}: {source}")]
+#[error("{file} unreadable: {source}")]
 #[non_exhaustive]
 pub struct ReadError {
     /// The file; empty when the files cannot be listed.

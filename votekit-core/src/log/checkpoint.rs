@@ -34,7 +34,7 @@ pub enum CheckpointError {
         rule: CheckpointRule,
     },
     /// The key belongs to another log.
-    #[error("the key of {key} does not sign for the log {origin}")]
+    #[error("key of {key}, not of the log {origin}")]
     Origin {
         /// The key's name.
         key: KeyName,
@@ -42,7 +42,7 @@ pub enum CheckpointError {
         origin: String,
     },
     /// Cosignatures hold times below 2^63.
-    #[error("{} seconds is not a time that a cosignature can hold", at.0)]
+    #[error("cosignature time {} s out of range", at.0)]
     Time {
         /// The time.
         at: UnixSeconds,
@@ -54,16 +54,16 @@ pub enum CheckpointError {
 #[non_exhaustive]
 pub enum CheckpointRule {
     /// Origin, size and root are present.
-    #[error("a checkpoint has at least three lines: origin, size and root")]
+    #[error("origin, size or root missing")]
     Lines,
     /// No line is empty.
-    #[error("a checkpoint has no empty lines")]
+    #[error("empty line")]
     Empty,
     /// The size is a canonical decimal.
-    #[error("the size is a decimal of at most 64 bits without leading zero")]
+    #[error("size not a canonical decimal of 64 bits")]
     Size,
     /// The root is 32 bytes.
-    #[error("the root is the base64 of 32 bytes in its canonical form")]
+    #[error("root not 32 bytes in canonical base64")]
     Root,
 }
 

@@ -31,7 +31,7 @@ pub enum NoteError {
         rule: NoteRule,
     },
     /// The note exceeds the length limit.
-    #[error("a note has at most {max} bytes, this one has {length}")]
+    #[error("note of {length} bytes, over {max}")]
     TooLong {
         /// Bytes found.
         length: usize,
@@ -39,7 +39,7 @@ pub enum NoteError {
         max: usize,
     },
     /// A line names a known key, but that key did not sign it.
-    #[error("line {line}: the signature of {name} is not valid: {cause}")]
+    #[error("line {line}: signature by {name} invalid: {cause}")]
     Signature {
         /// The line.
         line: usize,
@@ -49,10 +49,10 @@ pub enum NoteError {
         cause: SignatureError,
     },
     /// No line is signed by a known key.
-    #[error("no signature by a known key")]
+    #[error("not signed by a known key")]
     NoKnownKey,
     /// Strict reading only: a line is signed by an unknown key.
-    #[error("line {line}: signed by a key that is not expected here: {name}")]
+    #[error("line {line}: unknown key of {name}")]
     UnknownKey {
         /// The line.
         line: usize,
@@ -60,7 +60,7 @@ pub enum NoteError {
         name: KeyName,
     },
     /// Strict reading only: a key signed twice.
-    #[error("line {line}: a second signature by {name}")]
+    #[error("line {line}: signature by {name} repeated")]
     Repeated {
         /// The line.
         line: usize,
@@ -74,36 +74,34 @@ pub enum NoteError {
 #[non_exhaustive]
 pub enum NoteRule {
     /// The whole note is UTF-8.
-    #[error("a note is UTF-8")]
+    #[error("not UTF-8")]
     Utf8,
     /// No ASCII control character but the line feed.
-    #[error("a note holds no control character but the line feed")]
+    #[error("control character")]
     ControlCharacter,
     /// The text, and so its last line, ends in a line feed.
-    #[error("the text ends in a line feed")]
+    #[error("no line feed at the end of the text")]
     TextEnd,
     /// The text and the signatures are separated by an empty line.
-    #[error("an empty line separates the text from the signatures")]
+    #[error("no empty line before the signatures")]
     Separator,
     /// There is at least one signature.
-    #[error("a note has at least one signature line")]
+    #[error("no signature line")]
     NoSignature,
     /// The number of signatures is bounded.
-    #[error("a note has at most {} signature lines", Note::SIGNATURES_MAX)]
+    #[error("over {} signature lines", Note::SIGNATURES_MAX)]
     TooManySignatures,
     /// Em dash, space, key name, space, base64, line feed.
-    #[error(
-        "a signature line is an em dash, a space, the key name, a space, the signature and a line feed"
-    )]
+    #[error("not `— <name> <signature>`")]
     SignatureForm,
     /// The key name is well formed.
     #[error("{0}")]
     Name(KeyError),
     /// The signature is canonical base64.
-    #[error("a signature is padded base64 in its canonical form")]
+    #[error("signature not canonical base64")]
     Base64,
     /// A signature has bytes after the four of its key id.
-    #[error("a signature has more than the 4 bytes of its key id")]
+    #[error("signature not longer than its key id")]
     Short,
 }
 

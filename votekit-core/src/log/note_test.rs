@@ -170,7 +170,7 @@ fn malformed_verifier_keys_are_refused() {
     assert_eq!(refused(&encoded(&neutral)), KeyError::Point);
     assert_eq!(
         refused(&EXAMPLE_KEY.replace("foo", "bar")).to_string(),
-        "the key id is 530d903a, but name and key give c6fb2e3e"
+        "found key id 530d903a, expected c6fb2e3e"
     );
     assert!(matches!(refused(&EXAMPLE_KEY.replace("530d903a", "530d903b")), KeyError::Id { .. }));
 }

@@ -24,7 +24,7 @@ pub enum ProofFormatError {
         rule: ProofRule,
     },
     /// The file exceeds the length limit.
-    #[error("a proof has at most {max} bytes, this one has {length}")]
+    #[error("proof of {length} bytes, over {max}")]
     TooLong {
         /// Bytes found.
         length: usize,
@@ -33,7 +33,7 @@ pub enum ProofFormatError {
     },
     /// The checkpoint, which starts after line `after_line`, is malformed; its own lines count from
     /// there.
-    #[error("in the checkpoint after line {after_line}: {source}")]
+    #[error("checkpoint after line {after_line}: {source}")]
     Checkpoint {
         /// The empty line before the checkpoint.
         after_line: usize,
@@ -47,22 +47,22 @@ pub enum ProofFormatError {
 #[non_exhaustive]
 pub enum ProofRule {
     /// The first line is fixed.
-    #[error("the first line is `c2sp.org/tlog-proof@v1`")]
+    #[error("not `c2sp.org/tlog-proof@v1`")]
     Header,
     /// Extra data is canonical base64, and left out when empty.
-    #[error("the extra data is padded base64 in its canonical form, and not empty")]
+    #[error("extra data empty or not canonical base64")]
     Extra,
     /// The index line is present, a canonical decimal.
-    #[error("the index is `index`, a space and a decimal of at most 64 bits without leading zero")]
+    #[error("not `index <decimal of 64 bits>`")]
     Index,
     /// Each hash is 32 bytes.
-    #[error("a hash is the base64 of 32 bytes in its canonical form")]
+    #[error("hash not 32 bytes in canonical base64")]
     Hash,
     /// No tree of 64-bit size is higher than 64.
-    #[error("an inclusion proof has at most 64 hashes")]
+    #[error("over {} hashes", Proof::HASHES_MAX)]
     TooManyHashes,
     /// The proof ends before the checkpoint.
-    #[error("the proof is cut short before its checkpoint")]
+    #[error("proof cut short before its checkpoint")]
     Cut,
 }
 
@@ -71,10 +71,10 @@ pub enum ProofRule {
 #[non_exhaustive]
 pub enum ProofVerifyError {
     /// The checkpoint does not satisfy the policy.
-    #[error("the proof's checkpoint: {0}")]
+    #[error("checkpoint: {0}")]
     Checkpoint(#[from] VerifyError),
     /// The leaf is not where the proof says.
-    #[error("the leaf is not in the tree: {0}")]
+    #[error("inclusion: {0}")]
     Inclusion(#[from] merkle::ProofError),
 }
 

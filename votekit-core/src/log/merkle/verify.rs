@@ -7,7 +7,7 @@ use super::{TreeHash, empty_root, node_hash};
 #[non_exhaustive]
 pub enum ProofError {
     /// The leaf is beyond the end of the tree.
-    #[error("leaf {index} is not in a tree of {size} leaves")]
+    #[error("leaf {index} beyond a tree of {size} leaves")]
     Index {
         /// The leaf's index.
         index: u64,
@@ -15,7 +15,7 @@ pub enum ProofError {
         size: u64,
     },
     /// The older tree is the larger one.
-    #[error("a tree of {first} leaves cannot have grown into one of {second}")]
+    #[error("tree of {first} leaves cannot grow to {second}")]
     Shrunk {
         /// Leaves in the older tree.
         first: u64,
@@ -23,16 +23,16 @@ pub enum ProofError {
         second: u64,
     },
     /// There are too few or too many hashes.
-    #[error("the proof has the wrong number of hashes: {found}")]
+    #[error("wrong number of hashes: {found}")]
     Length {
         /// Hashes found.
         found: usize,
     },
     /// The proof leads to another root.
-    #[error("the proof leads to another root")]
+    #[error("proof of another root")]
     Root,
     /// The consistency proof leads to another root of the older tree.
-    #[error("the proof leads to another root of the older tree")]
+    #[error("proof of another root of the older tree")]
     FirstRoot,
 }
 

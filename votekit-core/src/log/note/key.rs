@@ -57,42 +57,38 @@ impl KeyKind {
 #[non_exhaustive]
 pub enum KeyError {
     /// Key names are not empty.
-    #[error("a key name is not empty")]
+    #[error("key name empty")]
     NameEmpty,
     /// Key names hold no Unicode space, no plus sign and no control character.
-    #[error(
-        "a key name holds no space, plus sign or control character: character {position} is one"
-    )]
+    #[error("key name with a wrong character at {position}")]
     NameCharacter {
         /// Position of the first offending character, from 1.
         position: usize,
     },
     /// Plus signs join name, id and key.
-    #[error("a verifier key is a name, 8 hexadecimal digits and base64, joined by plus signs")]
+    #[error("verifier key not `<name>+<key id>+<key>`")]
     Form,
     /// The key is canonical base64.
-    #[error("the key is padded base64 in its canonical form")]
+    #[error("key not canonical base64")]
     Base64,
     /// The type byte is supported.
-    #[error(
-        "keys of type {byte:#04x} are not supported, only 0x01 (Ed25519) and 0x04 (cosignature)"
-    )]
+    #[error("key of type {byte:#04x}, not 0x01 or 0x04")]
     Kind {
         /// The type byte found.
         byte: u8,
     },
     /// An Ed25519 public key has 32 bytes.
-    #[error("an Ed25519 public key has 32 bytes, this one has {length}")]
+    #[error("Ed25519 key of {length} bytes, not 32")]
     Length {
         /// Bytes found.
         length: usize,
     },
     /// The bytes are not a point of the curve, or are a point of small order, under which forged
     /// signatures would verify.
-    #[error("the public key is not a usable Ed25519 key")]
+    #[error("not an Ed25519 key")]
     Point,
     /// The id does not follow from name, type and key.
-    #[error("the key id is {found}, but name and key give {computed}")]
+    #[error("found key id {found}, expected {computed}")]
     Id {
         /// The id in the text.
         found: KeyId,
@@ -280,16 +276,16 @@ impl fmt::Debug for VerifierKey {
 #[non_exhaustive]
 pub enum SignatureError {
     /// 64 bytes for Ed25519, 72 for a cosignature.
-    #[error("it has {length} bytes, which its type does not have")]
+    #[error("wrong length of {length} bytes")]
     Length {
         /// Bytes found.
         length: usize,
     },
     /// A cosignature's time is below 2^63.
-    #[error("its time is out of range")]
+    #[error("time out of range")]
     Time,
     /// The key did not sign this text.
-    #[error("the key did not sign this text")]
+    #[error("wrong key or text")]
     Mismatch,
 }
 

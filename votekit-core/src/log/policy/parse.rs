@@ -19,7 +19,7 @@ pub enum PolicyError {
         rule: PolicyRule,
     },
     /// The file exceeds the length limit.
-    #[error("a policy has at most {max} bytes, this one has {length}")]
+    #[error("policy of {length} bytes, over {max}")]
     TooLong {
         /// Bytes found.
         length: usize,
@@ -27,7 +27,7 @@ pub enum PolicyError {
         max: usize,
     },
     /// The quorum line is missing.
-    #[error("there is no quorum line")]
+    #[error("no quorum line")]
     NoQuorum,
 }
 
@@ -36,34 +36,34 @@ pub enum PolicyError {
 #[non_exhaustive]
 pub enum PolicyRule {
     /// Each line ends in a line feed, including the last line.
-    #[error("each line ends in a line feed")]
+    #[error("no line feed at the end")]
     LineEnd,
     /// Tab and line feed are the only control characters.
-    #[error("a policy holds no control character but tab and line feed")]
+    #[error("control character")]
     ControlCharacter,
     /// A line begins with one of four words.
-    #[error("a line begins with `log`, `witness`, `group`, `quorum` or `#`")]
+    #[error("not `log`, `witness`, `group`, `quorum` or `#`")]
     Keyword,
     /// A log line has one form.
-    #[error("a log line is `log <vkey> [<url>]`")]
+    #[error("not `log <vkey> [<url>]`")]
     LogForm,
     /// A witness line has one form.
-    #[error("a witness line is `witness <name> <vkey> [<url>]`")]
+    #[error("not `witness <name> <vkey> [<url>]`")]
     WitnessForm,
     /// A group line has one form.
-    #[error("a group line is `group <name> all|any|<k> <name>…` with at least one member")]
+    #[error("not `group <name> all|any|<k> <name>…`")]
     GroupForm,
     /// A quorum line has one form.
-    #[error("a quorum line is `quorum <name>`")]
+    #[error("not `quorum <name>`")]
     QuorumForm,
     /// The key is malformed.
     #[error("{0}")]
     Key(KeyError),
     /// The key is not UTF-8.
-    #[error("a verifier key is UTF-8")]
+    #[error("verifier key not UTF-8")]
     KeyText,
     /// Logs sign with type 0x01, witnesses with type 0x04.
-    #[error("a key here is of type {:#04x}, not {:#04x}", expected.byte(), found.byte())]
+    #[error("key of type {:#04x}, expected {:#04x}", found.byte(), expected.byte())]
     KeyKind {
         /// The type that fits.
         expected: KeyKind,
@@ -71,46 +71,46 @@ pub enum PolicyRule {
         found: KeyKind,
     },
     /// No two logs, and no two witnesses, have the same public key.
-    #[error("this public key is already listed")]
+    #[error("public key repeated")]
     DuplicateKey,
     /// An election's logs have one origin.
-    #[error("the log keys of an election have its origin as their name")]
+    #[error("log key of a second origin")]
     SecondOrigin,
     /// An authority's log key and cosigner key differ.
-    #[error("a log key cannot also be a cosigner key")]
+    #[error("key of a log and of a cosigner")]
     SharedKey,
     /// The quorum of an election is a majority of its authorities or more.
-    #[error("the quorum of an election is a majority of its authorities, {least} or more")]
+    #[error("quorum below the majority, {least}")]
     Majority {
         /// The smallest majority.
         least: usize,
     },
     /// A name and an id identify one key.
-    #[error("another key has this name and key id")]
+    #[error("name and key id repeated")]
     KeyCollision,
     /// Names are defined once.
-    #[error("the name {0} is already defined")]
+    #[error("name {0} defined twice")]
     DuplicateName(PolicyName),
     /// `none` is predefined.
-    #[error("the name none is reserved for the quorum")]
+    #[error("name none reserved")]
     ReservedName,
     /// Names are defined before they are used.
-    #[error("the name {0} is not defined above")]
+    #[error("name {0} not defined before")]
     UndefinedName(PolicyName),
     /// Each name is a member once in the whole file.
-    #[error("{0} is already a member of a group")]
+    #[error("member {0} repeated")]
     SecondMembership(PolicyName),
     /// The threshold is from 1 to the number of members.
-    #[error("the threshold is a decimal from 1 to the number of members, {members}")]
+    #[error("threshold not 1 to {members}")]
     Threshold {
         /// Members of the group.
         members: usize,
     },
     /// There is one quorum line.
-    #[error("there is a quorum line already")]
+    #[error("second quorum line")]
     SecondQuorum,
     /// The numbers of logs, witnesses and groups are bounded.
-    #[error("a policy has at most {} logs, witnesses and groups each", Policy::ENTRIES_MAX)]
+    #[error("over {} logs, witnesses or groups", Policy::ENTRIES_MAX)]
     TooMany,
 }
 

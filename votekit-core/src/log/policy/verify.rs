@@ -17,27 +17,25 @@ pub enum VerifyError {
     #[error(transparent)]
     Note(#[from] NoteError),
     /// No log of this origin has signed.
-    #[error("no log key of the policy has signed for {origin}")]
+    #[error("no log signature for {origin}")]
     NoLog {
         /// The checkpoint's origin.
         origin: String,
     },
     /// Too few witnesses have cosigned.
-    #[error("{cosigned} of the policy's witnesses have cosigned, which does not reach the quorum")]
+    #[error("{cosigned} cosignatures, under the quorum")]
     NoQuorum {
         /// Witnesses that have cosigned.
         cosigned: usize,
     },
     /// Strict reading only: one log signature, then cosignatures in the policy's order.
-    #[error(
-        "line {line}: the one log signature comes first, then cosignatures in the policy's order"
-    )]
+    #[error("line {line}: signature out of order")]
     Order {
         /// The line.
         line: usize,
     },
     /// Strict reading only: no extension lines.
-    #[error("line 4: a checkpoint has no extension line here")]
+    #[error("line 4: extension line")]
     Extension,
 }
 

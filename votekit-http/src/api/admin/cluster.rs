@@ -7,6 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use serde::Deserialize;
 use utoipa::ToSchema;
+use votekit_messages::InWords as _;
 use votekit_node::node_name::{NodeName, NodeNameError};
 use votekit_node::node_record::{NodeRecord, NodeRecordError};
 use votekit_node::{AdmittedNode, ClusterView, RetiredNode};
@@ -34,7 +35,7 @@ pub(crate) struct AdmitRecord {
 impl AdmitRecord {
     fn record(&self) -> Result<NodeRecord, Problem> {
         let digits = |field: &'static str| Problem::field(field, "64 hexadecimal digits");
-        let unnamed = |error: NodeNameError| Problem::field("name", error.to_string());
+        let unnamed = |error: NodeNameError| Problem::field("name", error.in_words());
         let name: NodeName = self.name.parse().map_err(unnamed)?;
         let key = self.public_key.parse().map_err(|_| digits("public_key"))?;
         let transport = self.transport_key.parse().map_err(|_| digits("transport_key"))?;
@@ -43,7 +44,7 @@ impl AdmitRecord {
                 NodeRecordError::TransportKey => "transport_key",
                 _ => "public_key",
             };
-            Problem::field(field, error.to_string())
+            Problem::field(field, error.in_words())
         })
     }
 }
@@ -96,7 +97,7 @@ pub(crate) async fn retire_record(
     State(api): State<Arc<Api>>,
     PathText(name): PathText<String>,
 ) -> Result<Json<RetiredNode>, Problem> {
-    let unnamed = |error: NodeNameError| Problem::field("name", error.to_string());
+    let unnamed = |error: NodeNameError| Problem::field("name", error.in_words());
     let name: NodeName = name.parse().map_err(unnamed)?;
     Ok(Json(api.node.retire_record(&name).await?))
 }

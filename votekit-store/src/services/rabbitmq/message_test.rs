@@ -89,10 +89,10 @@ fn the_golden_messages_are_reproduced() {
     let (_, note) = review::unexpected(&batch, &hints).expect("two are not expected");
     let golden = include_bytes!("../../../../fixtures/vectors/queue/review.json");
     assert_eq!(note, golden);
-    let (_, note) = review::refused(&batch, "batch header: epoch is out of range");
+    let (_, note) = review::refused(&batch, "batch header: epoch out of range");
     let golden = include_bytes!("../../../../fixtures/vectors/queue/review-refused.json");
     assert_eq!(note, golden);
-    let reason = "not a batch: it does not start with VKBATCH1";
+    let reason = "not a batch: no VKBATCH1";
     let (_, note) = review::unreadable(b"not a batch", reason);
     let golden = include_bytes!("../../../../fixtures/vectors/queue/review-unreadable.json");
     assert_eq!(note, golden);
