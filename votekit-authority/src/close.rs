@@ -18,6 +18,8 @@
 //!                                                   gives up ◀── another term ─┘
 //! ```
 //!
+//! A node that does not lead gives up before it stops any lease.
+//!
 //! The closing is durable before the looks begin. After a close gives up, or its node ends,
 //! [`Close::resume`] resumes it, on any node.
 
@@ -86,7 +88,7 @@ enum Step {
 struct LeaseWait {
     closes: UnixMinutes,
     /// The term in which this node led when the wait began.
-    term: Option<u64>,
+    term: u64,
     /// The end of the wait. The closing time allows for a wait until then.
     until: Monotonic,
 }
@@ -157,7 +159,7 @@ impl Close {
     /// Proposes the closing after the wait, if this node still leads in the same term. The closing
     /// time allows for the whole wait: see [`Close::closing`].
     fn propose_closing(&mut self, wait: LeaseWait, term: Option<u64>, now: Monotonic) -> Command {
-        if term != wait.term {
+        if term != Some(wait.term) {
             // The next leader has granted leases again, or may be closing: nothing is changed.
             return self.give_up(Obstacle::NotLeading);
         }
@@ -201,7 +203,9 @@ impl Process for Close {
     fn step(&mut self, event: Event, now: Monotonic) -> Command {
         match (self.step, event) {
             (Step::Clocks, Event::Clocks(clocks)) => self.begin_closing(clocks),
-            (Step::Term { closes }, Event::Term(term)) => {
+            // Another node leads: the leases are its own to stop.
+            (Step::Term { .. }, Event::Term(None)) => self.give_up(Obstacle::NotLeading),
+            (Step::Term { closes }, Event::Term(Some(term))) => {
                 let until = now + self.rules.lease_length + self.rules.recording;
                 self.step = Step::Stop(LeaseWait { closes, term, until });
                 Command::StopLeases

@@ -162,6 +162,14 @@ fn a_closing_is_not_proposed_in_another_term() {
 }
 
 #[test]
+fn a_node_that_does_not_lead_stops_no_leases() {
+    let (mut close, _) = Close::begin(SEVERAL_AUTHORITIES, at(0));
+    close.step(Event::Clocks(clocks(50_000, Some(90_000))), at(0));
+    let given_up = close.step(Event::Term(None), at(0));
+    assert_eq!(given_up, Command::GiveUp(Obstacle::NotLeading));
+}
+
+#[test]
 fn leases_are_granted_again_after_a_refused_closing_of_several_authorities() {
     let mut close = awaiting_leases();
     close.step(Event::Leases(Vec::new()), at(20));
