@@ -220,7 +220,8 @@ impl Process for Close {
                 self.step = Step::TermAgain(wait);
                 Command::ReadTerm
             }
-            (Step::Leases(_), Event::Unavailable) => self.give_up(Obstacle::Unavailable),
+            // Read again: giving up here would leave the leases stopped.
+            (Step::Leases(_), Event::Unavailable) => Command::Wait(self.rules.poll_interval),
             (Step::TermAgain(wait), Event::Term(term)) => self.propose_closing(wait, term, now),
             (Step::Closing, Event::Refused) if self.rules.has_several_authorities => {
                 self.grant_leases(Obstacle::Refused)

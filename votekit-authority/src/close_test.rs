@@ -184,10 +184,17 @@ fn leases_are_granted_again_after_a_refused_closing_of_several_authorities() {
 }
 
 #[test]
-fn a_closing_is_given_up_when_the_leases_cannot_be_read() {
+fn leases_that_cannot_be_read_are_read_again_and_granted_again_in_the_end() {
     let mut close = awaiting_leases();
-    let given_up = close.step(Event::Unavailable, at(20));
-    assert_eq!(given_up, Command::GiveUp(Obstacle::Unavailable));
+    let wait = close.step(Event::Unavailable, at(20));
+    assert_eq!(wait, Command::Wait(SEVERAL_AUTHORITIES.poll_interval));
+    assert_eq!(close.step(Event::Waited, at(70)), Command::ReadLeases);
+    close.step(Event::Unavailable, at(4990));
+    assert_eq!(close.step(Event::Waited, at(5040)), Command::ReadTerm);
+    let (mut close, granted) = read_term_again(close, Some(3), 5050);
+    assert_eq!(granted, Command::GrantLeases);
+    let given_up = close.step(Event::LeasesGranted, at(5060));
+    assert_eq!(given_up, Command::GiveUp(Obstacle::TooLate));
 }
 
 /// The command that follows when the looks find these epochs.
