@@ -109,6 +109,31 @@ impl Sealer {
         Ok(())
     }
 
+    /// Grants leases again that a close has left stopped: it gave up when the ledger did not answer,
+    /// or a leader stopped them after its term had ended. Neither lets a new term begin, and a poll
+    /// without votes makes no block.
+    pub(crate) async fn regrant_stopped_leases(&self) {
+        if self.context.authority.is_none() || self.state() != State::Open {
+            return;
+        }
+        let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
+        // A ledger that was rolled back grants no leases until it is restored.
+        let height = self.election.committed().height;
+        let is_stopped = match ledger.head(law_id).await {
+            Ok(head) => head.is_some_and(|head| head.height == height && !head.takes_votes),
+            Err(_) => false,
+        };
+        // Tried once: this node may cease to lead while it retries. The next check tries again.
+        if is_stopped && ledger.set_takes_votes(law_id, true).await.is_ok() {
+            tracing::warn!(
+                event = "leases_granted_again",
+                %law_id,
+                height,
+                "leases were stopped in an open poll, granted again"
+            );
+        }
+    }
+
     /// Stops leases before a closing is proposed again, and waits until the last one has expired.
     /// An earlier leader has done so, but if the ledger was restored from an older copy since, it
     /// may have granted leases again.

@@ -56,7 +56,8 @@ const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between checks of an open round by a follower.
 const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often a waiting close is retried automatically.
+/// How often a waiting close is retried automatically, and how often a leader checks that leases are
+/// granted in an open poll.
 const RESUME_CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The sealer of one election, as a task.
@@ -222,11 +223,12 @@ impl Sealer {
             } else if self.may_find_batches() {
                 self.seal_paced().await?;
             }
-            if self.context.is_shared
-                && self.state() == State::Closing
-                && Instant::now() > next_resume
-            {
-                self.resume_close().await?;
+            if self.context.is_shared && Instant::now() > next_resume {
+                match self.state() {
+                    State::Closing => self.resume_close().await?,
+                    State::Open => self.regrant_stopped_leases().await,
+                    _ => {}
+                }
                 next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
             }
         }

@@ -14,7 +14,7 @@ use votekit_node::node_name::NodeName;
 use votekit_node::{AdminError, CallRule};
 use votekit_store::AccountId;
 
-use crate::installation::{Installation, path_of};
+use crate::installation::{Installation, path_of, wait_until};
 use crate::support::{LAW, create_request, law, vote};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -58,6 +58,23 @@ async fn a_new_leader_seals_after_the_leader_is_killed() {
         installation.restart(leader).await;
     }
     installation.close_and_stop(4).await;
+}
+
+/// As after a close that gave up when the ledger did not answer.
+#[tokio::test(flavor = "multi_thread")]
+async fn leases_that_stay_stopped_in_an_open_poll_are_granted_again() {
+    let installation = Installation::start_with_vote().await;
+    installation.assert_agreement().await;
+    let ledger = &installation.engines().ledger;
+    ledger.set_takes_votes(&law(), false).await.expect("stopped");
+    // No vote is answered, so no block is made: only the leader can grant them.
+    wait_until("leases are not granted again", async || {
+        let head = ledger.head(&law()).await.expect("read");
+        head.is_some_and(|head| head.takes_votes)
+    })
+    .await;
+    installation.assert_accepts(1, "oui").await;
+    installation.close_and_stop(2).await;
 }
 
 /// The key of such an election would be in the folder of one authority: the others could not check
