@@ -424,6 +424,12 @@ fn a_poll_is_closed_when_every_epoch_has_ended_and_is_sealed() {
         world.observed.clear();
     };
     assert_eq!(fault_of_close(not_admitted), None);
+    // A row that its node has not signed may be a batch that can be repaired.
+    let unsigned = |world: &mut World| {
+        not_admitted(world);
+        world.epoch().progress.unsigned_through = Some(Sequence(1));
+    };
+    assert_eq!(fault_of_close(unsigned), Some("closed-staged"));
     let staged = |staged: u64| {
         fault_of_close(|world| world.epoch().progress.staged_through = Some(Sequence(staged)))
     };
