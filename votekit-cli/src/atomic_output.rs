@@ -286,18 +286,27 @@ pub(crate) fn replace(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
     write().map_err(|error| CommandError::writing(target, &error))
 }
 
-/// Writes the file that a command was asked for with `-o`, and replaces an earlier one. A full disk
-/// leaves the earlier one unchanged. A device, a pipe or a symbolic link is written in place: the
-/// rename would replace its name.
+/// Writes the file that a command was asked for with `-o`, and replaces an earlier one, which keeps
+/// its permissions. A full disk leaves the earlier one unchanged. A device, a pipe or a symbolic
+/// link is written in place: the rename would replace its name.
 ///
 /// # Errors
 /// When the file or its folder cannot be written.
 #[cfg(feature = "node")]
 pub(crate) fn write_output(target: &Path, bytes: &[u8]) -> Result<(), CommandError> {
-    if target.symlink_metadata().is_ok_and(|found| !found.is_file()) {
-        return fs::write(target, bytes).map_err(|error| CommandError::writing(target, &error));
-    }
-    replace(target, bytes)
+    let Ok(found) = target.symlink_metadata() else { return replace(target, bytes) };
+    let write = || -> io::Result<()> {
+        if !found.is_file() {
+            return fs::write(target, bytes);
+        }
+        // Only a check: a rename would replace a file that its owner has write-protected.
+        File::options().write(true).open(target)?;
+        let mut file = TemporaryFile::create_beside(target, Secrecy::Private.mode())?;
+        fs::set_permissions(file.path(), found.permissions())?;
+        file.write_all(bytes)?;
+        file.replace(target)
+    };
+    write().map_err(|error| CommandError::writing(target, &error))
 }
 
 fn already_exists(target: &Path) -> CommandError {
@@ -307,6 +316,8 @@ fn already_exists(target: &Path) -> CommandError {
 
 #[cfg(all(test, feature = "node"))]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use tempfile::TempDir;
 
     use super::*;
@@ -317,8 +328,10 @@ mod tests {
         let (file, link) = (folder.path().join("file"), folder.path().join("link"));
         std::os::unix::fs::symlink(&file, &link).expect("a link");
         write_output(&file, b"first, and longer").expect("created");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).expect("set");
         write_output(&file, b"second").expect("replaced");
         assert_eq!(fs::read(&file).expect("a file"), b"second");
+        assert_eq!(file.metadata().expect("a file").permissions().mode() & 0o777, 0o640);
         write_output(&link, b"third").expect("written in place");
         assert_eq!(fs::read(&file).expect("a file"), b"third");
         assert!(link.symlink_metadata().expect("a link").is_symlink());

@@ -76,9 +76,11 @@ impl From<NodeError> for CommandError {
         match error {
             NodeError::Folder(error) | NodeError::Roll(RollError::Folder(error)) => error.into(),
             NodeError::Engine(error) => error.into(),
-            NodeError::Log { .. } | NodeError::Checkpoint { .. } => failed.hint(
-                "nothing was changed: keep the folder as it is, and restore a backup from before \
-                 the damage",
+            NodeError::Log { .. }
+            | NodeError::Undecodable { .. }
+            | NodeError::Checkpoint { .. } => failed.hint(
+                "nothing was changed: keep the folder as it is, and restore a backup from \
+                     before the damage",
             ),
             NodeError::Roll(RollError::Manifest {
                 source: ManifestError::PepperMissing { id },

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use votekit_core::election_log::ReplayError;
 use votekit_node::config::ConfigError;
 use votekit_node::data_folder::{
     AuthorityMismatch, Exposure, FileDamage, FolderError, LedgerMismatch,
@@ -125,10 +126,13 @@ impl InWords for NodeError {
             Self::Folder(error) => error.in_words(),
             Self::Engine(error) => error.in_words(),
             Self::Roll(error) => error.in_words(),
-            Self::Log { law_id, error } => format!("the log of {law_id} is damaged: {error}"),
-            Self::Undecodable { law_id, reason } => {
-                format!("the ledger holds damaged data of {law_id}: {reason}")
+            Self::Log { law_id, error: ReplayError::Leaf(error) } => {
+                format!("the log of {law_id} is damaged: {}", error.in_words())
             }
+            Self::Log { law_id, error } => format!("the log of {law_id} is damaged: {error}"),
+            Self::Undecodable { law_id, reason } => format!(
+                "the ledger holds damaged data: the log of {law_id} cannot be decoded: {reason}"
+            ),
             Self::Checkpoint { law_id, rule } => {
                 format!("the log of {law_id} does not match its checkpoint: {rule}")
             }

@@ -145,6 +145,7 @@ impl NodeError {
     pub(crate) fn halts_one_election(&self) -> bool {
         match self {
             Self::Log { .. }
+            | Self::Undecodable { .. }
             | Self::Checkpoint { .. }
             | Self::BallotKey { .. }
             | Self::ElectionKeys { .. }

@@ -15,11 +15,13 @@ use super::services::engines;
 use crate::project;
 use crate::services;
 
-/// The names and the roles of the nodes; the first one creates the data folder and opens the poll.
+/// The names and the roles of the nodes; the first one creates the data folder.
 const NODES: [(&str, &str); 4] =
     [("sealer", "seal"), ("query", "query"), ("validator", "validate"), ("ingest", "ingest")];
 
-/// The node that takes the votes.
+/// The node that opens the poll, the one that shows the counts, and the one that takes the votes.
+const SEALER: usize = 0;
+const QUERY: usize = 1;
 const INGEST: usize = 3;
 
 /// Votes a second, and for how long.
@@ -55,15 +57,15 @@ fn run_once(workbench: &Workbench, roll: &Path, hashes: &Path, data: &Path) -> R
         let roles: [ServeOption; 1] = [("--roles", roles.to_owned())];
         let options = [&engines(rig.site())[..], &roles].concat();
         nodes.push(if nodes.is_empty() {
-            let first = Node::start_on(votekit, data, name, &options)?;
-            node::load(votekit, hashes, data, Some(&first))?;
-            node::create_and_open(votekit, data, Some(&first))?;
-            first
+            Node::start_on(votekit, data, name, &options)?
         } else {
             Node::join_on(votekit, data, name, &options)?
         });
     }
-    let ingest = &nodes[INGEST];
+    let (sealer, query, ingest) = (&nodes[SEALER], &nodes[QUERY], &nodes[INGEST]);
+    // Once all nodes have their names in the folder: an opening admits only these.
+    node::load(votekit, hashes, data, Some(sealer))?;
+    node::create_and_open(votekit, data, Some(sealer))?;
     node::wait_until("the ingest node shows the open poll", || {
         let shown = ingest.get(&format!("/api/v1/elections/{LAW}"));
         shown.is_ok_and(|text| text.contains("\"state\":\"open\""))
@@ -72,6 +74,7 @@ fn run_once(workbench: &Workbench, roll: &Path, hashes: &Path, data: &Path) -> R
     load.args(["loadtest", "--node", &ingest.url, "--roll"]).arg(roll);
     load.args(["--rate", RATE, "--duration", DURATION]);
     project::succeed(load.stdout(Stdio::null()).stderr(Stdio::null()))?;
+    node::wait_until("votes are decided", || query.decided().is_ok_and(|decided| decided > 0))?;
     let peaks = nodes.iter().map(Node::memory_bytes_max).collect();
     for node in nodes {
         node.stop()?;

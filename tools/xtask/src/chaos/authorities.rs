@@ -95,6 +95,7 @@ fn play(
     tally: &mut Tally,
     kept: &mut Option<Cluster>,
 ) -> Result<()> {
+    let kinds = plan.kinds()?;
     let mut chance = Chance::new(plan.seed, 0);
     let load_plan = LoadPlan::for_faults(plan.faults, 0, plan.votes_per_second, &mut chance);
     let cluster =
@@ -106,7 +107,6 @@ fn play(
     let mut load = Load::start(&plan.votekit, folder, &voters, &load_plan)?;
     let loaded = Instant::now();
     cluster.fleet.recovers("the start")?;
-    let kinds = plan.kinds()?;
     for (number, fault) in chance.rounds(&kinds, plan.faults, true).into_iter().enumerate() {
         std::thread::sleep(chance.milliseconds(100, 1_000));
         let trial = cluster

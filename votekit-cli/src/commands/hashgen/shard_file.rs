@@ -133,8 +133,8 @@ impl<'k> ShardFile<'k> {
         self.bytes.extend_from_slice(&(self.length * 8).to_be_bytes());
         self.digest_blocks(0);
         let mut digest = [0; 32];
-        for (index, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(self.state) {
-            *index = word.to_be_bytes();
+        for (bytes, word) in digest.as_chunks_mut::<4>().0.iter_mut().zip(self.state) {
+            *bytes = word.to_be_bytes();
         }
         self.planned.row(self.format, Digest::from_bytes(digest))
     }

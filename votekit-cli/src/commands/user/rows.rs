@@ -197,7 +197,7 @@ fn fields(line: &str, delimiter: u8) -> Result<csv::StringRecord, String> {
 fn column(header: &csv::StringRecord, name: &str) -> Result<usize, String> {
     let mut found = header.iter().enumerate().filter(|(_, title)| title.eq_ignore_ascii_case(name));
     match (found.next(), found.next()) {
-        (Some((location, _)), None) => Ok(location),
+        (Some((index, _)), None) => Ok(index),
         (None, _) => Err(format!("it has no column {name}")),
         (Some(_), Some(_)) => Err(format!("it has two columns {name}")),
     }
