@@ -38,17 +38,17 @@ mod answer;
 mod http1;
 pub mod http_client;
 
-pub mod journal;
-mod pacer;
-mod plan;
-mod recorder;
-
-mod decision_poll;
-pub mod open_loop;
-pub mod report;
-
 pub mod hostile;
 pub mod live;
+
+pub mod journal;
+mod recorder;
+mod pacer;
+mod plan;
+
+mod decision_poll;
+pub mod report;
+pub mod open_loop;
 
 pub mod goose_scenarios;
 

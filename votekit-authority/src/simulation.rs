@@ -24,20 +24,20 @@
 //! A [`Mutation`] removes one guard from every authority. The checks must detect each mutation
 //! within a number of seeds; otherwise they are too weak.
 
-mod authority;
-mod checks;
-mod election;
-mod environment;
-mod ingest;
-mod ledger;
-mod memory;
-mod network;
 mod random;
-mod readings;
-mod reference;
+mod election;
 mod row;
-mod scenario;
 mod violation;
+mod reference;
+mod checks;
+mod ledger;
+mod scenario;
+mod network;
+mod environment;
+mod memory;
+mod readings;
+mod authority;
+mod ingest;
 mod world;
 
 use std::fmt;

@@ -4,39 +4,39 @@
 //! each, `cli` parses the command line, `error` maps errors to exit codes. Data goes to standard
 //! output, everything else to standard error.
 
+mod argument;
+mod error;
+mod output;
+#[cfg(feature = "node")]
+mod client;
 #[cfg(feature = "node")]
 mod admin_target;
 mod allocator;
-mod argument;
+mod interruption;
 mod atomic_output;
+mod random;
 #[cfg(feature = "node")]
 mod ballot_call;
-mod bundle_folder;
-mod cli;
-#[cfg(feature = "node")]
-mod client;
-mod commands;
 mod context;
-mod error;
-mod interruption;
+mod progress;
+mod bundle_folder;
+mod table_error;
 #[cfg(feature = "node")]
 mod invitation_links;
 #[cfg(feature = "node")]
 mod log_source;
 #[cfg(feature = "node")]
-mod node_errors;
-mod output;
-mod progress;
-#[cfg(feature = "node")]
 mod prompt;
-mod random;
 #[cfg(feature = "node")]
 mod records;
 #[cfg(feature = "node")]
 mod recount;
 #[cfg(feature = "node")]
 mod signals;
-mod table_error;
+mod commands;
+mod cli;
+#[cfg(feature = "node")]
+mod node_errors;
 
 use std::process::ExitCode;
 

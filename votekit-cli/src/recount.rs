@@ -11,9 +11,9 @@
 //! the rolls that the log names it cannot know who was registered, and trusts the log for that.
 
 mod batch;
-mod decisions;
 mod line;
 mod rolls;
+mod decisions;
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};

@@ -19,11 +19,10 @@ mod failure;
 mod folder;
 mod index;
 mod readme;
-mod receipt;
 mod table;
 mod write;
-
 pub mod verify;
+mod receipt;
 
 #[cfg(any(test, feature = "test-support"))]
 pub mod sample;

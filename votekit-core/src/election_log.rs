@@ -13,16 +13,16 @@
 //! [`ElectionLog::follow`] reads one without deciding: no rolls, no evidence, no ballot key.
 
 mod block;
-mod check;
-mod error;
-mod event;
 mod evidence;
-mod follow;
+mod state;
 mod propose;
+mod check;
+mod event;
+mod error;
 mod replay;
+mod follow;
 mod scrub;
 pub mod snapshot;
-mod state;
 
 use std::sync::Arc;
 

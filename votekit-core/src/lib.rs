@@ -80,13 +80,14 @@ pub mod log;
 pub mod authority;
 pub mod election_log;
 
+#[cfg(any(test, feature = "test-support"))]
+mod fixed_rng;
+
 pub mod bundle;
 
 /// The release of `rand_core` whose traits the sealing functions require of a generator.
 pub use rand_core;
 
-#[cfg(any(test, feature = "test-support"))]
-mod fixed_rng;
 #[cfg(any(test, feature = "test-support"))]
 pub use fixed_rng::FixedRng;
 

@@ -31,27 +31,26 @@
 //! [`read_roll`] is for integrators with a small roll. [`read_members`] reads the list of an
 //! association's members, who get their credentials from `votekit roll members`.
 
+mod invisible;
+mod table;
+mod fault;
+mod record;
+mod header;
 mod chunk;
 mod code_lengths;
-mod fault;
-mod hash;
-mod hashes;
-mod header;
-mod invisible;
-mod law_keys;
-mod members;
 mod plain_row;
-mod prefix;
-mod record;
-mod repetition;
 mod row;
+mod prefix;
+mod sorted_chunk;
+mod hash;
+mod law_keys;
+mod repetition;
+mod hashes;
+mod members;
 mod rows;
 mod shards;
-mod sorted_chunk;
 mod supplement;
-mod table;
 mod warning;
-
 #[cfg(feature = "parallel")]
 pub mod parallel;
 

@@ -13,27 +13,18 @@
 //!
 //! Nothing here is about votes: no row, token or log line joins an account and a vote.
 
+mod password;
+mod hashing_pool;
 mod faults;
-
 pub(crate) mod role;
-
 mod opaque;
 mod recovery;
 mod totp;
-
-mod password;
-
-mod hashing_pool;
-
 mod token;
-
 mod key_reads;
 mod token_keys;
-
 mod caller;
-
 mod service;
-
 mod administration;
 mod api_tokens;
 mod invitations;

@@ -1,33 +1,26 @@
 //! The resources, one in each file, and the variable parts of their paths.
 
+mod viewer;
 pub(crate) mod session;
 pub(crate) mod user;
+pub(crate) mod status;
 pub(crate) mod vote;
 pub(crate) mod votes;
-
 pub(crate) mod receipt;
-pub(crate) mod status;
-
 pub(crate) mod elections;
-mod viewer;
-
+mod live_vote;
+pub(crate) mod results;
 mod live_access;
 pub(crate) mod live_events;
 pub(crate) mod live_socket;
-mod live_vote;
-pub(crate) mod results;
-
 pub(crate) mod log_tiles;
-
 pub(crate) mod accounts;
 pub(crate) mod auth;
-
+mod election_actions;
 pub(crate) mod admin;
 pub(crate) mod bundle;
-mod election_actions;
 pub(crate) mod election_admin;
 pub(crate) mod roll_upload;
-
 pub(crate) mod exposition;
 pub(crate) mod health;
 pub(crate) mod openapi;

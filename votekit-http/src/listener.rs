@@ -7,14 +7,14 @@
 //! finish, and drops the rest after a deadline.
 
 mod activity;
-mod connection;
-mod file_descriptors;
-mod limiter;
 mod parse_refusal;
-mod reload;
-mod reserved;
+mod limiter;
 mod slots;
 mod tls;
+mod connection;
+mod file_descriptors;
+mod reload;
+mod reserved;
 
 use std::fmt;
 use std::io;

@@ -11,13 +11,12 @@
 //! channel, and `api/live_vote.rs` follows one vote, which has no channel.
 
 pub(crate) mod topic;
-
-pub(crate) mod channel;
-pub(crate) mod hub;
 pub(crate) mod message;
+pub(crate) mod channel;
 pub(crate) mod pacer;
 pub(crate) mod reader_thread;
 pub(crate) mod readers;
+pub(crate) mod hub;
 pub(crate) mod subscriptions;
 
 /// The path of the WebSocket.

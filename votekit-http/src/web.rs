@@ -17,24 +17,19 @@
 
 pub(crate) mod assets;
 pub(crate) mod lang;
-
+mod numbers;
 mod catalogue;
 mod moment;
-mod numbers;
-
 mod account_session;
 mod form_fields;
+mod page_path;
 mod frame;
 mod page_form;
-mod page_path;
 mod typed_time;
 mod visit;
-
 pub(crate) mod official_visit;
-
 mod election_row;
 mod error_page;
-
 pub(crate) mod pages;
 
 pub(crate) use self::error_page::localized;

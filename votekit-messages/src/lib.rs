@@ -18,11 +18,11 @@ mod tables;
 #[cfg(feature = "node")]
 mod calls;
 #[cfg(feature = "node")]
+mod store;
+#[cfg(feature = "node")]
 mod node;
 #[cfg(feature = "node")]
 mod rolls;
-#[cfg(feature = "node")]
-mod store;
 
 /// An error that has words.
 pub trait InWords {

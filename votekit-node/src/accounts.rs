@@ -2,8 +2,8 @@
 //! changes that officials make to accounts. The command line, the interface for programs and the
 //! elections of members share them.
 
-mod change;
 mod invitation;
+mod change;
 
 pub use self::change::{AccountError, LastAdministrator, disable, enable, reset};
 pub use self::invitation::{OneTimeLink, add, invited_account};

@@ -7,12 +7,12 @@
 //! [`crate::seal`].
 
 mod block_room;
+mod row_room;
 mod board;
+mod rows_progress;
 mod context;
 mod draft_tasks;
 mod ledger_log;
-mod row_room;
-mod rows_progress;
 
 pub(crate) use board::{Board, HeightRows, ProposalRow};
 pub(crate) use context::AuthorityContext;

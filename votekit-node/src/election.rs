@@ -3,10 +3,10 @@
 
 mod committed;
 mod damaged;
+pub(crate) mod snapshots;
 mod handle;
 mod keys;
 mod lease;
-pub(crate) mod snapshots;
 mod unsealed_batches;
 mod view;
 mod witnessed;

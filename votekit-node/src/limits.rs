@@ -3,9 +3,9 @@
 //! State only, no task.
 
 pub mod address_prefix;
-pub mod admission;
 pub mod rate_limit;
 pub mod throttle;
+pub mod admission;
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

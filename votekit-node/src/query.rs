@@ -4,14 +4,14 @@
 //! Only durable decisions are reported: they are read from the ledger.
 
 pub(crate) mod bundle;
+pub(crate) mod status_view;
+pub(crate) mod witness_view;
 pub(crate) mod cluster_view;
 mod decision_wait;
 pub(crate) mod election_watch;
 pub(crate) mod health;
 mod membership;
 pub(crate) mod official_view;
-pub(crate) mod status_view;
-pub(crate) mod witness_view;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -17,14 +17,14 @@
 //! is a violation.
 
 mod error;
-mod journal;
-mod log;
-mod merkle;
-mod note;
+mod violation;
 mod report;
 mod roll;
+mod journal;
+mod note;
+mod merkle;
+mod log;
 mod rules;
-mod violation;
 
 #[cfg(test)]
 mod sample;

@@ -29,14 +29,14 @@
 //! (`fopen`).
 
 mod chance;
-mod cut;
-mod disk;
 mod error;
-mod faults;
 pub mod journal;
-mod preload;
 pub mod record;
 mod report;
+mod cut;
+mod faults;
+mod disk;
+mod preload;
 
 pub use disk::{FaultDisk, environment};
 pub use error::DiskError;

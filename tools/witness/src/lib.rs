@@ -11,13 +11,13 @@
 //! It depends on no other crate of the project: the votekit that submits checkpoints is what it
 //! tests. One origin may have several log keys, as the specification allows.
 
-mod checkpoint;
-mod http;
 mod merkle;
+mod checkpoint;
 mod note;
 mod request;
 mod store;
 mod witness;
+mod http;
 
 pub use http::serve;
 pub use note::KeyError;

@@ -4,29 +4,29 @@
 //! The ratio of two programs on the same input, on the same machine, in the same minute, says more
 //! than a time alone. One file a row.
 
+pub(crate) mod node;
+mod paired;
+mod row;
+mod wrk;
+mod services;
+mod installation;
 mod authorities;
 mod bare_handler;
 mod failover;
 mod hashgen;
 mod hostile;
 mod http1;
-mod installation;
 mod latency;
 mod memory;
-pub(crate) mod node;
-mod paired;
 mod profile;
 mod readers;
 mod redis;
+mod verify;
 mod referendum;
 mod rest;
 mod restart;
-mod row;
-mod services;
 mod services_parts;
-mod verify;
 mod vote;
-mod wrk;
 
 use std::fs;
 use std::path::PathBuf;

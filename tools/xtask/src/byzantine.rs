@@ -15,11 +15,11 @@
 //! The cases that need no lie are shared with chaos: the ledger is restored from an older copy, and
 //! rows are inserted and changed by hand.
 
-mod case;
 mod expected;
+mod table;
 mod intruder;
 mod lie;
-mod table;
+mod case;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

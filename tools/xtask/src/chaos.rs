@@ -15,18 +15,18 @@
 //!
 //! `--mutant` builds a votekit that breaks an invariant, and fails unless the checker detects it.
 
+pub(crate) mod fault;
+pub(crate) mod node;
+pub(crate) mod load;
+mod link;
+pub(crate) mod member;
+pub(crate) mod fleet;
 pub(crate) mod alarms;
+pub(crate) mod tally;
 pub(crate) mod authorities;
 mod episode;
-pub(crate) mod fault;
-pub(crate) mod fleet;
-mod link;
-pub(crate) mod load;
-pub(crate) mod member;
 mod mutants;
-pub(crate) mod node;
 mod services;
-pub(crate) mod tally;
 
 use std::fs;
 use std::path::{Path, PathBuf};

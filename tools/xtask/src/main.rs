@@ -12,20 +12,20 @@
     reason = "a chore speaks to the person who runs it"
 )]
 
-mod api_fuzz;
+mod project;
+mod packages;
+mod services;
 mod bench;
+mod python;
+mod api_fuzz;
 mod browser;
-mod byzantine;
 mod chaos;
+mod byzantine;
 mod fuzz;
 mod go_note;
 mod man;
 mod model;
 mod modules;
-mod packages;
-mod project;
-mod python;
-mod services;
 mod simulate;
 mod test;
 

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Args;
@@ -23,7 +23,19 @@ pub(crate) struct Arguments {
     /// Print each arrow.
     #[arg(long)]
     arrows: bool,
+    /// Another checkout of the project, to compare with.
+    #[arg(long, value_name = "FOLDER")]
+    root: Option<PathBuf>,
 }
+
+/// The arrows that lead to a module that is declared later, each with its crate: here the order of
+/// the flow differs from that of the dependencies.
+const UPWARD: [(&str, &str, &str); 2] = [
+    // A manifest is signed as a note, and the log is of votes, which come after the roll.
+    ("votekit-core", "manifest", "log"),
+    // A node that has both roles validates its own batches before it stages them.
+    ("votekit-node", "ingest", "validate"),
+];
 
 /// The module graph of one crate.
 struct CrateGraph {
@@ -47,7 +59,7 @@ struct SourceFile {
 
 /// Prints the module graph of each crate. Circles are not an error here: [`check`] refuses them.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let root = project::root();
+    let root = arguments.root.as_deref().unwrap_or(project::root());
     for folder in project::crate_folders(root)? {
         if arguments.one.as_ref().is_some_and(|one| *one != folder) {
             continue;
@@ -67,17 +79,34 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Fails when modules of a crate form a circle.
+/// Fails when modules of a crate form a circle, or one uses a module that is declared after it.
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut modules = 0;
     let mut faults = Vec::new();
+    let mut upward = Vec::new();
     for folder in project::crate_folders(root)? {
         let graph = CrateGraph::read(root, &folder)?;
         modules += graph.files.len();
         faults.extend(graph.circles.iter().map(|circle| format!("{folder}: {}", circle.join(" "))));
+        let of_crate = graph.arrows.iter().filter(|(from, to)| graph.is_upward(from, to));
+        upward.extend(of_crate.map(|(from, to)| (folder.clone(), from.clone(), to.clone())));
     }
     ensure!(faults.is_empty(), "circles of modules:\n  {}", faults.join("\n  "));
-    println!("{modules} modules, no circle");
+    let is_listed = |(folder, from, to): &(String, String, String)| {
+        UPWARD.contains(&(folder.as_str(), from.as_str(), to.as_str()))
+    };
+    let listed = upward.iter().filter(|arrow| is_listed(arrow)).count();
+    upward.retain(|arrow| !is_listed(arrow));
+    let lines: Vec<String> =
+        upward.iter().map(|(folder, from, to)| format!("{folder}: {from} -> {to}")).collect();
+    ensure!(
+        lines.is_empty(),
+        "modules that use one that their parent declares later (declare that one first, or move \
+         what they share):\n  {}",
+        lines.join("\n  ")
+    );
+    ensure!(listed == UPWARD.len(), "an arrow of `UPWARD` in modules.rs does not exist any more");
+    println!("{modules} modules, no circle, {listed} arrows to a module that is declared later");
     Ok(())
 }
 

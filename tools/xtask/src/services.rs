@@ -14,13 +14,13 @@ mod account;
 mod guard;
 mod install;
 mod ports;
+mod site;
 mod postgresql;
 mod process;
 mod rabbitmq;
+mod server;
 mod redis;
 mod rig;
-mod server;
-mod site;
 
 use std::path::PathBuf;
 

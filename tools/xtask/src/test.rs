@@ -14,10 +14,10 @@ mod disk;
 mod examples;
 mod findings;
 mod log_events;
+mod suite;
 mod report;
 mod servers;
 mod sources;
-mod suite;
 mod tools;
 mod wording;
 
@@ -93,7 +93,7 @@ pub(crate) fn run(arguments: &Arguments) -> ExitCode {
     }
     report.check("tools: no code of votekit", dependencies::check_independent);
     report.check("findings: their tests exist", || findings::check(project::root()));
-    report.check("modules: no circle", || modules::check(project::root()));
+    report.check("modules: one direction", || modules::check(project::root()));
     report.check("OpenAPI: Schemathesis", || api_fuzz::run(&api_fuzz::Arguments::short()));
     report.check("chaos", || chaos::run(&chaos::Arguments::short()));
     if arguments.engine == Engine::All {

@@ -4,9 +4,9 @@
 //! crash between any two of these. At most one call to the ledger is in flight, and besides it one
 //! request for the lease.
 
+mod statements;
 mod follow;
 mod lead;
-mod statements;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;

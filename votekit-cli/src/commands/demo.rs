@@ -1,17 +1,17 @@
 //! `votekit demo`: a whole referendum, from the roll to the verified result, with the commands that
 //! its participants would run.
 
-mod authorities;
 mod ballots;
-mod cluster;
-mod false_count;
+mod wire;
 #[cfg(feature = "services")]
 mod link;
 mod local_nodes;
 mod node_process;
 mod steps;
+mod cluster;
+mod false_count;
+mod authorities;
 mod web;
-mod wire;
 
 use std::path::PathBuf;
 

@@ -1,8 +1,8 @@
 //! `votekit election`: creates, opens, closes, certifies and shows elections.
 
+mod members;
 mod create;
 mod kept_pepper;
-mod members;
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};

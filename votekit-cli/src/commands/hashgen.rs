@@ -1,12 +1,12 @@
 //! `votekit hashgen`: hashes an electoral roll, completely or not at all.
 
+mod read;
 mod chain;
 mod contradictions;
 mod faults;
-mod read;
 mod shard_file;
-mod supplement;
 mod write;
+mod supplement;
 
 use std::fmt;
 use std::num::NonZeroUsize;

@@ -1,8 +1,8 @@
 //! `votekit manifest`: officials sign the manifest of a hashed roll; anyone verifies the folder.
 
 mod key;
-mod sign;
 mod verify;
+mod sign;
 
 use crate::context::Context;
 use crate::error::CommandError;

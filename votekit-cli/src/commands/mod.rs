@@ -2,6 +2,7 @@
 
 #[cfg(feature = "node")]
 pub(crate) mod authority;
+pub(crate) mod pepper;
 pub(crate) mod ballot_key;
 #[cfg(feature = "node")]
 pub(crate) mod batch;
@@ -11,7 +12,10 @@ pub(crate) mod completions;
 #[cfg(feature = "services")]
 pub(crate) mod dead_letters;
 #[cfg(feature = "node")]
+pub(crate) mod serve;
+#[cfg(feature = "node")]
 pub(crate) mod demo;
+pub(crate) mod roll;
 #[cfg(feature = "node")]
 pub(crate) mod election;
 #[cfg(feature = "node")]
@@ -21,6 +25,8 @@ pub(crate) mod hashgen;
 pub(crate) mod leader;
 #[cfg(feature = "node")]
 pub(crate) mod ledger;
+#[cfg(feature = "services")]
+pub(crate) mod registry;
 #[cfg(feature = "node")]
 pub(crate) mod load;
 #[cfg(feature = "loadtest")]
@@ -31,19 +37,13 @@ pub(crate) mod manifest;
 pub(crate) mod node;
 #[cfg(feature = "node")]
 pub(crate) mod nodes;
-pub(crate) mod pepper;
 pub(crate) mod policy;
 #[cfg(feature = "node")]
 pub(crate) mod recount;
-#[cfg(feature = "services")]
-pub(crate) mod registry;
 #[cfg(feature = "node")]
 pub(crate) mod results;
 #[cfg(feature = "node")]
 pub(crate) mod review;
-pub(crate) mod roll;
-#[cfg(feature = "node")]
-pub(crate) mod serve;
 #[cfg(feature = "node")]
 pub(crate) mod user;
 pub(crate) mod verify;

@@ -1,7 +1,7 @@
 //! `votekit review`: shows reviewers the requests that did not count, and keeps their remarks.
 
-mod annotate;
 mod case;
+mod annotate;
 mod export;
 mod list;
 mod receipt;

@@ -1,10 +1,10 @@
 //! `votekit user`: the accounts of officials.
 
+mod rows;
+mod target;
 mod add;
 mod change;
 mod list;
-mod rows;
-mod target;
 
 use votekit_node::accounts::OneTimeLink;
 use votekit_store::{Account, Accounts, EmailAddress, clock};

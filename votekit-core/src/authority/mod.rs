@@ -16,16 +16,14 @@
 //! of `docs/formats.md` specifies the texts.
 
 mod point;
-mod set;
 mod set_rule;
 mod set_witness;
-
+mod set;
+mod text;
 mod admission;
 mod proposal;
 mod statement;
 mod status;
-mod text;
-
 mod cosigned;
 mod sealed_keys;
 mod signed;

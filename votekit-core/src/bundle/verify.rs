@@ -12,12 +12,12 @@
 
 mod batches;
 mod entries;
-mod files;
 mod leaves;
-mod log;
-mod rolls;
 mod shards;
+mod rolls;
 mod totals;
+mod log;
+mod files;
 
 use std::{fmt, io};
 

@@ -16,13 +16,10 @@
 
 pub(crate) mod encoding;
 mod tree_hash;
-
 pub mod leaf;
 pub mod note;
-
-pub mod merkle;
 pub mod tile;
-
+pub mod merkle;
 pub mod checkpoint;
 pub mod policy;
 pub mod proof;

@@ -10,8 +10,8 @@
 //! whole roll when it is loaded.
 
 mod error;
-mod file;
 mod format;
+mod file;
 
 use std::fs;
 use std::io;

@@ -14,13 +14,13 @@
 //! one set of keys, and must never be restored from a copy: a copy does not contain what was signed
 //! since.
 
+mod error;
+mod positions;
 mod batches;
 mod blocks;
+mod files;
 mod database;
 mod documents;
-mod error;
-mod files;
-mod positions;
 mod statements;
 
 use std::fmt;

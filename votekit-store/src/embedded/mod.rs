@@ -11,27 +11,26 @@
 //! memory of an authority: one connection, one process ─▶ memory.sqlite, in a folder of its own
 //! ```
 
-mod accounts;
-mod ballot_box;
+mod fault;
+mod wal_check;
+mod schema;
 mod checkpointer;
 mod columns;
-mod fault;
+mod transaction;
+mod accounts;
+mod tail;
+mod ballot_box;
 mod folder;
+mod queries;
 mod inspection;
 mod leases;
-mod ledger;
-mod queries;
-mod read_view;
 mod readers;
-mod registry;
-mod schema;
-mod tail;
-mod transaction;
-mod wal_check;
 mod witness_queries;
 mod writer;
 mod writes;
-
+mod ledger;
+mod read_view;
+mod registry;
 pub mod memory;
 
 use std::path::{Path, PathBuf};

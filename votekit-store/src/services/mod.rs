@@ -7,12 +7,11 @@
 //!                                          Redis Cluster      seal ──commit──▶ PostgreSQL
 //! ```
 
+pub mod url;
+mod hints;
 pub mod postgres;
 pub mod rabbitmq;
 pub mod redis;
-pub mod url;
-
-mod hints;
 
 use std::sync::Arc;
 

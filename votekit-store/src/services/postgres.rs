@@ -9,19 +9,19 @@
 //! The functions and tables are those of `migrations/services`. The ledger keeps nothing in memory:
 //! answers are the primary server's, and times are by its clock.
 
-mod accounts;
-mod connections;
 mod fault;
-mod listener;
+mod rows;
+mod schema;
+mod tls;
+mod connections;
 mod queries;
+mod accounts;
+mod listener;
+mod witnessed;
 mod read_view;
 mod repair;
 mod rounds;
-mod rows;
-mod schema;
 mod stager;
-mod tls;
-mod witnessed;
 mod writes;
 
 use std::sync::Arc;

@@ -15,19 +15,19 @@
 //! a channel ends. Batches that a process cannot process now, because their election is halted
 //! there, stay unacknowledged and do not delay other batches.
 
-mod barrier;
-mod dead_letter_cursor;
-pub mod dead_letters;
 mod delivery_tracker;
 mod errors;
-mod message;
-mod publisher;
-mod queue_consumer;
-mod queue_sharing;
-mod reconnector;
-mod review;
-mod settings;
 mod topology;
+mod message;
+mod settings;
+mod reconnector;
+mod publisher;
+mod dead_letter_cursor;
+mod barrier;
+pub mod dead_letters;
+mod queue_sharing;
+mod review;
+mod queue_consumer;
 
 use std::fmt;
 use std::sync::Arc;

@@ -12,11 +12,11 @@
 //! missing, the registry reports that it is unavailable, never that a credential is unknown.
 
 mod layout;
-mod loading;
-mod marking;
-mod meta;
 mod scripts;
 mod server;
+mod meta;
+mod loading;
+mod marking;
 mod settings;
 mod supplement;
 mod survey;

@@ -5,11 +5,11 @@
 //! out the cases that count calls, so that the rest can run over an engine that fails at random
 //! ([`Engines::unreliable`]).
 
+mod samples;
 mod accounts;
 mod ballot_box;
 mod ledger;
 mod registry;
-mod samples;
 
 use std::fs::OpenOptions;
 use std::future::Future;

@@ -21,12 +21,12 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
-mod control;
-mod descriptor;
-mod disk;
-mod file_log;
-mod hooks;
-mod location;
-mod lock;
-mod name_log;
 mod real;
+mod descriptor;
+mod file_log;
+mod lock;
+mod control;
+mod location;
+mod name_log;
+mod disk;
+mod hooks;

@@ -14,8 +14,8 @@
 //! is a partition. A run has one election. At its end every checkpoint that was ever published must
 //! fit the final log and carry the quorum, whichever authority published it.
 
-mod by_hand;
 mod cluster;
+mod by_hand;
 mod ending;
 mod fault;
 mod liar;

@@ -10,9 +10,9 @@
 //! A run has one election. Faults come one at a time: after each one the log must grow again, every
 //! node must have read the new leaves, and both ingest nodes must accept votes.
 
+mod installation;
 mod ending;
 mod fault;
-mod installation;
 mod trial;
 
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! The cases of [`crate::Accounts`].
 
-mod keys;
 mod officials;
 mod sessions;
+mod keys;
 
 use votekit_core::id::Digest;
 use votekit_core::instant::UnixSeconds;

@@ -1,12 +1,12 @@
 //! The cases of [`crate::Ledger`].
 
-mod certified_blocks;
 mod leadership;
-mod leases;
 mod log;
+mod rounds;
+mod certified_blocks;
+mod leases;
 mod old_rows;
 mod repair;
-mod rounds;
 mod staging;
 mod witnessed;
 
