@@ -389,10 +389,11 @@ BEGIN
             IF outcome = 'occupied' THEN
                 RETURN;
             END IF;
-            DELETE FROM block WHERE election = number AND height >= new_height;
-            DELETE FROM leaves WHERE election = number AND first_leaf >= new_first_leaf;
-            DELETE FROM tile WHERE election = number
-                AND idx >= new_first_leaf >> (8 * (least(greatest(level, 0), 6) + 1))::integer;
+            -- Only its own range: rows above may be blocks that a later call restores, and may be many.
+            DELETE FROM block WHERE election = number AND height = new_height;
+            DELETE FROM leaves WHERE election = number AND first_leaf >= new_first_leaf AND first_leaf < new_size;
+            DELETE FROM tile USING unnest(tile_levels, tile_indexes) AS filled (level, idx)
+                WHERE tile.election = number AND (tile.level, tile.idx) = (filled.level, filled.idx);
         END;
     END LOOP;
     -- A block in any term may be appended by an authority that lies: it raises the term no further than a request for the lease could.

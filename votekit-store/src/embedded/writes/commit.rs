@@ -179,13 +179,15 @@ impl Commit {
         connection: &Connection,
         election: ElectionRow,
     ) -> Result<(), Fault> {
-        let Columns { first_leaf, height, .. } = self.columns;
+        let Columns { first_leaf, size, height, .. } = self.columns;
         let mut removed = connection
-            .prepare_cached("DELETE FROM block WHERE election = ?1 AND height >= ?2")?
+            .prepare_cached("DELETE FROM block WHERE election = ?1 AND height = ?2")?
             .execute((election.0, height))?;
         removed += connection
-            .prepare_cached("DELETE FROM leaves WHERE election = ?1 AND first_leaf >= ?2")?
-            .execute((election.0, first_leaf))?;
+            .prepare_cached(
+                "DELETE FROM leaves WHERE election = ?1 AND first_leaf >= ?2 AND first_leaf < ?3",
+            )?
+            .execute((election.0, first_leaf, size))?;
         let mut statement = connection
             .prepare_cached("DELETE FROM tile WHERE election = ?1 AND level = ?2 AND idx = ?3")?;
         for full in &self.commit.full_tiles {
