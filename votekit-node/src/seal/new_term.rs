@@ -29,6 +29,10 @@ use crate::seal::sealer::Sealer;
 /// of a block.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
 
+/// The interval between checks whether leases were left stopped. Each check is a query, for each
+/// open poll.
+const REGRANT_INTERVAL: Duration = Duration::from_secs(10);
+
 /// How long a new leader waits for these before it steps down for another authority.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -112,10 +116,12 @@ impl Sealer {
     /// Grants leases again that a close has left stopped: it gave up when the ledger did not answer,
     /// or a leader stopped them after its term had ended. Neither lets a new term begin, and a poll
     /// without votes makes no block.
-    pub(crate) async fn regrant_stopped_leases(&self) {
-        if self.context.authority.is_none() || self.state() != State::Open {
+    pub(crate) async fn regrant_stopped_leases(&self, last_check: &mut Instant) {
+        let is_needed = self.context.authority.is_some() && self.state() == State::Open;
+        if !is_needed || last_check.elapsed() < REGRANT_INTERVAL {
             return;
         }
+        *last_check = Instant::now();
         let (ledger, law_id) = (&self.context.ledger, self.election.law_id());
         // A ledger that was rolled back grants no leases until it is restored.
         let height = self.election.committed().height;

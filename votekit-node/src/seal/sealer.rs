@@ -199,7 +199,7 @@ impl Sealer {
             return Ok(Flow::Continue);
         }
         self.idle_poll = Some(IDLE_POLL_INTERVAL_MIN);
-        let mut next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
+        let (mut next_resume, mut regranted) = (Instant::now() + RESUME_CLOSE_INTERVAL, Instant::now());
         while self.context.leader_lease.term() == Some(term) && !self.is_rolled_back() {
             let command = tokio::select! {
                 command = commands.recv() => match command {
@@ -223,12 +223,10 @@ impl Sealer {
             } else if self.may_find_batches() {
                 self.seal_paced().await?;
             }
-            if self.context.is_shared && Instant::now() > next_resume {
-                match self.state() {
-                    State::Closing => self.resume_close().await?,
-                    State::Open => self.regrant_stopped_leases().await,
-                    _ => {}
-                }
+            self.regrant_stopped_leases(&mut regranted).await;
+            let is_closing = self.context.is_shared && self.state() == State::Closing;
+            if is_closing && Instant::now() > next_resume {
+                self.resume_close().await?;
                 next_resume = Instant::now() + RESUME_CLOSE_INTERVAL;
             }
         }

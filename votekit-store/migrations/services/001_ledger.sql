@@ -332,7 +332,7 @@ BEGIN
         -- By size and root alone: another copy of the block may bear other signatures.
         AND (old.size, old.height, old.root) = (new_size, new_height, new_root)
         AND EXISTS (SELECT FROM block WHERE (election, height, first_leaf, leaf_count) = (number, new_height, new_first_leaf, new_leaf_count))
-        AND run_digests = (SELECT array_agg(digest ORDER BY first_leaf) FROM leaves WHERE election = number AND first_leaf >= new_first_leaf)
+        AND run_digests = (SELECT array_agg(digest ORDER BY first_leaf) FROM leaves WHERE election = number AND first_leaf >= new_first_leaf AND first_leaf < new_size)
     THEN
         outcome := 'repeated';
         RETURN;
