@@ -38,12 +38,12 @@ mod answer;
 mod http1;
 pub mod http_client;
 
-pub mod hostile;
-pub mod live;
-
 pub mod journal;
 mod recorder;
 mod pacer;
+
+pub mod hostile;
+pub mod live;
 mod plan;
 
 mod decision_poll;

@@ -401,12 +401,10 @@ impl Node {
         }
         let intake = Intake::new(context(), Arc::clone(&election), node_key.clone(), marks.clone());
         self.context.spawn(owner(), intake.run(submissions));
-        self.context
-            .spawn(owner(), Sealer::new(context(), Arc::clone(&election), node).run(commands));
-        self.context.spawn(
-            owner(),
-            epoch_end::run(context(), Arc::clone(&election), node_key, marks, earlier),
-        );
+        let sealer = Sealer::new(context(), Arc::clone(&election), node);
+        self.context.spawn(owner(), sealer.run(commands));
+        let end = epoch_end::run(context(), Arc::clone(&election), node_key, marks, earlier);
+        self.context.spawn(owner(), end);
         self.context.spawn(owner(), snapshots::keep_writing(Arc::clone(&election)));
         if let Some(scrub) = recovered.scrub.filter(|_| self.context.config.scrub) {
             self.context.spawn(owner(), scrubbing::run(context(), Arc::clone(&election), scrub));

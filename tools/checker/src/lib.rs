@@ -21,8 +21,8 @@ mod violation;
 mod report;
 mod roll;
 mod journal;
-mod note;
 mod merkle;
+mod note;
 mod log;
 mod rules;
 

@@ -199,7 +199,8 @@ impl Sealer {
             return Ok(Flow::Continue);
         }
         self.idle_poll = Some(IDLE_POLL_INTERVAL_MIN);
-        let (mut next_resume, mut regranted) = (Instant::now() + RESUME_CLOSE_INTERVAL, Instant::now());
+        let (mut next_resume, mut regranted) =
+            (Instant::now() + RESUME_CLOSE_INTERVAL, Instant::now());
         while self.context.leader_lease.term() == Some(term) && !self.is_rolled_back() {
             let command = tokio::select! {
                 command = commands.recv() => match command {
