@@ -56,8 +56,7 @@ const TICK_INTERVAL: Duration = Duration::from_secs(1);
 /// Interval between checks of an open round by a follower.
 const ROUND_INTERVAL: Duration = Duration::from_millis(100);
 
-/// How often a waiting close is retried automatically, and how often a leader checks that leases are
-/// granted in an open poll.
+/// The interval between attempts to resume a close that waits.
 const RESUME_CLOSE_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The sealer of one election, as a task.
