@@ -114,8 +114,8 @@ impl Sealer {
     }
 
     /// Grants leases again that a close has left stopped: it gave up when the ledger did not
-    /// answer, or a leader stopped them after its term had ended. Neither lets a new term begin, and
-    /// a poll without votes makes no block.
+    /// answer, or a leader stopped them after its term had ended. Neither lets a new term begin,
+    /// and a poll without votes makes no block.
     pub(crate) async fn regrant_stopped_leases(&self, last_check: &mut Instant) {
         let is_needed = self.context.authority.is_some() && self.state() == State::Open;
         if !is_needed || last_check.elapsed() < REGRANT_INTERVAL {
