@@ -47,7 +47,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for PathTex
 }
 
 /// The law id in the path of a call, as the documentation describes it.
-#[allow(dead_code, reason = "for the documentation: calls parse the text with `law_id`")]
+#[expect(dead_code, reason = "for the documentation: calls parse the text with `law_id`")]
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 pub(crate) struct LawPath {

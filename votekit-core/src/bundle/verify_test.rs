@@ -22,6 +22,11 @@ use crate::instant::UnixMinutes;
 use crate::log::leaf::{BlockLeaf, ElectionEvent, Leaf, NodeEvent};
 use crate::manifest::{Manifest, ManifestBody};
 
+/// A digest of nothing in the sample.
+fn another() -> Digest {
+    Digest::compute(b"another")
+}
+
 fn pinned() -> Options<'static> {
     Options {
         pin: Some(Pin::Policy(authority_keys(11).policy().as_bytes().to_vec())),
@@ -511,7 +516,7 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is_supplement, Leaf::Roll(roll) => roll.revoked -= 1);
     }),
     ("a supplement to another roll", Rule::RollChain, |leaves| {
-        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::compute(b"another")));
+        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(another()));
     }),
     ("a second roll once the poll is open", Rule::RollChain, |leaves| {
         let place = find(leaves, is_supplement);
@@ -673,7 +678,7 @@ const FORGERIES: &[Forgery] = &[
         change!(leaves, is_supplement, Leaf::Roll(roll) => roll.scheme = HashScheme::Sha256);
     }),
     ("a supplement of another parent than its manifest's", Rule::RollCounts, |leaves| {
-        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(Digest::compute(b"another")));
+        change!(leaves, is_supplement, Leaf::Roll(roll) => roll.parent = Some(another()));
     }),
     ("a roll in place of another that it does not name", Rule::RollChain, |leaves| {
         let place = find(leaves, is!(Leaf::Roll(_)));
@@ -716,7 +721,7 @@ const FORGERIES: &[Forgery] = &[
     }),
     ("another result certified", Rule::Certified, |leaves| {
         change!(leaves, is!(Leaf::Election(ElectionEvent::Certified { .. })),
-            Leaf::Election(ElectionEvent::Certified { results, .. }) => *results = Digest::compute(b"another"));
+            Leaf::Election(ElectionEvent::Certified { results, .. }) => *results = another());
     }),
 ];
 

@@ -215,7 +215,7 @@ pub(crate) async fn reset(
 }
 
 /// The id of an account in the path of a call, as the documentation describes it.
-#[allow(dead_code, reason = "for the documentation: calls parse the text with `account_id`")]
+#[expect(dead_code, reason = "for the documentation: calls parse the text with `account_id`")]
 #[derive(IntoParams)]
 #[into_params(parameter_in = Path)]
 struct AccountPath {

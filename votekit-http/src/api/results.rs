@@ -84,7 +84,7 @@ pub(crate) struct ResultsDocument {
 }
 
 /// The count of one choice.
-#[allow(dead_code, reason = "for the documentation, as above")]
+#[expect(dead_code, reason = "for the documentation, as above")]
 #[derive(ToSchema)]
 pub(crate) struct ChoiceCountDocument {
     /// The choice.
@@ -98,7 +98,7 @@ pub(crate) struct ChoiceCountDocument {
 }
 
 /// The head of the log that was read.
-#[allow(dead_code, reason = "for the documentation, as above")]
+#[expect(dead_code, reason = "for the documentation, as above")]
 #[derive(ToSchema)]
 pub(crate) struct LogHeadDocument {
     /// The number of leaves.
@@ -108,7 +108,7 @@ pub(crate) struct LogHeadDocument {
 }
 
 /// The results of every election that shows them now.
-#[allow(dead_code, reason = "for the documentation: answers borrow their elements")]
+#[expect(dead_code, reason = "for the documentation: answers borrow their elements")]
 #[derive(ToSchema)]
 pub(crate) struct AllResultsDocument {
     /// Results that are shown.

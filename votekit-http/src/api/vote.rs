@@ -50,7 +50,6 @@ pub(crate) struct VoteBody {
 
 /// A vote that is durable and will be decided.
 #[derive(Serialize, ToSchema)]
-#[allow(dead_code, reason = "for the documentation: `received` writes the answer")]
 pub(crate) struct VoteReceived {
     /// The id with which the decision is requested later: `GET /api/v1/vote/{request_id}`.
     #[schema(

@@ -49,7 +49,8 @@ pub(crate) async fn run<S: DeliveryStep>(context: Arc<NodeContext>) {
                     Ok(Ok(Some((delivery, why)))) => held.add(&context, delivery, why),
                     Ok(Err(error)) => return context.fail(&error),
                     Err(error) => {
-                        return context.fail_by_panic(&format_args!("{} panicked: {error}", S::NAME));
+                        let fault = format_args!("{} panicked: {error}", S::NAME);
+                        return context.fail_by_panic(&fault);
                     }
                 }
                 continue;
